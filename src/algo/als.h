@@ -1,0 +1,58 @@
+/*
+ * Alternating least squares for explicit ratings (als) and implicit feedback (ials), distributed. The mathematics
+ * stands in als.c.
+ */
+#ifndef GMF_ALGO_ALS_H
+#define GMF_ALGO_ALS_H
+
+#include "dist/block.h"
+#include "dist/factor.h"
+#include "kernel/loss.h"
+
+/* What the diagonal of a row's system gets: lambda, or lambda times the row's number of ratings (ALS-WR). */
+typedef enum gmf_lambda_scale { GMF_LAMBDA_NONE, GMF_LAMBDA_COUNT } gmf_lambda_scale;
+
+typedef struct gmf_als_options {
+  int n_factors;
+  gmf_loss loss;
+  double lambda;
+  gmf_lambda_scale lambda_scale;
+  uint64_t seed;
+} gmf_als_options;
+
+typedef struct gmf_als gmf_als;
+
+/* A sweep's outcome, the same on all ranks. */
+typedef struct gmf_als_sweep {
+  double objective; /* loss + regularisation of the factors after the sweep, exact */
+  double loss;      /* without regularisation */
+  int64_t n_retried; /* rows that f4 could not factor and f8 could, both half-sweeps, all ranks */
+} gmf_als_sweep;
+
+/* A row whose system is singular. */
+typedef struct gmf_als_singular {
+  gmf_side side;
+  int64_t row; /* in dataset order; -1: none */
+} gmf_als_singular;
+
+/*
+ * Collective. axes and blocks: borrowed, must outlive the solver. Factors start as normal numbers of standard
+ * deviation 0.1 / sqrt(n_factors), functions of seed, side, row and column only.
+ */
+gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
+                          gmf_block *const blocks[GMF_N_SIDES], gmf_als **out, gmf_error *err);
+void gmf_als_destroy(gmf_als **als);
+
+/*
+ * Collective. Users given items, then items given users. GMF_ERR_NUMERIC when a row's system is singular: `singular`
+ * names the first such row, and the factors are of no use. Allocates nothing.
+ */
+gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singular *singular, gmf_error *err);
+
+/* Local. My rows of a side; owned by the solver. */
+const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
+
+/* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. */
+gmf_status gmf_als_gram(gmf_als *als, gmf_side side, double *gram, gmf_error *err);
+
+#endif

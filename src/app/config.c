@@ -1,0 +1,191 @@
+#include "app/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "kernel/dense.h"
+
+#define FIELD(member) offsetof(gmf_config, member), sizeof(((gmf_config *)0)->member)
+#define COUNT_MAX 9e15 /* counts are kept exact in a double */
+
+enum {
+  ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH,
+  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
+  SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
+  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO
+};
+
+static const gmf_option OPTIONS[] = {
+    {"output", GMF_OPT_TEXT, FIELD(output), WRITES_ONE, false, "FILE", 0, 0, NULL, "", "the file to write"},
+
+    {"format", GMF_OPT_CHOICE, FIELD(format), GMF_VERB_IMPORT, false, NULL, 0, 0, "auto|csv|tsv|dat|mtx|adjacency",
+     "auto", "how the text is laid out; auto goes by the name, then by the first lines"},
+    {"columns", GMF_OPT_TEXT, FIELD(columns), GMF_VERB_IMPORT, false, "SPEC", 0, 0, NULL, "",
+     "user=NAME|N,item=...,rating=...,time=...: columns by name or by number from 1; rating and time may be left out"},
+    {"duplicates", GMF_OPT_CHOICE, FIELD(duplicates), GMF_VERB_IMPORT, false, NULL, 0, 0, "last|sum|max|mean|error",
+     "last", "what several ratings of one item by one user become; last goes by time, else by place in the input"},
+    {"on-bad-line", GMF_OPT_CHOICE, FIELD(on_bad_line), GMF_VERB_IMPORT, false, NULL, 0, 0, "error|skip", "error",
+     "whether a line that cannot be read ends the import or is counted and left out"},
+    {"min-rating", GMF_OPT_REAL, FIELD(min_rating), GMF_VERB_IMPORT, false, "T", -1e30, 1e30, NULL, "",
+     "leave out ratings below T"},
+    {"binarize", GMF_OPT_FLAG, FIELD(binarize), GMF_VERB_IMPORT, false, NULL, 0, 0, NULL, "no",
+     "every rating that is kept becomes 1"},
+    {"min-user-count", GMF_OPT_INT, FIELD(min_user_count), GMF_VERB_IMPORT, false, "N", 0, COUNT_MAX, NULL, "0",
+     "leave out users with fewer ratings, after min-item-count"},
+    {"min-item-count", GMF_OPT_INT, FIELD(min_item_count), GMF_VERB_IMPORT, false, "N", 0, COUNT_MAX, NULL, "0",
+     "leave out items with fewer ratings"},
+
+    {"train", GMF_OPT_TEXT, FIELD(train), GMF_VERB_SPLIT, false, "TRAIN.h5", 0, 0, NULL, "", "gets what is kept"},
+    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT, false, "TEST.h5", 0, 0, NULL, "", "gets what is held out"},
+    {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last", "",
+     "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time"},
+    {"fraction", GMF_OPT_REAL, FIELD(fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "",
+     "the share to hold out; leave-last: of each user's ratings, rounded down"},
+    {"count", GMF_OPT_INT, FIELD(count), GMF_VERB_SPLIT, false, "N", 0, COUNT_MAX, NULL, "0",
+     "ratings of each user to hold out; a user with no more than N keeps them all"},
+
+    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials", "",
+     "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted"},
+    {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_ORDER, NULL, "64",
+     "length of a factor row"},
+    {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e9, NULL, "15",
+     "sweeps: users given items, then items given users"},
+    {"lambda", GMF_OPT_REAL, FIELD(lambda), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
+     "regularisation; 0.05 for als, 0.1 for ials where it is not given"},
+    {"lambda-scale", GMF_OPT_CHOICE, FIELD(lambda_scale), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|count", "",
+     "what lambda is multiplied by in a row: 1, or its number of ratings; count for als, none for ials where not given"},
+    {"alpha", GMF_OPT_REAL, FIELD(alpha), GMF_VERB_TRAIN, true, "A", 0, 1e30, NULL, "40",
+     "ials: confidence is 1 + A |rating|; 40 suits counts and clicks, about 1 suits star ratings"},
+    {"loss", GMF_OPT_CHOICE, FIELD(loss), GMF_VERB_TRAIN, true, NULL, 0, 0, "hkv", "hkv",
+     "ials: the loss of Hu, Koren and Volinsky"},
+    {"solver", GMF_OPT_CHOICE, FIELD(solver), GMF_VERB_TRAIN, true, NULL, 0, 0, "auto|cholesky", "auto",
+     "how a row's system is solved; auto is cholesky, the exact solver"},
+    {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
+     "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
+    {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
+     "store the training ratings in the model, so that recommendations can leave out what a user has"},
+
+    {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE, false, "LIST", 0, 0, NULL,
+     "rmse,mae,recall@20,ndcg@10,precision@10,hit@10", "what to compute, separated by commas; @K is a list length"},
+    {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
+     "print the formula of each metric"},
+
+    {"users", GMF_OPT_INT, FIELD(users), GMF_VERB_SYNTH, false, "M", 1, COUNT_MAX, NULL, "1000", "number of users"},
+    {"items", GMF_OPT_INT, FIELD(items), GMF_VERB_SYNTH, false, "N", 1, COUNT_MAX, NULL, "500", "number of items"},
+    {"ratings", GMF_OPT_INT, FIELD(ratings), GMF_VERB_SYNTH, false, "NNZ", 1, COUNT_MAX, NULL, "50000",
+     "number of ratings, exactly"},
+    {"noise", GMF_OPT_REAL, FIELD(noise), GMF_VERB_SYNTH, false, "S", 0, 1e6, NULL, "0.5",
+     "standard deviation of what is added to the planted rating"},
+    {"implicit", GMF_OPT_FLAG, FIELD(implicit), GMF_VERB_SYNTH, false, NULL, 0, 0, NULL, "no",
+     "counts of events instead of half-star ratings"},
+
+    {"seed", GMF_OPT_INT, FIELD(seed), SEEDED, true, "S", 0, COUNT_MAX, NULL, "1",
+     "of the random numbers; the same seed gives the same result on any number of ranks"},
+    {"threads", GMF_OPT_INT, FIELD(threads), ALL, false, "T", 0, 4096, NULL, "0",
+     "OpenMP threads of a rank; 0: OMP_NUM_THREADS, else the cores divided among the ranks of the node"},
+    {"config", GMF_OPT_TEXT, FIELD(config_file), ALL, false, "FILE", 0, 0, NULL, "",
+     "an INI file with the same keys; the command line goes before it"},
+    {"print-config", GMF_OPT_FLAG, FIELD(print_config), ALL, false, NULL, 0, 0, NULL, "no",
+     "print the options in force as such a file, and stop"},
+    {"log-json", GMF_OPT_TEXT, FIELD(log_json), ALL, false, "FILE", 0, 0, NULL, "",
+     "append the log as JSON, one object a line"},
+    {"json", GMF_OPT_FLAG, FIELD(json), SHOWS, false, NULL, 0, 0, NULL, "no", "print the result as one JSON object"},
+    {"quiet", GMF_OPT_FLAG, FIELD(quiet), ALL, false, NULL, 0, 0, NULL, "no", "no log on standard error"},
+};
+
+const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
+
+/* ---- the INI file ------------------------------------------------------------------------------------------------ */
+
+typedef struct ini_state {
+  const char *path;
+  gmf_verb verb;
+  gmf_config *config;
+  gmf_error error; /* of the first bad key */
+} ini_state;
+
+static int set_from_ini(void *user, const char *section, const char *name, const char *value)
+{
+  (void)section; /* sections are for the reader of the file; keys are unique */
+  ini_state *r = user;
+  if (r->error.status != GMF_OK) return 0;
+  return gmf_options_set(&GMF_OPTIONS, r->verb, r->config, name, value, GMF_ERR_CONFIG, &r->error) == GMF_OK;
+}
+
+static gmf_status read_ini(const char *path, gmf_verb verb, gmf_config *config, gmf_error *err)
+{
+  ini_state reader = {.path = path, .verb = verb, .config = config};
+  int line = ini_parse(path, set_from_ini, &reader);
+  if (line == 0) return GMF_OK;
+  if (line == -1) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: %s", path, strerror(errno));
+  if (line < 0) return gmf_fail(err, GMF_ERR_MEMORY, "%s: out of memory", path);
+  if (reader.error.status == GMF_OK)
+    return gmf_fail(err, GMF_ERR_CONFIG, "%s:%d: a line is 'key = value', '[section]' or a comment", path, line);
+  return gmf_fail(err, GMF_ERR_CONFIG, "%s:%d: %s", path, line, reader.error.text);
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
+
+static gmf_status load_root(gmf_verb verb, int argc, char *const *argv, gmf_config *config, gmf_text_list *arguments,
+                            gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(gmf_options_parse(&GMF_OPTIONS, verb, argc, argv, 2, config, arguments, NULL, err));
+  if (config->config_file[0] == '\0') goto cleanup;
+  char path[GMF_PATH_BYTES];
+  snprintf(path, sizeof path, "%s", config->config_file);
+  gmf_options_defaults(&GMF_OPTIONS, config);
+  GMF_TRY(read_ini(path, verb, config, err));
+  GMF_TRY(gmf_options_parse(&GMF_OPTIONS, verb, argc, argv, 2, config, arguments, NULL, err));
+cleanup:
+  return status;
+}
+
+gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *const *argv, gmf_config *config,
+                           gmf_text_list *arguments, gmf_error *err)
+{
+  memset(config, 0, sizeof *config);
+  gmf_options_defaults(&GMF_OPTIONS, config);
+  gmf_status status = grid->rank == 0 ? load_root(verb, argc, argv, config, arguments, err) : GMF_OK;
+  status = gmf_agree(grid, status, err);
+  if (status != GMF_OK) return status;
+  if (grid->rank != 0) { /* the arguments are pointers into argv: every rank takes its own */
+    gmf_config ignored = *config;
+    gmf_options_parse(&GMF_OPTIONS, verb, argc, argv, 2, &ignored, arguments, NULL, NULL);
+  }
+  gmf_broadcast(grid, config, sizeof *config);
+  return GMF_OK;
+}
+
+gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
+{
+  if (c->algorithm < 0)
+    return gmf_fail(err, GMF_ERR_USAGE, "--algorithm is needed: als for ratings such as stars, ials for clicks and counts");
+  bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
+  if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
+  if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
+  return GMF_OK;
+}
+
+gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err)
+{
+  *n_rows = n_ranks;
+  *n_cols = 1;
+  if (strcmp(config->grid, "auto") == 0) return GMF_OK;
+  char *end = NULL;
+  long rows = strtol(config->grid, &end, 10), cols = 0;
+  if (*end == 'x' || *end == 'X') cols = strtol(end + 1, &end, 10);
+  if (*end != '\0' || rows < 1 || cols < 1 || rows > n_ranks || cols > n_ranks)
+    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: RxC with R x C = %d ranks is needed, or auto", config->grid, n_ranks);
+  if (rows * cols != n_ranks)
+    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: has %ld places, but there are %d ranks", config->grid, rows * cols,
+                    n_ranks);
+  *n_rows = (int)rows;
+  *n_cols = (int)cols;
+  return GMF_OK;
+}

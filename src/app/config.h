@@ -1,0 +1,81 @@
+/*
+ * The configuration of a run: one plain struct, described by one table (config.c) that drives the command line, the
+ * INI file, --help, the echo in the log, the attributes of model files and the man pages.
+ */
+#ifndef GMF_APP_CONFIG_H
+#define GMF_APP_CONFIG_H
+
+#include "algo/als.h"
+#include "base/options.h"
+#include "runtime/grid.h"
+
+/* The verbs, as bits: an option says which take it. */
+typedef enum gmf_verb {
+  GMF_VERB_IMPORT = 1,
+  GMF_VERB_SPLIT = 2,
+  GMF_VERB_TRAIN = 4,
+  GMF_VERB_EVALUATE = 8,
+  GMF_VERB_SYNTH = 16,
+  GMF_VERB_INFO = 32,
+  GMF_VERB_VERIFY = 64
+} gmf_verb;
+
+typedef enum gmf_algorithm { GMF_ALGORITHM_ALS, GMF_ALGORITHM_IALS } gmf_algorithm;
+typedef enum gmf_split_method { GMF_SPLIT_RANDOM, GMF_SPLIT_LEAVE_LAST } gmf_split_method;
+
+enum { GMF_PATH_BYTES = 4096 };
+
+/* Choices are the indexes of their words in the table. */
+typedef struct gmf_config {
+  char output[GMF_PATH_BYTES];
+  int64_t threads; /* 0: chosen from the machine */
+  int64_t seed;
+  bool quiet, json;
+  char log_json[GMF_PATH_BYTES];
+  char config_file[GMF_PATH_BYTES];
+  bool print_config;
+  /* import */
+  int format, duplicates, on_bad_line;
+  char columns[256];
+  double min_rating; /* NaN: none */
+  bool binarize;
+  int64_t min_user_count, min_item_count;
+  /* split */
+  char train[GMF_PATH_BYTES], test[GMF_PATH_BYTES];
+  int method;      /* gmf_split_method, -1: not given */
+  double fraction; /* NaN: not given */
+  int64_t count;   /* 0: not given */
+  /* train */
+  int algorithm; /* gmf_algorithm, -1: not given */
+  int64_t factors, iterations;
+  double lambda;    /* NaN until gmf_config_resolve */
+  int lambda_scale; /* gmf_lambda_scale, -1 until gmf_config_resolve */
+  double alpha;
+  int loss, solver;
+  char grid[32];
+  bool seen;
+  /* evaluate */
+  char metrics[1024];
+  bool explain;
+  /* synth */
+  int64_t users, items, ratings;
+  double noise;
+  bool implicit;
+} gmf_config;
+
+extern const gmf_option_table GMF_OPTIONS;
+
+/*
+ * Collective. Fills the configuration on all ranks: defaults, then --config FILE as rank 0 reads it, then the command
+ * line. arguments: what is no option, on every rank. Errors: GMF_ERR_USAGE, GMF_ERR_CONFIG, GMF_ERR_NO_INPUT.
+ */
+gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *const *argv, gmf_config *config,
+                           gmf_text_list *arguments, gmf_error *err);
+
+/* Local. Settles what depends on other options (lambda by algorithm); GMF_ERR_USAGE for combinations without sense. */
+gmf_status gmf_config_resolve_train(gmf_config *config, gmf_error *err);
+
+/* Local. "RxC" or "auto" for n_ranks ranks. */
+gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err);
+
+#endif

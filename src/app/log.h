@@ -1,0 +1,39 @@
+/*
+ * What a run says while it works: a human log on standard error and, with --log-json, one JSON object a line. Rank 0
+ * alone writes; the other ranks' calls do nothing. Local.
+ */
+#ifndef GMF_APP_LOG_H
+#define GMF_APP_LOG_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "app/config.h"
+
+typedef struct gmf_log {
+  FILE *human; /* borrowed: stderr; NULL when quiet or not rank 0 */
+  FILE *json;  /* owned; NULL where not asked for */
+  double start;
+} gmf_log;
+
+/* Collective. Opens the JSON log for appending; GMF_ERR_CREATE. */
+gmf_status gmf_log_open(const gmf_grid *grid, const gmf_config *config, gmf_log *log, gmf_error *err);
+void gmf_log_close(gmf_log *log);
+
+/* A line of the human log. */
+void gmf_log_line(const gmf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A line of the JSON log: the object, with "event" and "elapsed" (seconds since gmf_log_open) added. Takes the
+ * reference; a NULL object counts as empty. */
+void gmf_log_event(const gmf_log *log, const char *event, json_t *object);
+
+/* The options in force: an echo of the table. */
+void gmf_log_config(const gmf_log *log, gmf_verb verb, const gmf_config *config);
+
+/* Collective. The table of phases, and the end of the JSON log. */
+void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status);
+
+/* "1,234,567" in one of a few static buffers. */
+const char *gmf_thousands(int64_t n);
+
+#endif

@@ -1,0 +1,94 @@
+#include "app/provenance.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/build_info.h"
+#include "base/memory.h"
+#include "io/layout.h"
+#include "kernel/isa.h"
+
+bool gmf_provenance_reproducible(void) { return getenv("SOURCE_DATE_EPOCH") != NULL; }
+
+void gmf_provenance_libraries(char *mpi, char *hdf5, size_t size)
+{
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  unsigned major = 0, minor = 0, release = 0;
+  MPI_Get_library_version(text, &length);
+  text[strcspn(text, ",\n")] = '\0';
+  snprintf(mpi, size, "%s", text);
+  H5get_libversion(&major, &minor, &release);
+  snprintf(hdf5, size, "HDF5 %u.%u.%u", major, minor, release);
+}
+
+static void add_date(gmf_writer *w)
+{
+  const char *epoch = getenv("SOURCE_DATE_EPOCH");
+  time_t now = epoch != NULL ? (time_t)strtoll(epoch, NULL, 10) : time(NULL);
+  struct tm utc;
+  char text[32], host[256] = "";
+  gmtime_r(&now, &utc);
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "date", text);
+  if (epoch == NULL) gethostname(host, sizeof host - 1);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "host", host);
+}
+
+static void add_command_line(gmf_writer *w, int argc, char *const *argv)
+{
+  size_t size = 1;
+  for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
+  char *line = gmf_calloc((int64_t)size, 1);
+  if (line == NULL) return; /* a file without its command line is still a good file */
+  for (int i = 0; i < argc; i++) {
+    if (i > 0) strcat(line, " ");
+    strcat(line, argv[i]);
+  }
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "command_line", line);
+  gmf_free(line);
+}
+
+void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *const *argv, int threads)
+{
+  char mpi[256], hdf5[256], shape[32];
+  gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
+  snprintf(shape, sizeof shape, "%dx%d", grid->n_rows, grid->n_cols);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "software", "gridmf");
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "softwareVersion", GMF_BUILD.version);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "git_commit", GMF_BUILD.git_commit);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "compiler", GMF_BUILD.compiler);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "flags", GMF_BUILD.flags);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "kernels", gmf_kernel_level_name(gmf_kernel_level()));
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "mpi", mpi);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "hdf5", hdf5);
+  gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "ranks", grid->size);
+  gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "threads", threads);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "grid", shape);
+  if (getenv("SLURM_JOB_ID") != NULL)
+    gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "slurm_job_id", getenv("SLURM_JOB_ID"));
+  add_date(w);
+  add_command_line(w, argc, argv);
+}
+
+void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *config)
+{
+  for (int i = 0; i < GMF_OPTIONS.n; i++) {
+    const gmf_option *o = &GMF_OPTIONS.options[i];
+    if ((o->verbs & verb) == 0 || !o->is_model) continue;
+    char name[64], text[GMF_PATH_BYTES];
+    const void *value = (const char *)config + o->offset;
+    snprintf(name, sizeof name, "%s", o->name);
+    for (char *c = name; *c != '\0'; c++)
+      if (*c == '-') *c = '_';
+    gmf_option_text(o, config, text, sizeof text);
+    if (o->kind == GMF_OPT_INT)
+      gmf_writer_attr_i64(w, "/", name, *(const int64_t *)value);
+    else if (o->kind == GMF_OPT_REAL)
+      gmf_writer_attr_f64(w, "/", name, *(const double *)value);
+    else
+      gmf_writer_attr_text(w, "/", name, text);
+  }
+}

@@ -1,0 +1,24 @@
+/* How a file came to be: attributes of /provenance, and the options of the run as attributes of the root. Local. */
+#ifndef GMF_APP_PROVENANCE_H
+#define GMF_APP_PROVENANCE_H
+
+#include "app/config.h"
+#include "io/writer.h"
+
+/*
+ * Adds the attributes of a run's provenance to an opened writer: software, libraries, command line, ranks, threads,
+ * grid, host of rank 0, date, Slurm job. With SOURCE_DATE_EPOCH in the environment the date is that one and the host
+ * stays empty, so that two runs alike give the same bytes.
+ */
+void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *const *argv, int threads);
+
+/* The model options of a verb as attributes of the root: "lambda-scale" becomes @lambda_scale. */
+void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *config);
+
+/* Whether SOURCE_DATE_EPOCH asks for bytes that two runs share; clocks are then not stored. */
+bool gmf_provenance_reproducible(void);
+
+/* "Open MPI v4.1.4", "HDF5 1.10.8": one line each, for --version and the files. */
+void gmf_provenance_libraries(char *mpi, char *hdf5, size_t size);
+
+#endif

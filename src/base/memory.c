@@ -1,0 +1,87 @@
+#include "base/memory.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The size stands in front of the array, in a block of its own so that the array keeps its alignment. */
+#define ALIGNMENT 64
+
+static atomic_llong live_count, live_bytes, peak_bytes;
+
+static void count(long long bytes)
+{
+  long long now = atomic_fetch_add(&live_bytes, bytes) + bytes;
+  long long peak = atomic_load(&peak_bytes);
+  while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {
+  }
+}
+
+void *gmf_malloc(int64_t n, size_t size)
+{
+  size_t bytes = 0;
+  if (n < 0 || __builtin_mul_overflow((size_t)n, size, &bytes) || bytes > SIZE_MAX / 2) return NULL;
+  size_t rounded = (bytes + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  char *block = aligned_alloc(ALIGNMENT, rounded);
+  if (block == NULL) return NULL;
+  memcpy(block, &bytes, sizeof bytes);
+  atomic_fetch_add(&live_count, 1);
+  count((long long)bytes);
+  return block + ALIGNMENT;
+}
+
+void *gmf_calloc(int64_t n, size_t size)
+{
+  void *p = gmf_malloc(n, size);
+  if (p != NULL) memset(p, 0, (size_t)n * size);
+  return p;
+}
+
+void *gmf_realloc(void *old, int64_t n, size_t size)
+{
+  void *p = gmf_malloc(n, size);
+  if (p == NULL || old == NULL) return p;
+  size_t old_bytes = 0;
+  memcpy(&old_bytes, (char *)old - ALIGNMENT, sizeof old_bytes);
+  size_t bytes = (size_t)n * size;
+  memcpy(p, old, old_bytes < bytes ? old_bytes : bytes);
+  gmf_free(old);
+  return p;
+}
+
+void gmf_free(void *p)
+{
+  if (p == NULL) return;
+  char *block = (char *)p - ALIGNMENT;
+  size_t bytes = 0;
+  memcpy(&bytes, block, sizeof bytes);
+  atomic_fetch_sub(&live_count, 1);
+  atomic_fetch_sub(&live_bytes, (long long)bytes);
+  free(block);
+}
+
+gmf_status gmf_reserve(void *array, int64_t *capacity, int64_t n, size_t size, const char *what, gmf_error *err)
+{
+  if (n <= *capacity) return GMF_OK;
+  int64_t grown = *capacity * 2 > n ? *capacity * 2 : n;
+  if (grown < 16) grown = 16;
+  void *p = NULL;
+  memcpy(&p, array, sizeof p);
+  p = gmf_realloc(p, grown, size);
+  if (p == NULL) return gmf_out_of_memory(err, grown, size, what);
+  memcpy(array, &p, sizeof p);
+  *capacity = grown;
+  return GMF_OK;
+}
+
+gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char *what)
+{
+  return gmf_fail(err, GMF_ERR_MEMORY,
+                  "out of memory: %.3g MB for %s (%" PRId64 " x %zu bytes); use more ranks or nodes, or fewer factors",
+                  (double)n * (double)size / 1e6, what, n, size);
+}
+
+int64_t gmf_memory_live_count(void) { return atomic_load(&live_count); }
+int64_t gmf_memory_live_bytes(void) { return atomic_load(&live_bytes); }
+int64_t gmf_memory_peak_bytes(void) { return atomic_load(&peak_bytes); }

@@ -1,0 +1,46 @@
+/*
+ * Allocation: 64-byte aligned, overflow-checked, counted. Local, thread-safe.
+ *
+ * Arrays are asked for by element count and size, never by a product the caller made.
+ */
+#ifndef GMF_BASE_MEMORY_H
+#define GMF_BASE_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* n elements of `size` bytes, not initialised; NULL when they cannot be had. n = 0 gives a pointer that may be freed. */
+void *gmf_malloc(int64_t n, size_t size);
+/* The same, all bytes zero. */
+void *gmf_calloc(int64_t n, size_t size);
+/* A larger (or smaller) array with the old elements; NULL leaves the old one as it was. */
+void *gmf_realloc(void *old, int64_t n, size_t size);
+void gmf_free(void *p);
+
+/* Fails with GMF_ERR_MEMORY, naming the array and its size in bytes. */
+gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char *what);
+
+/* ptr = n elements of its own type; the value is a gmf_status. */
+#define GMF_NEW(ptr, n, err)                                    \
+  (((ptr) = gmf_malloc((n), sizeof *(ptr))) != NULL ? GMF_OK : gmf_out_of_memory((err), (n), sizeof *(ptr), #ptr))
+#define GMF_NEW_ZERO(ptr, n, err)                               \
+  (((ptr) = gmf_calloc((n), sizeof *(ptr))) != NULL ? GMF_OK : gmf_out_of_memory((err), (n), sizeof *(ptr), #ptr))
+#define GMF_FREE(ptr)  \
+  do {                 \
+    gmf_free(ptr);     \
+    (ptr) = NULL;      \
+  } while (0)
+
+/* Makes room for at least n elements, doubling; *capacity counts elements. The value is a gmf_status. */
+#define GMF_RESERVE(ptr, capacity, n, err) gmf_reserve(&(ptr), &(capacity), (n), sizeof *(ptr), #ptr, (err))
+/* array: the address of the pointer, of whatever type. */
+gmf_status gmf_reserve(void *array, int64_t *capacity, int64_t n, size_t size, const char *what, gmf_error *err);
+
+/* Allocations alive, their bytes, and the most bytes alive at one time in this process. */
+int64_t gmf_memory_live_count(void);
+int64_t gmf_memory_live_bytes(void);
+int64_t gmf_memory_peak_bytes(void);
+
+#endif

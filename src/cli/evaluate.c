@@ -1,0 +1,50 @@
+#include "app/evaluate.h"
+
+#include <math.h>
+
+#include "cli/verbs.h"
+
+static void print_json(const gmf_evaluation *e)
+{
+  json_t *object = json_object();
+  for (int i = 0; i < e->metrics.n; i++) {
+    double value = gmf_metrics_value(&e->metrics, i);
+    json_object_set_new(object, e->metrics.list[i].name, isnan(value) ? json_null() : json_real(value));
+  }
+  json_object_set_new(object, "n_users", json_integer(e->metrics.n_users));
+  json_object_set_new(object, "n_ratings", json_integer(e->metrics.n_ratings));
+  json_object_set_new(object, "n_test", json_integer(e->n_test));
+  json_object_set_new(object, "n_cold_users", json_integer(e->n_cold_users));
+  json_object_set_new(object, "n_cold_ratings", json_integer(e->n_cold_ratings));
+  json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
+  putchar('\n');
+  json_decref(object);
+}
+
+static void print_table(const gmf_evaluation *e, bool explain)
+{
+  for (int i = 0; i < e->metrics.n; i++) {
+    printf("%-14s %.6f\n", e->metrics.list[i].name, gmf_metrics_value(&e->metrics, i));
+    if (explain) printf("    %s\n", gmf_metric_formula(e->metrics.list[i].kind));
+  }
+  printf("users ranked   %s\nratings        %s of %s\n", gmf_thousands(e->metrics.n_users),
+         gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->n_test));
+  if (e->n_cold_ratings > 0)
+    printf("passed over    %s ratings of users or items without training ratings, %s users\n",
+           gmf_thousands(e->n_cold_ratings), gmf_thousands(e->n_cold_users));
+  if (explain)
+    printf("L: the K best items that the user did not have in training, ties to the lower row. T: the user's test items\n"
+           "that the model was trained on. Means are over users with at least one item in T.\n");
+}
+
+gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_evaluation evaluation;
+  GMF_TRY(gmf_need_arguments(run, 2, "a model and a test set", err));
+  GMF_TRY(gmf_evaluate(run->grid, run->arguments.values[0], run->arguments.values[1], &run->config, &evaluation, err));
+  if (run->grid->rank == 0 && run->config.json) print_json(&evaluation);
+  if (run->grid->rank == 0 && !run->config.json) print_table(&evaluation, run->config.explain);
+cleanup:
+  return status;
+}

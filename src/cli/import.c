@@ -1,0 +1,53 @@
+#include "io/import.h"
+
+#include <math.h>
+#include <omp.h>
+
+#include "cli/verbs.h"
+
+static gmf_import_options options_of(const gmf_config *c)
+{
+  gmf_import_options o = {.duplicates = (gmf_duplicates)c->duplicates,
+                          .skip_bad_lines = c->on_bad_line == 1,
+                          .has_min_rating = !isnan(c->min_rating),
+                          .min_rating = c->min_rating,
+                          .binarize = c->binarize,
+                          .min_item_count = c->min_item_count,
+                          .min_user_count = c->min_user_count,
+                          .n_threads = omp_get_max_threads()};
+  for (int i = 0; i < GMF_OPTIONS.n; i++)
+    if (GMF_OPTIONS.options[i].offset == offsetof(gmf_config, format))
+      gmf_option_text(&GMF_OPTIONS.options[i], c, o.format, sizeof o.format);
+  snprintf(o.columns, sizeof o.columns, "%s", c->columns);
+  return o;
+}
+
+static void log_report(const gmf_run *run, const gmf_import_report *r)
+{
+  const gmf_log *log = &run->log;
+  if (r->n_bad_lines > 0)
+    gmf_log_line(log, "skipped %s bad lines, the first: %s", gmf_thousands(r->n_bad_lines), r->first_bad_line);
+  if (r->n_duplicates > 0) gmf_log_line(log, "merged %s duplicate ratings", gmf_thousands(r->n_duplicates));
+  if (r->n_dropped_by_rating + r->n_dropped_by_count > 0)
+    gmf_log_line(log, "left out %s ratings below the least rating, %s by the least counts",
+                 gmf_thousands(r->n_dropped_by_rating), gmf_thousands(r->n_dropped_by_count));
+  gmf_log_line(log, "wrote %s: %s users, %s items, %s ratings from %s lines", run->config.output,
+               gmf_thousands(r->n_users), gmf_thousands(r->n_items), gmf_thousands(r->nnz), gmf_thousands(r->n_lines));
+  gmf_log_event(log, "import",
+                json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "lines", (json_int_t)r->n_lines, "bad_lines",
+                          (json_int_t)r->n_bad_lines, "duplicates", (json_int_t)r->n_duplicates, "users",
+                          (json_int_t)r->n_users, "items", (json_int_t)r->n_items, "ratings", (json_int_t)r->nnz));
+}
+
+gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_import_options options = options_of(&run->config);
+  gmf_import_report report;
+  if (run->arguments.n == 0) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "at least one text file is needed; see gridmf import --help"));
+  if (run->config.output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o DATA.h5 is needed"));
+  GMF_TRY(gmf_import(run->grid, run->arguments.values, run->arguments.n, run->config.output, &options, &report, err));
+  log_report(run, &report);
+cleanup:
+  return status;
+}

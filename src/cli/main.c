@@ -1,0 +1,176 @@
+/*
+ * gridmf: one verb a run, under mpirun or srun, or alone. Rank 0 prints; every rank leaves with the same status, which
+ * is the exit code.
+ */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/provenance.h"
+#include "base/build_info.h"
+#include "base/memory.h"
+#include "cli/manual.h"
+#include "cli/verbs.h"
+#include "io/h5.h"
+#include "kernel/isa.h"
+
+typedef gmf_status verb_function(gmf_run *run, gmf_error *err);
+
+typedef struct verb_entry {
+  const char *name;
+  gmf_verb verb;
+  verb_function *run;
+} verb_entry;
+
+static const verb_entry VERBS[] = {
+    {"import", GMF_VERB_IMPORT, gmf_verb_import},       {"split", GMF_VERB_SPLIT, gmf_verb_split},
+    {"train", GMF_VERB_TRAIN, gmf_verb_train},          {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
+    {"synth", GMF_VERB_SYNTH, gmf_verb_synth},          {"info", GMF_VERB_INFO, gmf_verb_info},
+    {"verify", GMF_VERB_VERIFY, gmf_verb_verify},
+};
+static const char VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
+
+static const verb_entry *find_verb(const char *name)
+{
+  for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
+    if (strcmp(VERBS[i].name, name) == 0) return &VERBS[i];
+  return NULL;
+}
+
+gmf_status gmf_need_arguments(const gmf_run *run, int n, const char *what, gmf_error *err)
+{
+  if (run->arguments.n == n) return GMF_OK;
+  return gmf_fail(err, GMF_ERR_USAGE, "%s is needed, but there are %d arguments; see gridmf %s --help", what,
+                  run->arguments.n, run->argv[1]);
+}
+
+/* ---- before MPI: help and version -------------------------------------------------------------------------------- */
+
+/* Whether a launcher says that this is not the first rank: help is printed once. */
+static bool is_later_rank(void)
+{
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (getenv(names[i]) != NULL) return strcmp(getenv(names[i]), "0") != 0;
+  return false;
+}
+
+static void print_version(void)
+{
+  char mpi[256], hdf5[256];
+  gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
+  printf("gridmf %s (%s)\n%s, %s\ncompiler %s, %s build, flags: %s\nkernels: %s\n", GMF_BUILD.version,
+         GMF_BUILD.git_commit, mpi, hdf5, GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
+         gmf_kernel_level_name(gmf_kernel_level()));
+}
+
+/* Help, version and manual need no ranks. True when that was all. */
+static bool answer_questions(int argc, char **argv)
+{
+  const verb_entry *verb = argc > 1 ? find_verb(argv[1]) : NULL;
+  bool help = gmf_options_asked(argc, argv, "--help") || gmf_options_asked(argc, argv, "-h");
+  bool version = gmf_options_asked(argc, argv, "--version");
+  bool manual = gmf_options_asked(argc, argv, "--manual"); /* the man page, for the build */
+  if (!help && !version && !manual) return false;
+  if (is_later_rank()) return true;
+  if (manual)
+    gmf_manual_page(stdout);
+  else if (version)
+    print_version();
+  else if (verb != NULL)
+    gmf_manual_verb_help(verb->verb, stdout);
+  else
+    gmf_manual_help(stdout);
+  return true;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
+/* Collective. Threads of this rank: as asked, else OMP_NUM_THREADS, else the cores shared among the node's ranks. */
+static void set_threads(const gmf_run *run)
+{
+  MPI_Comm node;
+  int n_local = 1, cores = omp_get_num_procs();
+  MPI_Comm_split_type(run->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_size(node, &n_local);
+  MPI_Comm_free(&node);
+  if (run->config.threads > 0)
+    omp_set_num_threads((int)run->config.threads);
+  else if (getenv("OMP_NUM_THREADS") == NULL)
+    omp_set_num_threads(cores / n_local > 1 ? cores / n_local : 1);
+  int online = (int)sysconf(_SC_NPROCESSORS_ONLN), wanted = omp_get_max_threads() * n_local;
+  if (wanted > online && omp_get_max_threads() > 1)
+    gmf_log_line(&run->log, "warning: %d ranks x %d threads on a node of %d cores; set --threads or OMP_NUM_THREADS",
+                 n_local, omp_get_max_threads(), online);
+}
+
+static gmf_status run_verb(gmf_run *run, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const verb_entry *verb = run->argc > 1 ? find_verb(run->argv[1]) : NULL;
+  if (verb == NULL) {
+    char near[32];
+    bool found = run->argc > 1 && gmf_nearest_word(VERB_WORDS, run->argv[1], near, sizeof near);
+    return gmf_fail(err, GMF_ERR_USAGE, "%s%s%s%s%s; the verbs are import, split, train, evaluate, synth, info, verify",
+                    run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
+                    found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
+  }
+  GMF_TRY(gmf_config_load(run->grid, verb->verb, run->argc, run->argv, &run->config, &run->arguments, err));
+  if (run->config.print_config) {
+    if (verb->verb == GMF_VERB_TRAIN) GMF_TRY(gmf_config_resolve_train(&run->config, err));
+    if (run->grid->rank == 0) gmf_options_print(&GMF_OPTIONS, verb->verb, &run->config, stdout);
+    return GMF_OK;
+  }
+  GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
+  set_threads(run);
+  status = verb->run(run, err);
+  bool shown = verb->verb != GMF_VERB_INFO && verb->verb != GMF_VERB_VERIFY;
+  if (status == GMF_OK && shown) gmf_log_end(&run->log, run->grid, status);
+  if (status != GMF_OK)
+    gmf_log_event(&run->log, "error", json_pack("{s:i, s:s}", "status", (int)status, "text", err->text));
+cleanup:
+  gmf_log_close(&run->log);
+  return status;
+}
+
+/* Rank 0 says it for all. */
+static void print_error(const gmf_run *run, const gmf_error *err)
+{
+  if (run->grid->rank != 0) return;
+  fflush(stdout);
+  fprintf(stderr, "gridmf: %s", err->text);
+  if (err->rank_plus_1 > 1) fprintf(stderr, " (rank %d)", err->rank_plus_1 - 1);
+  fputc('\n', stderr);
+  fflush(stderr);
+}
+
+int main(int argc, char **argv)
+{
+  if (answer_questions(argc, argv)) return 0;
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  gmf_h5_setup();
+  gmf_trace trace;
+  gmf_trace_start(&trace);
+  gmf_run *run = calloc(1, sizeof *run); /* some kilobytes, too large for a careful stack */
+  gmf_error err = {0};
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (run == NULL || provided < MPI_THREAD_FUNNELED) MPI_Abort(MPI_COMM_WORLD, GMF_ERR_INTERNAL);
+  run->comm = MPI_COMM_WORLD;
+  run->argc = argc;
+  run->argv = argv;
+  gmf_status status = gmf_grid_create(MPI_COMM_WORLD, size, 1, &trace, &run->grid, &err);
+  if (status != GMF_OK) MPI_Abort(MPI_COMM_WORLD, status);
+  status = run_verb(run, &err);
+  if (status != GMF_OK) print_error(run, &err);
+  if (err.must_abort) { /* see io/writer.h: finalising could hang */
+    MPI_Barrier(run->grid->all);
+    MPI_Abort(MPI_COMM_WORLD, status);
+  }
+  gmf_grid_destroy(&run->grid);
+  free(run);
+  MPI_Finalize();
+  return (int)status;
+}

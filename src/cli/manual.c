@@ -1,0 +1,110 @@
+#include "cli/manual.h"
+
+#include "algo/metrics.h"
+#include "base/build_info.h"
+
+typedef struct verb_text {
+  gmf_verb verb;
+  const char *name, *arguments, *summary, *details, *example;
+} verb_text;
+
+static const verb_text VERBS[] = {
+    {GMF_VERB_IMPORT, "import", "FILE... -o DATA.h5", "text ratings into a dataset file, read in parallel",
+     "Reads csv with or without header, tab-separated and '::'-separated text, MatrixMarket and adjacency lists (user item "
+     "item ...), plain or compressed by gzip or zstd. Ids are 64-bit integers, or strings when any id of the side is no "
+     "integer; rows of the dataset are in ascending order of the ids. Plain files are read in byte ranges by all ranks "
+     "and threads. Filters apply in this order: min-rating, binarize, min-item-count, min-user-count, one pass each. The "
+     "dataset is the same, byte for byte, for any number of ranks.",
+     "mpirun -n 4 gridmf import ratings.csv -o data.h5"},
+    {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
+     "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
+     "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
+    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials", "a model from a dataset",
+     "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
+     "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is written "
+     "under a temporary name, read back, verified and renamed: a visible model is a complete one.",
+     "mpirun -n 4 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
+    {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
+     "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
+     "without training ratings are passed over, and counted.",
+     "mpirun -n 4 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
+    {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
+     "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",
+     "mpirun -n 2 gridmf synth -o big.h5 --users 100000 --items 20000 --ratings 10000000"},
+    {GMF_VERB_INFO, "info", "FILE", "what a file holds", "Attributes, arrays with their shapes, provenance.",
+     "gridmf info model.h5"},
+    {GMF_VERB_VERIFY, "verify", "FILE...", "checksums of a file",
+     "Reads everything and compares it with the XXH3-64 checksums of its blocks.", "gridmf verify model.h5"},
+};
+enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
+
+typedef struct exit_code {
+  gmf_status status;
+  const char *meaning;
+} exit_code;
+
+static const exit_code EXIT_CODES[] = {
+    {GMF_OK, "success"},
+    {GMF_ERR_INTERNAL, "an error inside gridmf"},
+    {GMF_ERR_NUMERIC, "a row's system is singular, or a value is not finite"},
+    {GMF_ERR_USAGE, "the command line is wrong"},
+    {GMF_ERR_DATA, "bad data, or a damaged or foreign file"},
+    {GMF_ERR_NO_INPUT, "an input file is missing or cannot be read"},
+    {GMF_ERR_PLAN, "the run does not fit into the machine"},
+    {GMF_ERR_MEMORY, "out of memory"},
+    {GMF_ERR_CREATE, "an output file cannot be created"},
+    {GMF_ERR_IO, "reading or writing failed, such as on a full disk"},
+    {GMF_ERR_CONFIG, "a configuration file is wrong"},
+};
+
+void gmf_manual_help(FILE *out)
+{
+  fprintf(out, "gridmf %s: trains recommender models on MPI clusters\n\n", GMF_BUILD.version);
+  fprintf(out, "usage: [mpirun -n RANKS] gridmf VERB [FILE...] [OPTIONS]\n\n");
+  for (int v = 0; v < N_VERBS; v++) fprintf(out, "  %-9s %s\n", VERBS[v].name, VERBS[v].summary);
+  fprintf(out, "\ngridmf VERB --help lists a verb's options; gridmf --version tells the libraries and kernels in use;\n"
+               "man gridmf has it all. gridmf-query answers questions to a model.\n\n");
+  for (int v = 0; v < 4; v++) fprintf(out, "  %s\n", VERBS[v].example);
+  fprintf(out, "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n");
+}
+
+void gmf_manual_verb_help(gmf_verb verb, FILE *out)
+{
+  for (int v = 0; v < N_VERBS; v++) {
+    if (VERBS[v].verb != verb) continue;
+    fprintf(out, "usage: [mpirun -n RANKS] gridmf %s %s [OPTIONS]\n%s\n\n%s\n\n", VERBS[v].name, VERBS[v].arguments,
+            VERBS[v].summary, VERBS[v].details);
+    gmf_options_help(&GMF_OPTIONS, verb, out);
+    fprintf(out, "\nexample:  %s\n", VERBS[v].example);
+  }
+}
+
+static void man_verb(const verb_text *v, FILE *out)
+{
+  fprintf(out, ".Ss gridmf %s %s\n%s.\n.Pp\nExample:\n.Dl %s\n.Bl -tag -width Ds\n", v->name, v->arguments, v->details,
+          v->example);
+  gmf_options_man(&GMF_OPTIONS, v->verb, out);
+  fprintf(out, ".El\n");
+}
+
+void gmf_manual_page(FILE *out)
+{
+  fprintf(out, ".Dd November 21, 2026\n.Dt GRIDMF 1\n.Os\n.Sh NAME\n.Nm gridmf\n"
+               ".Nd train recommender models on MPI clusters\n.Sh SYNOPSIS\n");
+  for (int v = 0; v < N_VERBS; v++) fprintf(out, ".Nm gridmf %s %s\n.Op Ar options\n", VERBS[v].name, VERBS[v].arguments);
+  fprintf(out, ".Sh DESCRIPTION\n.Nm\nfactorises a matrix of users and items that is distributed over the ranks of an MPI "
+               "job: text ratings in, factors out in HDF5, recommendations by\n.Xr gridmf-query 1 .\n"
+               "It runs under mpirun or srun, or alone as one rank. Results go to standard output, the log to standard "
+               "error. Options may also stand in an INI file named by\n.Fl -config ,\nwith the same keys.\n");
+  for (int v = 0; v < N_VERBS; v++) man_verb(&VERBS[v], out);
+  fprintf(out, ".Sh METRICS\nT are a user's test items that the model was trained on, L its K best items without those it "
+               "had in training, ties to the lower row.\n.Bl -bullet\n");
+  for (int m = 0; m < GMF_N_METRIC_KINDS; m++) fprintf(out, ".It\n%s\n", gmf_metric_formula((gmf_metric_kind)m));
+  fprintf(out, ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
+               ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2 or avx512.\n"
+               ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "
+               "give the same bytes.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
+  for (size_t e = 0; e < sizeof EXIT_CODES / sizeof *EXIT_CODES; e++)
+    fprintf(out, ".It %d\n%s\n", (int)EXIT_CODES[e].status, EXIT_CODES[e].meaning);
+  fprintf(out, ".El\n.Sh SEE ALSO\n.Xr gridmf-query 1\n");
+}

@@ -1,0 +1,190 @@
+/* gridmf-query: asks a model. One short file per verb; this one has the command line. */
+#include <locale.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/build_info.h"
+#include "cli/query_cli.h"
+#include "cli/query_text.h"
+
+enum { RECOMMEND = 1, SCORE = 2, INFO = 4, ALL_VERBS = 7 };
+
+static const struct verb {
+  const char *name;
+  unsigned bit;
+  gmf_status (*run)(gmf_query *query, gmf_error *err);
+  const char *usage, *help;
+} VERBS[] = {
+    {"recommend", RECOMMEND, gmf_query_recommend, "(--user ID ... | --users-file FILE | --all) [--top N]",
+     "the best items for one, several or all users"},
+    {"score", SCORE, gmf_query_score, "--user ID --item ID [--user ID --item ID ...]",
+     "the score of pairs of a user and an item; one user may have several items"},
+    {"info", INFO, gmf_query_info, "", "what the model is and how it was trained"},
+};
+enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
+
+#define FIELD(name) offsetof(gmf_query_config, name)
+#define TEXT(name) GMF_OPT_TEXT, FIELD(name), sizeof((gmf_query_config *)0)->name
+static const gmf_option OPTIONS[] = {
+    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SCORE, false, "ID", 0, 0, NULL, "",
+     "external id of a user; may be given several times"},
+    {"item", GMF_OPT_LIST, FIELD(items), 0, SCORE, false, "ID", 0, 0, NULL, "",
+     "external id of an item; may be given several times"},
+    {"users-file", TEXT(users_file), RECOMMEND, false, "FILE", 0, 0, NULL, "",
+     "user ids, one a line; - reads standard input"},
+    {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no", "every user of the model, in its order"},
+    {"top", GMF_OPT_INT, FIELD(top), 0, RECOMMEND, false, "N", 1, 1e6, NULL, "10", "items for each user"},
+    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
+     "also items that the user rated in training"},
+    {"allow", TEXT(allow), RECOMMEND, false, "FILE", 0, 0, NULL, "", "recommend only these item ids, one a line"},
+    {"deny", TEXT(deny), RECOMMEND, false, "FILE", 0, 0, NULL, "",
+     "never recommend these item ids, one a line, even when allowed"},
+    {"titles", TEXT(titles), ALL_VERBS, false, "FILE", 0, 0, NULL, "",
+     "item titles: columns id and title in csv, tab- or '::'-separated text (movies.csv, movies.dat)"},
+    {"format", GMF_OPT_CHOICE, FIELD(format), 0, ALL_VERBS, false, "", 0, 0, "table|json|csv", "table",
+     "table for people; json has one object a line; csv has a header"},
+    {"threads", GMF_OPT_INT, FIELD(threads), 0, ALL_VERBS, false, "T", 0, 1024, NULL, "0",
+     "threads; 0 takes one for each core, or OMP_NUM_THREADS"},
+};
+static const gmf_option_table TABLE = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
+
+void gmf_query_note(const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  fputs("gridmf-query: ", stderr);
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+  va_end(args);
+}
+
+/* ---- help --------------------------------------------------------------------------------------------------------- */
+
+static const struct verb *find_verb(const char *name)
+{
+  for (int v = 0; v < N_VERBS; v++)
+    if (strcmp(VERBS[v].name, name) == 0) return &VERBS[v];
+  return NULL;
+}
+
+static void print_verb_help(const struct verb *verb)
+{
+  printf("Usage: gridmf-query MODEL %s %s [OPTIONS]\n\nPrints %s.\n\n", verb->name, verb->usage, verb->help);
+  gmf_options_help(&TABLE, verb->bit, stdout);
+}
+
+static void print_help(void)
+{
+  printf("Usage: gridmf-query MODEL VERB [OPTIONS]\n\nAsks a model that 'gridmf train' wrote.\n\nVerbs:\n");
+  for (int v = 0; v < N_VERBS; v++) printf("  %-12s%s\n", VERBS[v].name, VERBS[v].help);
+  printf("\nOptions:\n");
+  gmf_options_help(&TABLE, ALL_VERBS, stdout);
+  printf("\n'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 64 wrong usage, 65 bad model\n"
+         "or no id that it knows, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
+         "Examples:\n"
+         "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n"
+         "  gridmf-query model.h5 recommend --all --format csv > recommendations.csv\n"
+         "  gridmf-query model.h5 score --user 42 --item 318 --format json\n");
+}
+
+static void print_version(void)
+{
+  char library[200];
+  gmf_library_describe(library, sizeof library);
+  printf("gridmf-query %s (%s)\n%s\n%s, %s, %s\n", GMF_BUILD.version, GMF_BUILD.git_commit, library,
+         GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags);
+}
+
+/* --help may stand anywhere, with or without a verb. */
+static void print_asked_help(int argc, char *const *argv)
+{
+  const struct verb *verb = NULL;
+  for (int i = 1; i < argc && i < 4 && verb == NULL; i++) verb = find_verb(argv[i]);
+  if (verb != NULL)
+    print_verb_help(verb);
+  else
+    print_help();
+}
+
+/* ---- command line ------------------------------------------------------------------------------------------------- */
+
+static gmf_status unknown_verb(const char *name, gmf_error *err)
+{
+  char names[200] = "", list[200] = "", near[64];
+  for (int v = 0; v < N_VERBS; v++) {
+    strcat(strcat(names, v > 0 ? "|" : ""), VERBS[v].name);
+    strcat(strcat(list, v > 0 ? ", " : ""), VERBS[v].name);
+  }
+  if (gmf_nearest_word(names, name, near, sizeof near))
+    return gmf_fail(err, GMF_ERR_USAGE, "unknown verb '%.60s'; did you mean %s? Verbs are %s", name, near, list);
+  return gmf_fail(err, GMF_ERR_USAGE, "unknown verb '%.60s'; verbs are %s", name, list);
+}
+
+static gmf_status choose_verb(const gmf_text_list *arguments, const struct verb **verb, gmf_error *err)
+{
+  if (arguments->n == 0)
+    return gmf_fail(err, GMF_ERR_USAGE, "no model given; usage: gridmf-query MODEL VERB [OPTIONS], see --help");
+  if (arguments->n == 1 && find_verb(arguments->values[0]) != NULL)
+    return gmf_fail(err, GMF_ERR_USAGE, "the model comes before the verb: gridmf-query MODEL %s",
+                    arguments->values[0]);
+  if (arguments->n == 1) return gmf_fail(err, GMF_ERR_USAGE, "no verb given: recommend, score or info; see --help");
+  *verb = find_verb(arguments->values[1]);
+  if (*verb == NULL) return unknown_verb(arguments->values[1], err);
+  if (arguments->n > 2)
+    return gmf_fail(err, GMF_ERR_USAGE, "unexpected argument '%.200s'; ids are given with --user ID, --item ID",
+                    arguments->values[2]);
+  return GMF_OK;
+}
+
+/* Options may stand anywhere, so the first pass finds the verb and the second checks that it takes them. */
+static gmf_status parse(int argc, char *const *argv, gmf_query_config *config, const struct verb **verb,
+                        const char **model, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_text_list arguments = {0};
+  gmf_options_defaults(&TABLE, config);
+  GMF_TRY(gmf_options_parse(&TABLE, ALL_VERBS, argc, argv, 1, config, &arguments, NULL, err));
+  GMF_TRY(choose_verb(&arguments, verb, err));
+  gmf_options_defaults(&TABLE, config);
+  GMF_TRY(gmf_options_parse(&TABLE, (*verb)->bit, argc, argv, 1, config, &arguments, NULL, err));
+  *model = arguments.values[0];
+cleanup:
+  return status;
+}
+
+static gmf_status answer(int argc, char *const *argv, gmf_error *err)
+{
+  static gmf_query query; /* large */
+  gmf_status status = GMF_OK;
+  const struct verb *verb = NULL;
+  const char *model = NULL;
+
+  GMF_TRY(parse(argc, argv, &query.config, &verb, &model, err));
+  query.width = gmf_terminal_width();
+  GMF_TRY(gmf_model_open(model, &query.model, err));
+  if (query.config.titles[0] != '\0') GMF_TRY(gmf_titles_read(query.config.titles, &query.titles, err));
+  GMF_TRY(verb->run(&query, err));
+cleanup:
+  gmf_titles_free(&query.titles);
+  gmf_model_close(&query.model);
+  return status;
+}
+
+int main(int argc, char **argv)
+{
+  gmf_status status = GMF_OK;
+  gmf_error err = {0};
+
+  /* For the width of characters; numbers keep the point of the C locale. */
+  if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) setlocale(LC_CTYPE, "");
+  if (gmf_options_asked(argc, argv, "--help"))
+    print_asked_help(argc, argv);
+  else if (gmf_options_asked(argc, argv, "--version"))
+    print_version();
+  else
+    status = answer(argc, argv, &err);
+  if ((fflush(stdout) != 0 || ferror(stdout)) && status == GMF_OK)
+    status = gmf_fail(&err, GMF_ERR_IO, "writing the results failed");
+  if (err.text[0] != '\0') gmf_query_note("%s", err.text);
+  return (int)status;
+}

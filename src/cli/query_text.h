@@ -1,0 +1,55 @@
+/* Text in and out of gridmf-query: files of ids, UTF-8, fields of JSON and CSV, aligned tables. All Local. */
+#ifndef GMF_CLI_QUERY_TEXT_H
+#define GMF_CLI_QUERY_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+/*
+ * The whole of a file ("-": standard input) with a closing NUL; gmf_free. A byte order mark is left out. Latin-1 text,
+ * as in MovieLens 1M, is turned into UTF-8. Errors: GMF_ERR_NO_INPUT, GMF_ERR_IO, GMF_ERR_MEMORY.
+ */
+gmf_status gmf_read_text(const char *path, char **out, gmf_error *err);
+
+/* The lines of a text that are not blank, without blanks around them. */
+typedef struct gmf_lines {
+  char *text;         /* owned */
+  const char **lines; /* [n] owned, into text */
+  int64_t n, capacity;
+} gmf_lines;
+
+/* Errors as gmf_read_text. */
+gmf_status gmf_lines_read(const char *path, gmf_lines *out, gmf_error *err);
+void gmf_lines_free(gmf_lines *lines);
+
+/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void gmf_put_json(FILE *out, const char *text);
+/* A JSON number that reads back as the same float; null for NaN and infinity. */
+void gmf_put_json_score(FILE *out, float score);
+/* A CSV field, quoted where RFC 4180 asks for it. */
+void gmf_put_csv(FILE *out, const char *text);
+
+/* Rows of cells, printed in aligned columns. */
+typedef struct gmf_table {
+  int n_columns;
+  unsigned right; /* bit c: column c is aligned to the right */
+  unsigned cut;   /* bit c: column c may be cut when the terminal is narrow; the last ones are cut first */
+  char *text;     /* owned: cells, each with a closing NUL, control characters replaced */
+  int64_t n_text, text_capacity;
+  int64_t n_cells;
+} gmf_table;
+
+gmf_status gmf_table_add(gmf_table *table, const char *cell, gmf_error *err);
+/* The same with 4 significant digits; "-" for NaN. */
+gmf_status gmf_table_add_score(gmf_table *table, float score, gmf_error *err);
+/* Prints the rows, each after two blanks, and empties the table. width: columns of the terminal, 0: no limit. */
+void gmf_table_print(gmf_table *table, int width, FILE *out);
+void gmf_table_free(gmf_table *table);
+
+/* Columns of the terminal on standard output; 0 when it is none. */
+int gmf_terminal_width(void);
+
+#endif

@@ -1,0 +1,217 @@
+#include "dist/axis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "runtime/exchange.h"
+
+static gmf_status new_axis(int64_t n, int n_ranks, gmf_axis **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_axis *axis = NULL;
+  GMF_TRY(GMF_NEW_ZERO(axis, 1, err));
+  axis->n = n;
+  axis->n_ranks = n_ranks;
+  GMF_TRY(GMF_NEW_ZERO(axis->prefix, n_ranks + 1, err));
+  *out = axis;
+  axis = NULL;
+cleanup:
+  gmf_axis_destroy(&axis);
+  return status;
+}
+
+void gmf_axis_destroy(gmf_axis **axis)
+{
+  if (*axis == NULL) return;
+  gmf_free((*axis)->prefix);
+  gmf_free((*axis)->position_of);
+  gmf_free((*axis)->row_of);
+  gmf_free(*axis);
+  *axis = NULL;
+}
+
+gmf_status gmf_axis_create_hashed(int64_t n, int n_ranks, uint64_t seed, gmf_axis **out, gmf_error *err)
+{
+  gmf_status status = new_axis(n, n_ranks, out, err);
+  if (status != GMF_OK) return status;
+  for (int r = 0; r <= n_ranks; r++) (*out)->prefix[r] = gmf_slice_begin(n, n_ranks, r);
+  (*out)->hash = gmf_permutation_make((uint64_t)n, seed, GMF_STREAM_PLACEMENT);
+  return GMF_OK;
+}
+
+/* ---- longest work first ------------------------------------------------------------------------------------------ */
+
+typedef struct job {
+  int64_t work;
+  uint32_t row;
+} job;
+
+static int heavier_first(const void *a, const void *b)
+{
+  const job *x = a, *y = b;
+  if (x->work != y->work) return x->work > y->work ? -1 : 1;
+  return x->row < y->row ? -1 : 1;
+}
+
+typedef struct bin {
+  int64_t load;
+  int rank;
+} bin;
+
+static int lighter(bin a, bin b) { return a.load != b.load ? a.load < b.load : a.rank < b.rank; }
+
+/* Restores the heap after its root has grown. */
+static void sift_down(bin *heap, int n)
+{
+  for (int parent = 0;;) {
+    int child = 2 * parent + 1;
+    if (child >= n) return;
+    if (child + 1 < n && lighter(heap[child + 1], heap[child])) child++;
+    if (!lighter(heap[child], heap[parent])) return;
+    bin moved = heap[parent];
+    heap[parent] = heap[child];
+    heap[child] = moved;
+    parent = child;
+  }
+}
+
+/* owner[row] for every row, by Graham's rule. heap [n_ranks] is scratch. */
+static void assign(const job *jobs, int64_t n, bin *heap, int n_ranks, int32_t *owner)
+{
+  for (int r = 0; r < n_ranks; r++) heap[r] = (bin){0, r};
+  for (int64_t j = 0; j < n; j++) {
+    owner[jobs[j].row] = heap[0].rank;
+    heap[0].load += jobs[j].work;
+    sift_down(heap, n_ranks);
+  }
+}
+
+/* Positions: by rank, and by dataset order within a rank. next [n_ranks] is scratch. */
+static void number_positions(gmf_axis *axis, const int32_t *owner, int64_t *next)
+{
+  for (int64_t row = 0; row < axis->n; row++) axis->prefix[owner[row] + 1]++;
+  for (int r = 0; r < axis->n_ranks; r++) axis->prefix[r + 1] += axis->prefix[r];
+  memcpy(next, axis->prefix, (size_t)axis->n_ranks * sizeof *next);
+  for (int64_t row = 0; row < axis->n; row++) {
+    int64_t position = next[owner[row]]++;
+    axis->position_of[row] = (uint32_t)position;
+    axis->row_of[position] = (uint32_t)row;
+  }
+}
+
+gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work, gmf_axis **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_axis *axis = NULL;
+  job *jobs = NULL;
+  bin *heap = NULL;
+  int32_t *owner = NULL;
+  int64_t *next = NULL;
+
+  *out = NULL;
+  GMF_CHECK(n <= UINT32_MAX);
+  GMF_TRY(new_axis(n, n_ranks, &axis, err));
+  GMF_TRY(GMF_NEW(axis->position_of, n, err));
+  GMF_TRY(GMF_NEW(axis->row_of, n, err));
+  GMF_TRY(GMF_NEW(jobs, n, err));
+  GMF_TRY(GMF_NEW(heap, n_ranks, err));
+  GMF_TRY(GMF_NEW(owner, n, err));
+  GMF_TRY(GMF_NEW(next, n_ranks, err));
+  for (int64_t row = 0; row < n; row++) jobs[row] = (job){work[row], (uint32_t)row};
+  qsort(jobs, (size_t)n, sizeof *jobs, heavier_first);
+  assign(jobs, n, heap, n_ranks, owner);
+  number_positions(axis, owner, next);
+  *out = axis;
+  axis = NULL;
+
+cleanup:
+  gmf_free(next);
+  gmf_free(owner);
+  gmf_free(heap);
+  gmf_free(jobs);
+  gmf_axis_destroy(&axis);
+  return status;
+}
+
+/* ---- lookups ----------------------------------------------------------------------------------------------------- */
+
+int64_t gmf_axis_position(const gmf_axis *axis, int64_t row)
+{
+  if (axis->position_of != NULL) return axis->position_of[row];
+  return (int64_t)gmf_permute(&axis->hash, (uint64_t)row);
+}
+
+int64_t gmf_axis_row(const gmf_axis *axis, int64_t position)
+{
+  if (axis->row_of != NULL) return axis->row_of[position];
+  return (int64_t)gmf_unpermute(&axis->hash, (uint64_t)position);
+}
+
+int gmf_axis_owner(const gmf_axis *axis, int64_t position)
+{
+  int low = 0, high = axis->n_ranks - 1; /* the last rank whose slice begins at or before position and is not empty */
+  while (low < high) {
+    int middle = (low + high + 1) / 2;
+    if (axis->prefix[middle] <= position)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
+/* ---- to dataset order -------------------------------------------------------------------------------------------- */
+
+/* Which slice of gmf_slice_begin(n, n_ranks, .) holds row. */
+static int slice_of(int64_t n, int n_ranks, int64_t row)
+{
+  int64_t quotient = n / n_ranks, rest = n % n_ranks, long_end = rest * (quotient + 1);
+  return gmf_int(row < long_end ? row / (quotient + 1) : rest + (row - long_end) / gmf_max64(quotient, 1));
+}
+
+gmf_status gmf_axis_to_slices(const gmf_grid *grid, const gmf_axis *axis, const void *own, int64_t own_stride,
+                              int64_t row_bytes, void **slice, int64_t *slice_begin, int64_t *slice_n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n_own = gmf_axis_n_own(axis, grid->rank), n_recv = 0, message = row_bytes + 8;
+  int64_t *counts = NULL, *next = NULL;
+  char *send = NULL, *recv = NULL;
+
+  *slice = NULL;
+  *slice_begin = gmf_slice_begin(axis->n, grid->size, grid->rank);
+  *slice_n = gmf_slice_begin(axis->n, grid->size, grid->rank + 1) - *slice_begin;
+  status = GMF_NEW_ZERO(counts, grid->size, err);
+  if (status == GMF_OK) status = GMF_NEW_ZERO(next, grid->size + 1, err);
+  if (status == GMF_OK) status = GMF_NEW(send, n_own * message, err);
+  if (status == GMF_OK && (*slice = gmf_malloc(*slice_n, (size_t)row_bytes)) == NULL)
+    status = gmf_out_of_memory(err, *slice_n, (size_t)row_bytes, "rows in dataset order");
+  GMF_TRY(gmf_agree(grid, status, err));
+
+  /* Each row travels behind its number. */
+  for (int64_t j = 0; j < n_own; j++)
+    counts[slice_of(axis->n, grid->size, gmf_axis_row(axis, axis->prefix[grid->rank] + j))]++;
+  for (int r = 0; r < grid->size; r++) next[r + 1] = next[r] + counts[r];
+  for (int64_t j = 0; j < n_own; j++) {
+    int64_t row = gmf_axis_row(axis, axis->prefix[grid->rank] + j);
+    char *to = send + next[slice_of(axis->n, grid->size, row)]++ * message;
+    memcpy(to, &row, sizeof row);
+    memcpy(to + 8, (const char *)own + j * own_stride, (size_t)row_bytes);
+  }
+  GMF_TRY(gmf_exchange_new(grid, message, send, counts, (void **)&recv, NULL, &n_recv, err));
+  GMF_CHECK(n_recv == *slice_n);
+  for (int64_t j = 0; j < n_recv; j++) {
+    int64_t row = 0;
+    memcpy(&row, recv + j * message, sizeof row);
+    memcpy((char *)*slice + (row - *slice_begin) * row_bytes, recv + j * message + 8, (size_t)row_bytes);
+  }
+
+cleanup:
+  gmf_free(recv);
+  gmf_free(send);
+  gmf_free(next);
+  gmf_free(counts);
+  if (status != GMF_OK) GMF_FREE(*slice);
+  return status;
+}

@@ -1,0 +1,65 @@
+#include "dist/fold.h"
+
+#include "base/memory.h"
+#include "base/narrow.h"
+
+static const int64_t BATCH_BYTES = 32 << 20;
+
+gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t row_words, gmf_fold **out,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_fold *f = NULL;
+  int64_t longest = 0;
+
+  *out = NULL;
+  GMF_TRY(GMF_NEW_ZERO(f, 1, err));
+  f->row_words = row_words;
+  f->n_owners = grid->n_cols;
+  GMF_TRY(GMF_NEW(f->first, f->n_owners + 1, err));
+  GMF_TRY(GMF_NEW(f->counts, f->n_owners, err));
+  for (int o = 0; o <= f->n_owners; o++)
+    f->first[o] = block->axis->prefix[grid->row_index * grid->n_cols + o] - block->row_begin;
+  for (int o = 0; o < f->n_owners; o++) longest = gmf_max64(longest, f->first[o + 1] - f->first[o]);
+  f->batch_rows = gmf_max64(1, BATCH_BYTES / (f->n_owners * row_words * (int64_t)sizeof(double)));
+  f->batch_rows = gmf_min64(f->batch_rows, gmf_max64(longest, 1));
+  f->n_batches = (longest + f->batch_rows - 1) / f->batch_rows;
+  GMF_TRY(GMF_NEW(f->partial, f->n_owners * f->batch_rows * row_words, err));
+  GMF_TRY(GMF_NEW(f->sums, f->batch_rows * row_words, err));
+  *out = f;
+  f = NULL;
+cleanup:
+  gmf_fold_destroy(&f);
+  return status;
+}
+
+void gmf_fold_destroy(gmf_fold **fold)
+{
+  gmf_fold *f = *fold;
+  if (f == NULL) return;
+  gmf_free(f->first);
+  gmf_free(f->counts);
+  gmf_free(f->partial);
+  gmf_free(f->sums);
+  gmf_free(f);
+  *fold = NULL;
+}
+
+void gmf_fold_range(const gmf_fold *f, int64_t batch, int owner, int64_t *begin, int64_t *end)
+{
+  *begin = gmf_min64(f->first[owner] + batch * f->batch_rows, f->first[owner + 1]);
+  *end = gmf_min64(*begin + f->batch_rows, f->first[owner + 1]);
+}
+
+void gmf_fold_run(const gmf_grid *grid, gmf_fold *f, int64_t batch)
+{
+  int64_t total = 0;
+  for (int o = 0; o < f->n_owners; o++) {
+    int64_t begin = 0, end = 0;
+    gmf_fold_range(f, batch, o, &begin, &end);
+    f->counts[o] = gmf_int((end - begin) * f->row_words);
+    total += f->counts[o];
+  }
+  MPI_Reduce_scatter(f->partial, f->sums, f->counts, MPI_DOUBLE, MPI_SUM, grid->row);
+  gmf_trace_collective(grid->trace, total * (int64_t)sizeof(double));
+}

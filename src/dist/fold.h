@@ -1,0 +1,32 @@
+/*
+ * Fold: sum the partial results of a row at its owner, inside a grid row, in batches of bounded size. Each batch takes
+ * the same number of rows from every owner, so that all of them have work when it has been summed.
+ */
+#ifndef GMF_DIST_FOLD_H
+#define GMF_DIST_FOLD_H
+
+#include "dist/block.h"
+
+typedef struct gmf_fold {
+  int64_t row_words;   /* doubles that a row folds */
+  int64_t batch_rows;  /* rows of one owner in a batch, at most */
+  int64_t n_batches;
+  int n_owners;        /* the ranks of my grid row */
+  int64_t *first;      /* owned [n_owners + 1]: local row (in the block) where each owner's rows begin */
+  int *counts;         /* owned [n_owners]: doubles that each owner receives in the current batch */
+  double *partial;     /* owned [n_owners * batch_rows][row_words] */
+  double *sums;        /* owned [batch_rows][row_words]: of my rows, after gmf_fold_run */
+} gmf_fold;
+
+/* Local; the arguments lead to the same batches on all ranks of a grid row. */
+gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t row_words, gmf_fold **out,
+                           gmf_error *err);
+void gmf_fold_destroy(gmf_fold **fold);
+
+/* Local. The rows [*begin, *end) of owner o in a batch, as local rows of the block. */
+void gmf_fold_range(const gmf_fold *fold, int64_t batch, int owner, int64_t *begin, int64_t *end);
+
+/* Collective over the grid row. fold->partial, filled owner by owner without gaps, is summed into fold->sums. */
+void gmf_fold_run(const gmf_grid *grid, gmf_fold *fold, int64_t batch);
+
+#endif

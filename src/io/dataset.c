@@ -1,0 +1,289 @@
+#include "io/dataset.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "io/layout.h"
+
+#define RATINGS(member) GMF_GROUP_RATINGS "/" member
+
+void gmf_ids_free(gmf_ids *ids) { GMF_FREE(ids->values); }
+
+void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size)
+{
+  if (ids->type.kind == GMF_I8)
+    snprintf(out, size, "%" PRId64, ((const int64_t *)ids->values)[index]);
+  else
+    snprintf(out, size, "%.*s", gmf_int(ids->type.size), (const char *)ids->values + index * ids->type.size);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* The first row whose ratings begin at or after position `target`: binary search in the file. */
+static gmf_status find_row(const gmf_h5_array *indptr, int64_t n_rows, int64_t target, int64_t *row, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t low = 0, high = n_rows;
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2, position = 0;
+    GMF_TRY(gmf_h5_array_read(indptr, middle, 1, GMF_I8, &position, err));
+    if (position < target)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  *row = low;
+cleanup:
+  return status;
+}
+
+static gmf_status check_indptr(const gmf_dataset *d, gmf_error *err)
+{
+  int64_t n = d->row_end - d->row_begin;
+  bool good = d->indptr[0] >= 0 && d->indptr[n] <= d->nnz && (d->row_begin > 0 || d->indptr[0] == 0) &&
+              (d->row_end < d->n[GMF_USERS] || d->indptr[n] == d->nnz);
+  for (int64_t r = 0; r < n && good; r++) good = d->indptr[r] <= d->indptr[r + 1];
+  return good ? GMF_OK
+              : gmf_fail(err, GMF_ERR_DATA, "%s: /%s is damaged: it does not ascend from 0 to %" PRId64
+                         "; run 'gridmf verify'", d->path, RATINGS(GMF_CSR_INDPTR), d->nnz);
+}
+
+static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDICES), &d->items, err));
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_DATA), &d->values, err));
+  d->has_time = gmf_h5_exists(d->file, RATINGS(GMF_CSR_TIME));
+  if (d->has_time) GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_TIME), &d->times, err));
+  d->nnz = d->items.dims[0];
+  if (d->values.dims[0] != d->nnz || (d->has_time && d->times.dims[0] != d->nnz))
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: the arrays of /%s differ in length", d->path, GMF_GROUP_RATINGS));
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    char name[64];
+    gmf_h5_array ids = {.id = H5I_INVALID_HID};
+    snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
+    GMF_TRY(gmf_h5_array_open(d->file, d->path, name, &ids, err));
+    d->n[s] = ids.dims[0];
+    gmf_h5_array_close(&ids);
+  }
+cleanup:
+  return status;
+}
+
+static gmf_status read_rows(gmf_dataset *d, int n_ranks, int rank, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_h5_array indptr = {.id = H5I_INVALID_HID};
+
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDPTR), &indptr, err));
+  if (indptr.dims[0] != d->n[GMF_USERS] + 1)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has %" PRId64 " entries for %" PRId64 " users", d->path,
+                     RATINGS(GMF_CSR_INDPTR), indptr.dims[0], d->n[GMF_USERS]));
+  d->row_end = d->n[GMF_USERS];
+  if (rank > 0)
+    GMF_TRY(find_row(&indptr, d->n[GMF_USERS], gmf_slice_begin(d->nnz, n_ranks, rank), &d->row_begin, err));
+  if (rank < n_ranks - 1)
+    GMF_TRY(find_row(&indptr, d->n[GMF_USERS], gmf_slice_begin(d->nnz, n_ranks, rank + 1), &d->row_end, err));
+  /* A damaged indptr can make the searches disagree; check_indptr of the ranks then reports it. */
+  d->row_end = gmf_max64(d->row_end, d->row_begin);
+  GMF_TRY(GMF_NEW(d->indptr, d->row_end - d->row_begin + 1, err));
+  GMF_TRY(gmf_h5_array_read(&indptr, d->row_begin, d->row_end - d->row_begin + 1, GMF_I8, d->indptr, err));
+  GMF_TRY(check_indptr(d, err));
+
+cleanup:
+  gmf_h5_array_close(&indptr);
+  return status;
+}
+
+static gmf_status open_local(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_dataset *d = NULL;
+  GMF_TRY(GMF_NEW_ZERO(d, 1, err));
+  d->items.id = d->values.id = d->times.id = H5I_INVALID_HID;
+  snprintf(d->path, sizeof d->path, "%s", path);
+  GMF_TRY(gmf_h5_open(path, GMF_FORMAT_DATASET, &d->file, err));
+  GMF_TRY(open_arrays(d, err));
+  GMF_TRY(read_rows(d, grid->size, grid->rank, err));
+  *out = d;
+  d = NULL;
+cleanup:
+  if (d != NULL) gmf_dataset_close(&d);
+  return status;
+}
+
+gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err)
+{
+  *out = NULL;
+  gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
+  gmf_status status = gmf_agree(grid, open_local(grid, path, out, err), err);
+  if (status != GMF_OK) gmf_dataset_close(out);
+  gmf_trace_phase(grid->trace, before);
+  return status;
+}
+
+void gmf_dataset_close(gmf_dataset **dataset)
+{
+  gmf_dataset *d = *dataset;
+  if (d == NULL) return;
+  gmf_h5_array_close(&d->items);
+  gmf_h5_array_close(&d->values);
+  gmf_h5_array_close(&d->times);
+  if (d->file > 0) H5Fclose(d->file);
+  gmf_free(d->indptr);
+  gmf_free(d);
+  *dataset = NULL;
+}
+
+gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int64_t *items, float *values,
+                            int64_t *times, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(gmf_h5_array_read(&d->items, begin, n, GMF_I8, items, err));
+  GMF_TRY(gmf_h5_array_read(&d->values, begin, n, GMF_F4, values, err));
+  if (times != NULL) GMF_TRY(gmf_h5_array_read(&d->times, begin, n, GMF_I8, times, err));
+  for (int64_t j = 0; j < n; j++) {
+    if (items[j] < 0 || items[j] >= d->n[GMF_ITEMS])
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] = %" PRId64 ", but there are %" PRId64
+                       " items; the file is damaged", d->path, RATINGS(GMF_CSR_INDICES), begin + j, items[j],
+                       d->n[GMF_ITEMS]));
+    if (!isfinite(values[j]))
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] is not a finite number", d->path,
+                       RATINGS(GMF_CSR_DATA), begin + j));
+  }
+cleanup:
+  return status;
+}
+
+gmf_status gmf_dataset_read_ids(const gmf_dataset *d, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
+                                gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_h5_array array = {.id = H5I_INVALID_HID};
+  char name[64];
+
+  *ids = (gmf_ids){.begin = begin, .n = n};
+  snprintf(name, sizeof name, "%s/%s", gmf_side_name(side), GMF_NAME_ID);
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, name, &array, err));
+  ids->type = array.type;
+  if (ids->type.kind != GMF_TEXT && ids->type.kind != GMF_I8)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s is neither int64 nor text", d->path, name));
+  ids->values = gmf_malloc(n, (size_t)ids->type.size);
+  if (ids->values == NULL) GMF_TRY(gmf_out_of_memory(err, n, (size_t)ids->type.size, "ids"));
+  GMF_TRY(gmf_h5_array_read(&array, begin, n, ids->type.kind, ids->values, err));
+cleanup:
+  gmf_h5_array_close(&array);
+  if (status != GMF_OK) gmf_ids_free(ids);
+  return status;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void declare_statistics(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t nnz)
+{
+  float low = FLT_MAX, high = -FLT_MAX;
+  for (int64_t j = 0; j < part->indptr[part->n_rows]; j++) {
+    low = fminf(low, part->values[j]);
+    high = fmaxf(high, part->values[j]);
+  }
+  MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all);
+  MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all);
+  gmf_writer_attr_i64(w, "/", "n_users", part->n[GMF_USERS]);
+  gmf_writer_attr_i64(w, "/", "n_items", part->n[GMF_ITEMS]);
+  gmf_writer_attr_i64(w, "/", "nnz", nnz);
+  gmf_writer_attr_f64(w, "/", "min_rating", nnz > 0 ? (double)low : 0);
+  gmf_writer_attr_f64(w, "/", "max_rating", nnz > 0 ? (double)high : 0);
+}
+
+/*
+ * Collective. The sum of all ratings, the same bits for any number of ranks: every value is a multiple of 2^-20 after
+ * rounding, and integers of 128 bits add exactly. Carried in three limbs of 40 bits so that MPI can sum them.
+ */
+static double exact_mean(const gmf_grid *grid, const gmf_dataset_part *part, int64_t nnz)
+{
+  __int128 sum = 0;
+  for (int64_t j = 0; j < part->indptr[part->n_rows]; j++)
+    sum += (__int128)roundl((long double)part->values[j] * 0x1p20L);
+  int64_t negative = sum < 0;
+  unsigned __int128 rest = (unsigned __int128)(negative ? -sum : sum);
+  int64_t limbs[3];
+  for (int l = 0; l < 3; l++, rest >>= 40) {
+    limbs[l] = (int64_t)(rest & (((unsigned __int128)1 << 40) - 1));
+    if (negative) limbs[l] = -limbs[l];
+  }
+  gmf_sum_i64(grid, limbs, 3);
+  __int128 total = ((__int128)limbs[2] * ((__int128)1 << 80)) + ((__int128)limbs[1] * ((__int128)1 << 40)) + limbs[0];
+  return nnz > 0 ? (double)((long double)total * 0x1p-20L / (long double)nnz) : 0;
+}
+
+static void declare_ids(gmf_writer *w, const gmf_dataset_part *part)
+{
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
+    gmf_writer_add(w, name, part->ids[s].type, part->n[s], 0);
+    gmf_writer_attr_i64(w, name, GMF_ATTR_SORTED, 1);
+  }
+}
+
+/* Collective. The items in the width of the file. */
+static gmf_status write_items(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t begin,
+                              gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = part->indptr[part->n_rows];
+  int32_t *narrow = NULL;
+  if (part->n[GMF_ITEMS] > INT32_MAX) return gmf_writer_write(w, RATINGS(GMF_CSR_INDICES), begin, n, part->items, err);
+  GMF_TRY(gmf_agree(grid, GMF_NEW(narrow, n, err), err));
+  for (int64_t j = 0; j < n; j++) narrow[j] = (int32_t)part->items[j];
+  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_INDICES), begin, n, narrow, err));
+cleanup:
+  gmf_free(narrow);
+  return status;
+}
+
+/* Collective. indptr of the whole file: rank 0 brings the leading 0, every rank the ends of its rows. */
+static gmf_status write_indptr(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t begin,
+                               gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *ends = NULL;
+  GMF_TRY(gmf_agree(grid, GMF_NEW(ends, part->n_rows + 1, err), err));
+  for (int64_t r = 0; r <= part->n_rows; r++) ends[r] = begin + part->indptr[r];
+  int64_t skip = grid->rank > 0; /* the row before wrote my first entry as its end */
+  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_INDPTR), part->row_begin + skip, part->n_rows + 1 - skip, ends + skip,
+                           err));
+cleanup:
+  gmf_free(ends);
+  return status;
+}
+
+gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = part->indptr[part->n_rows], nnz = n, begin = gmf_prefix_i64(grid, n);
+
+  gmf_sum_i64(grid, &nnz, 1);
+  declare_ids(w, part);
+  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, true, part->has_time);
+  declare_statistics(grid, w, part, nnz);
+  gmf_writer_attr_f64(w, "/", "mean_rating", exact_mean(grid, part, nnz));
+  GMF_TRY(gmf_writer_create(w, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
+    GMF_TRY(gmf_writer_write(w, name, part->ids[s].begin, part->ids[s].n, part->ids[s].values, err));
+  }
+  GMF_TRY(write_indptr(grid, w, part, begin, err));
+  GMF_TRY(write_items(grid, w, part, begin, err));
+  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_DATA), begin, n, part->values, err));
+  if (part->has_time) GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_TIME), begin, n, part->times, err));
+  GMF_TRY(gmf_writer_commit(w, err));
+cleanup:
+  return status;
+}

@@ -1,0 +1,72 @@
+/*
+ * Dataset files: the rating matrix in csr form with the external ids of its rows and columns.
+ *
+ *   /users/id [m]  /items/id [n]       i8 or fixed-length UTF-8, ascending
+ *   /ratings/{indptr [m + 1], indices [nnz], data [nnz]}  and /ratings/time [nnz] where known; rows = users
+ */
+#ifndef GMF_IO_DATASET_H
+#define GMF_IO_DATASET_H
+
+#include "base/side.h"
+#include "io/h5.h"
+#include "io/writer.h"
+#include "runtime/grid.h"
+
+/* A rank's slice [begin, begin + n) of the ids of one side. */
+typedef struct gmf_ids {
+  gmf_type type; /* GMF_I8 or GMF_TEXT; the same on all ranks */
+  int64_t begin, n;
+  void *values; /* owned: int64_t [n], or n times type.size bytes padded with NUL */
+} gmf_ids;
+
+void gmf_ids_free(gmf_ids *ids);
+
+/* An open dataset and the rows that this rank reads: consecutive users, cut so that ranks get about equal ratings. */
+typedef struct gmf_dataset {
+  hid_t file; /* owned */
+  char path[4096];
+  int64_t n[GMF_N_SIDES]; /* users, items */
+  int64_t nnz;            /* ratings in the whole file */
+  bool has_time;
+  int64_t row_begin, row_end; /* my users */
+  int64_t *indptr;            /* owned [row_end - row_begin + 1]: positions of my ratings in the whole file */
+  gmf_h5_array items, values, times; /* owned */
+} gmf_dataset;
+
+/* Collective. GMF_ERR_NO_INPUT, GMF_ERR_DATA. */
+gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err);
+void gmf_dataset_close(gmf_dataset **dataset);
+
+/*
+ * Local. Ratings [begin, begin + n) of the file, counted over all users: items [n], values [n], times [n] (NULL: not
+ * wanted). GMF_ERR_DATA when an item is out of range or a value is not finite.
+ */
+gmf_status gmf_dataset_read(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *items, float *values,
+                            int64_t *times, gmf_error *err);
+
+/* Local. Ids [begin, begin + n) of a side, into ids->values (gmf_ids_free). */
+gmf_status gmf_dataset_read_ids(const gmf_dataset *dataset, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
+                                gmf_error *err);
+
+/* Local. Copies n ids of any open file's side into text: "42", "abc". out has room for size bytes. */
+void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size);
+
+/* What a rank brings to a new dataset: consecutive users in rank order, and its slices of the ids. */
+typedef struct gmf_dataset_part {
+  int64_t n[GMF_N_SIDES]; /* of the whole dataset */
+  gmf_ids ids[GMF_N_SIDES];
+  int64_t row_begin, n_rows; /* my users */
+  const int64_t *indptr;     /* [n_rows + 1], from 0 */
+  const int64_t *items;      /* [indptr[n_rows]], ascending within a user */
+  const float *values;       /* [indptr[n_rows]] */
+  const int64_t *times;      /* [indptr[n_rows]]; NULL on all ranks where times are not known */
+  bool has_time;
+} gmf_dataset_part;
+
+/*
+ * Collective. Declares, creates, writes and commits a dataset with an opened writer, to which the caller may have
+ * added attributes. Adds the root attributes @nnz, @n_users, @n_items, @min_rating, @max_rating, @mean_rating.
+ */
+gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err);
+
+#endif

@@ -1,0 +1,50 @@
+/* Names inside the HDF5 files, each written once. The layout is described in README.md, "Reading the files". */
+#ifndef GMF_IO_LAYOUT_H
+#define GMF_IO_LAYOUT_H
+
+#define GMF_FORMAT_DATASET "gridmf-dataset"
+#define GMF_FORMAT_MODEL "gridmf-model"
+#define GMF_FORMAT_RECS "gridmf-recommendations"
+#define GMF_FORMAT_VERSION "1.0"
+#define GMF_FORMAT_MAJOR 1
+
+/* Attributes of the root. */
+#define GMF_ATTR_FORMAT "format"
+#define GMF_ATTR_VERSION "format_version"
+#define GMF_ATTR_COMPLETE "complete" /* 1, written last */
+#define GMF_ATTR_ALGORITHM "algorithm"
+#define GMF_ATTR_GLOBAL_MEAN "global_mean"
+#define GMF_ATTR_FACTORS "factors"
+
+/* Below /users and /items; see gmf_side_name. */
+#define GMF_NAME_ID "id"
+#define GMF_NAME_FACTORS "factors"
+#define GMF_NAME_BIAS "bias"
+#define GMF_NAME_COUNT "count" /* training ratings of the row, i8: 0 means the row was never seen */
+#define GMF_NAME_GRAM "gram"
+#define GMF_ATTR_SORTED "sorted" /* on id: 1 when ascending (integers, or UTF-8 bytes) */
+
+/* Groups. */
+#define GMF_GROUP_RATINGS "ratings"
+#define GMF_GROUP_SEEN "seen"
+#define GMF_GROUP_HISTORY "history"
+#define GMF_GROUP_PROVENANCE "provenance"
+#define GMF_GROUP_INTEGRITY "integrity"
+
+/* Members and attributes of a csr group (AnnData's csr_matrix, encoding-version 0.1.0). */
+#define GMF_CSR_DATA "data"
+#define GMF_CSR_INDICES "indices"
+#define GMF_CSR_INDPTR "indptr"
+#define GMF_CSR_TIME "time"
+#define GMF_ATTR_SHAPE "shape"
+#define GMF_ATTR_ENCODING "encoding-type"
+#define GMF_ATTR_ENCODING_VERSION "encoding-version"
+#define GMF_CSR_ENCODING "csr_matrix"
+#define GMF_CSR_ENCODING_VERSION "0.1.0"
+
+/* Checksums: /integrity/<path of the dataset>, one XXH3-64 a block of @block_rows rows of the dataset's raw bytes. */
+#define GMF_ATTR_CHECKSUM "algorithm"
+#define GMF_CHECKSUM_NAME "XXH3-64"
+#define GMF_ATTR_BLOCK_ROWS "block_rows"
+
+#endif

@@ -1,0 +1,157 @@
+#include "io/model_write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "io/layout.h"
+
+enum { NAME_BYTES = 96 };
+
+static const char *side_member(gmf_side side, const char *member, char name[NAME_BYTES])
+{
+  snprintf(name, NAME_BYTES, "%s/%s", gmf_side_name(side), member);
+  return name;
+}
+
+static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *parts, const gmf_type id_types[])
+{
+  char name[NAME_BYTES];
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    gmf_side side = (gmf_side)s;
+    gmf_writer_add(w, side_member(side, GMF_NAME_ID, name), id_types[s], d->n[s], 0);
+    gmf_writer_attr_i64(w, name, GMF_ATTR_SORTED, 1);
+    gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(GMF_F4), d->n[s], parts->k);
+    gmf_writer_add(w, side_member(side, GMF_NAME_COUNT, name), gmf_type_of(GMF_I8), d->n[s], 0);
+  }
+  gmf_writer_attr_i64(w, "/", "n_users", d->n[GMF_USERS]);
+  gmf_writer_attr_i64(w, "/", "n_items", d->n[GMF_ITEMS]);
+  gmf_writer_attr_i64(w, "/", "nnz", d->nnz);
+  gmf_writer_attr_f64(w, "/", GMF_ATTR_GLOBAL_MEAN, parts->global_mean);
+  if (parts->items_gram != NULL)
+    gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
+  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, true, false);
+  gmf_writer_add(w, GMF_GROUP_HISTORY "/iteration", gmf_type_of(GMF_I8), parts->n_sweeps, 0);
+  for (int h = 0; h < parts->n_history; h++) {
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_HISTORY, parts->history[h].name);
+    gmf_writer_add(w, name, gmf_type_of(GMF_F8), parts->n_sweeps, 0);
+  }
+}
+
+/* Collective. Ids of one side, each rank its slice of the dataset's. */
+static gmf_status write_ids(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, gmf_side side, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char name[NAME_BYTES];
+  gmf_ids ids = {0};
+  int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank);
+  int64_t end = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1);
+  GMF_TRY(gmf_agree(grid, gmf_dataset_read_ids(d, side, begin, end - begin, &ids, err), err));
+  GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_ID, name), begin, end - begin, ids.values, err));
+cleanup:
+  gmf_ids_free(&ids);
+  return status;
+}
+
+static gmf_status write_side(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, gmf_side side,
+                             const gmf_model_side *part, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char name[NAME_BYTES];
+  GMF_TRY(write_ids(grid, w, d, side, err));
+  GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_FACTORS, name), part->begin, part->n, part->factors, err));
+  GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_COUNT, name), part->begin, part->n, part->counts, err));
+cleanup:
+  return status;
+}
+
+typedef struct seen_part {
+  int64_t *items;
+  int32_t *narrow;
+  float *values;
+} seen_part;
+
+static gmf_status read_seen(const gmf_dataset *d, int64_t begin, int64_t n, seen_part *part, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(GMF_NEW(part->items, n, err));
+  GMF_TRY(GMF_NEW(part->values, n, err));
+  GMF_TRY(gmf_dataset_read(d, begin, n, part->items, part->values, NULL, err));
+  if (d->n[GMF_ITEMS] > INT32_MAX) return GMF_OK;
+  GMF_TRY(GMF_NEW(part->narrow, n, err));
+  for (int64_t j = 0; j < n; j++) part->narrow[j] = (int32_t)part->items[j];
+  GMF_FREE(part->items);
+cleanup:
+  return status;
+}
+
+/* Collective. The training ratings, as they stand in the dataset. */
+static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  seen_part part = {0};
+  int64_t rows = d->row_end - d->row_begin, begin = d->indptr[0], n = d->indptr[rows] - begin;
+  int64_t skip = grid->rank > 0; /* the rank before writes its end, which is my beginning */
+  GMF_TRY(gmf_agree(grid, read_seen(d, begin, n, &part, err), err));
+  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDPTR, d->row_begin + skip, rows + 1 - skip,
+                           d->indptr + skip, err));
+  const void *indices = part.narrow != NULL ? (const void *)part.narrow : part.items;
+  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDICES, begin, n, indices, err));
+  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_DATA, begin, n, part.values, err));
+cleanup:
+  gmf_free(part.items);
+  gmf_free(part.narrow);
+  gmf_free(part.values);
+  return status;
+}
+
+static gmf_status write_history(const gmf_grid *grid, gmf_writer *w, const gmf_model_parts *parts, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char name[NAME_BYTES];
+  int64_t *iteration = NULL;
+  GMF_TRY(gmf_agree(grid, GMF_NEW(iteration, parts->n_sweeps, err), err));
+  for (int64_t i = 0; i < parts->n_sweeps; i++) iteration[i] = i + 1;
+  GMF_TRY(gmf_writer_write_root(w, GMF_GROUP_HISTORY "/iteration", iteration, err));
+  for (int h = 0; h < parts->n_history; h++) {
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_HISTORY, parts->history[h].name);
+    GMF_TRY(gmf_writer_write_root(w, name, parts->history[h].values, err));
+  }
+cleanup:
+  gmf_free(iteration);
+  return status;
+}
+
+/* Collective. The types of both sides' ids, without reading any. */
+static gmf_status id_types_of(const gmf_grid *grid, const gmf_dataset *d, gmf_type types[GMF_N_SIDES], gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) {
+    gmf_ids none = {0};
+    status = gmf_dataset_read_ids(d, (gmf_side)s, 0, 0, &none, err);
+    types[s] = none.type;
+    gmf_ids_free(&none);
+  }
+  return gmf_agree(grid, status, err);
+}
+
+gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *parts,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_type id_types[GMF_N_SIDES];
+  GMF_TRY(id_types_of(grid, d, id_types, err));
+  declare(w, d, parts, id_types);
+  GMF_TRY(gmf_writer_create(w, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(write_side(grid, w, d, (gmf_side)s, &parts->sides[s], err));
+  if (parts->items_gram != NULL) {
+    char name[NAME_BYTES];
+    GMF_TRY(gmf_writer_write_root(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), parts->items_gram, err));
+  }
+  if (parts->with_seen) GMF_TRY(write_seen(grid, w, d, err));
+  GMF_TRY(write_history(grid, w, parts, err));
+  GMF_TRY(gmf_writer_commit(w, err));
+cleanup:
+  return status;
+}

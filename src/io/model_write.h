@@ -1,0 +1,39 @@
+/* Model files: factors in dataset order with ids, counts, the training ratings, history. */
+#ifndef GMF_IO_MODEL_WRITE_H
+#define GMF_IO_MODEL_WRITE_H
+
+#include "io/dataset.h"
+#include "io/writer.h"
+
+/* A rank's part of one side: rows [begin, begin + n) of the whole. */
+typedef struct gmf_model_side {
+  int64_t begin, n;
+  const float *factors;  /* [n][k] */
+  const int64_t *counts; /* [n] training ratings of each row */
+} gmf_model_side;
+
+/* One value a sweep; rank 0's are written. */
+typedef struct gmf_model_history {
+  const char *name; /* "objective" */
+  const double *values;
+} gmf_model_history;
+
+typedef struct gmf_model_parts {
+  int k;
+  gmf_model_side sides[GMF_N_SIDES];
+  double global_mean;
+  const double *items_gram; /* [k][k] on rank 0; NULL on all ranks for models without one */
+  bool with_seen;
+  int64_t n_sweeps;
+  const gmf_model_history *history;
+  int n_history;
+} gmf_model_parts;
+
+/*
+ * Collective. Declares, creates, writes and commits a model with an opened writer, to which the caller has added the
+ * attributes of the run. Ids and training ratings come from the dataset.
+ */
+gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *dataset,
+                           const gmf_model_parts *parts, gmf_error *err);
+
+#endif

@@ -1,0 +1,621 @@
+#include "io/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "io/checksum.h"
+#include "io/layout.h"
+#include "runtime/exchange.h"
+
+enum { NAME_BYTES = 96, TEXT_BYTES = 2048, MAX_ARRAYS = 64 };
+
+static const int64_t WRITE_BYTES = 1 << 28; /* one H5Dwrite, rounded to whole checksum blocks */
+
+typedef struct array {
+  char name[NAME_BYTES];
+  gmf_type type;
+  int64_t n_rows, n_cols; /* n_cols 0: 1-D */
+  int64_t row_bytes, block_rows, n_blocks;
+  int64_t block_begin, block_end; /* the checksum blocks this rank writes */
+  uint64_t *checksums;            /* owned [n_blocks]; mine are set by gmf_writer_write */
+  bool written;
+} array;
+
+typedef enum attr_kind { ATTR_TEXT, ATTR_I64, ATTR_F64 } attr_kind;
+
+typedef struct attribute {
+  char object[NAME_BYTES], name[NAME_BYTES];
+  attr_kind kind;
+  char *text;       /* owned */
+  int64_t i64[4];
+  double f64;
+  int n; /* -1: a scalar */
+} attribute;
+
+struct gmf_writer {
+  const gmf_grid *grid; /* borrowed */
+  char path[PATH_MAX], temporary[PATH_MAX];
+  char format[32];
+  array arrays[MAX_ARRAYS];
+  int n_arrays;
+  attribute *attributes; /* owned */
+  int64_t n_attributes, attribute_capacity;
+  hid_t file; /* the parallel handle between create and commit */
+  bool temporary_exists, committed, broken;
+  gmf_error declared; /* what went wrong in a Local declaration; agreed by gmf_writer_create */
+};
+
+int64_t gmf_writer_bytes(const gmf_writer *w)
+{
+  int64_t bytes = 0;
+  for (int a = 0; a < w->n_arrays; a++) bytes += w->arrays[a].n_rows * w->arrays[a].row_bytes;
+  return bytes;
+}
+
+/* ---- declarations ------------------------------------------------------------------------------------------------ */
+
+static gmf_status check_folder(const char *path, gmf_error *err)
+{
+  char copy[PATH_MAX];
+  struct stat st;
+  snprintf(copy, sizeof copy, "%s", path);
+  const char *folder = dirname(copy);
+  if (stat(folder, &st) != 0)
+    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: folder %s: %s", path, folder, strerror(errno));
+  if (!S_ISDIR(st.st_mode))
+    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s is not a folder", path, folder);
+  if (access(folder, W_OK | X_OK) != 0)
+    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created in %s: %s", path, folder, strerror(errno));
+  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    return gmf_fail(err, GMF_ERR_CREATE, "%s: is a folder; name a file", path);
+  return GMF_OK;
+}
+
+gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *format, gmf_writer **out,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_writer *w = NULL;
+
+  *out = NULL;
+  GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(w, 1, err), err));
+  w->grid = grid;
+  w->file = H5I_INVALID_HID;
+  snprintf(w->format, sizeof w->format, "%s", format);
+  if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path - 32)
+    status = gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
+  else if (grid->rank == 0)
+    status = check_folder(path, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  int64_t process = getpid();
+  gmf_broadcast(grid, &process, sizeof process);
+  snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp.%" PRId64, (int)strnlen(w->path, sizeof w->path - 32), w->path,
+           process);
+  *out = w;
+  w = NULL;
+
+cleanup:
+  gmf_free(w);
+  return status;
+}
+
+void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols)
+{
+  GMF_CHECK(w->n_arrays < MAX_ARRAYS && strlen(name) < NAME_BYTES);
+  array *a = &w->arrays[w->n_arrays++];
+  snprintf(a->name, sizeof a->name, "%s", name);
+  a->type = type;
+  a->n_rows = n_rows;
+  a->n_cols = n_cols;
+  a->row_bytes = type.size * gmf_max64(n_cols, 1);
+  a->block_rows = gmf_checksum_block_rows(a->row_bytes);
+  a->n_blocks = (n_rows + a->block_rows - 1) / a->block_rows;
+  a->block_begin = gmf_slice_begin(a->n_blocks, w->grid->size, w->grid->rank);
+  a->block_end = gmf_slice_begin(a->n_blocks, w->grid->size, w->grid->rank + 1);
+}
+
+static attribute *new_attribute(gmf_writer *w, const char *object, const char *name)
+{
+  GMF_CHECK(strlen(object) < NAME_BYTES && strlen(name) < NAME_BYTES);
+  if (GMF_RESERVE(w->attributes, w->attribute_capacity, w->n_attributes + 1, &w->declared) != GMF_OK) return NULL;
+  attribute *a = &w->attributes[w->n_attributes++];
+  memset(a, 0, sizeof *a);
+  snprintf(a->object, sizeof a->object, "%s", object);
+  snprintf(a->name, sizeof a->name, "%s", name);
+  a->n = -1;
+  return a;
+}
+
+void gmf_writer_attr_text(gmf_writer *w, const char *object, const char *name, const char *value)
+{
+  attribute *a = new_attribute(w, object, name);
+  if (a == NULL) return;
+  int64_t n = (int64_t)strlen(value) + 1;
+  a->kind = ATTR_TEXT;
+  if (GMF_NEW(a->text, n, &w->declared) == GMF_OK) memcpy(a->text, value, (size_t)n);
+}
+
+void gmf_writer_attr_i64(gmf_writer *w, const char *object, const char *name, int64_t value)
+{
+  attribute *a = new_attribute(w, object, name);
+  if (a == NULL) return;
+  a->kind = ATTR_I64;
+  a->i64[0] = value;
+}
+
+void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, const int64_t *values, int n)
+{
+  attribute *a = new_attribute(w, object, name);
+  if (a == NULL) return;
+  GMF_CHECK(n >= 0 && n <= 4);
+  a->kind = ATTR_I64;
+  a->n = n;
+  memcpy(a->i64, values, (size_t)n * sizeof *values);
+}
+
+void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, double value)
+{
+  attribute *a = new_attribute(w, object, name);
+  if (a == NULL) return;
+  a->kind = ATTR_F64;
+  a->f64 = value;
+}
+
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_data,
+                        bool with_time)
+{
+  char name[NAME_BYTES];
+  int64_t shape[2] = {n_rows, n_cols};
+  gmf_writer_attr_text(w, group, GMF_ATTR_ENCODING, GMF_CSR_ENCODING);
+  gmf_writer_attr_text(w, group, GMF_ATTR_ENCODING_VERSION, GMF_CSR_ENCODING_VERSION);
+  gmf_writer_attr_i64s(w, group, GMF_ATTR_SHAPE, shape, 2);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDPTR);
+  gmf_writer_add(w, name, gmf_type_of(GMF_I8), n_rows + 1, 0);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDICES);
+  gmf_writer_add(w, name, gmf_type_of(n_cols <= INT32_MAX ? GMF_I4 : GMF_I8), nnz, 0);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
+  if (with_data) gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
+  if (with_time) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
+}
+
+/* ---- phase A: rank 0 makes the file ------------------------------------------------------------------------------ */
+
+/* Makes the group `name` and those above it. Level by level: groups that HDF5 makes on the way would hold the time. */
+static gmf_status make_group(hid_t file, const char *name, gmf_error *err)
+{
+  char path[2 * NAME_BYTES];
+  snprintf(path, sizeof path, "%s", name);
+  char *slash = path;
+  while (slash != NULL && strcmp(path, "/") != 0) {
+    slash = strchr(slash + 1, '/');
+    if (slash != NULL) *slash = '\0';
+    if (!gmf_h5_exists(file, path)) {
+      hid_t create = H5Pcreate(H5P_GROUP_CREATE);
+      H5Pset_obj_track_times(create, 0);
+      hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, create, H5P_DEFAULT);
+      H5Pclose(create);
+      if (group < 0 || H5Gclose(group) < 0)
+        return gmf_fail(err, GMF_ERR_IO, "group /%s cannot be made: %s", path, gmf_h5_reason());
+    }
+    if (slash != NULL) *slash = '/';
+  }
+  return GMF_OK;
+}
+
+/* Makes the groups above an object. */
+static gmf_status make_parents(hid_t file, const char *name, gmf_error *err)
+{
+  char path[2 * NAME_BYTES];
+  snprintf(path, sizeof path, "%s", name);
+  char *slash = strrchr(path, '/');
+  if (slash == NULL) return GMF_OK;
+  *slash = '\0';
+  return make_group(file, path, err);
+}
+
+static gmf_status make_array(hid_t file, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols,
+                             gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  hsize_t dims[2] = {(hsize_t)n_rows, (hsize_t)n_cols};
+  hid_t element = gmf_type_h5(type), space = H5Screate_simple(n_cols > 0 ? 2 : 1, dims, NULL);
+  hid_t create = H5Pcreate(H5P_DATASET_CREATE), id = H5I_INVALID_HID;
+
+  H5Pset_layout(create, H5D_CONTIGUOUS);
+  H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY);
+  H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
+  H5Pset_obj_track_times(create, 0);
+  GMF_TRY(make_parents(file, name, err));
+  id = H5Dcreate2(file, name, element, space, H5P_DEFAULT, create, H5P_DEFAULT);
+  if (id < 0 || H5Dclose(id) < 0)
+    status = gmf_fail(err, GMF_ERR_IO, "dataset /%s cannot be made: %s", name, gmf_h5_reason());
+cleanup:
+  H5Pclose(create);
+  H5Sclose(space);
+  H5Tclose(element);
+  return status;
+}
+
+static gmf_status make_attribute(hid_t file, const attribute *a, gmf_error *err)
+{
+  switch (a->kind) {
+    case ATTR_TEXT: return gmf_h5_write_attr_text(file, a->object, a->name, a->text, err);
+    case ATTR_I64: return gmf_h5_write_attr_i64(file, a->object, a->name, a->i64, a->n, err);
+    case ATTR_F64: return gmf_h5_write_attr_f64(file, a->object, a->name, &a->f64, -1, err);
+  }
+  return GMF_OK;
+}
+
+static bool is_declared_array(const gmf_writer *w, const char *name)
+{
+  for (int a = 0; a < w->n_arrays; a++)
+    if (strcmp(w->arrays[a].name, name) == 0) return true;
+  return false;
+}
+
+static gmf_status make_contents(gmf_writer *w, hid_t file, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char name[2 * NAME_BYTES];
+  GMF_TRY(gmf_h5_write_attr_text(file, "/", GMF_ATTR_FORMAT, w->format, err));
+  GMF_TRY(gmf_h5_write_attr_text(file, "/", GMF_ATTR_VERSION, GMF_FORMAT_VERSION, err));
+  int64_t not_yet = 0;
+  GMF_TRY(gmf_h5_write_attr_i64(file, "/", GMF_ATTR_COMPLETE, &not_yet, -1, err));
+  for (int a = 0; a < w->n_arrays; a++) {
+    const array *d = &w->arrays[a];
+    GMF_TRY(make_array(file, d->name, d->type, d->n_rows, d->n_cols, err));
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, d->name);
+    GMF_TRY(make_array(file, name, gmf_type_of(GMF_U8), d->n_blocks, 0, err));
+    GMF_TRY(gmf_h5_write_attr_i64(file, name, GMF_ATTR_BLOCK_ROWS, &d->block_rows, -1, err));
+  }
+  GMF_TRY(make_group(file, GMF_GROUP_INTEGRITY, err));
+  GMF_TRY(gmf_h5_write_attr_text(file, GMF_GROUP_INTEGRITY, GMF_ATTR_CHECKSUM, GMF_CHECKSUM_NAME, err));
+  for (int64_t a = 0; a < w->n_attributes; a++) {
+    if (!is_declared_array(w, w->attributes[a].object)) GMF_TRY(make_group(file, w->attributes[a].object, err));
+    GMF_TRY(make_attribute(file, &w->attributes[a], err));
+  }
+cleanup:
+  return status;
+}
+
+/* Gives the temporary file its full size on the disk, so that a full disk shows before any data is written. */
+static gmf_status reserve_space(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  struct stat st;
+  int fd = open(w->temporary, O_RDWR);
+  if (fd < 0 || fstat(fd, &st) != 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->temporary, strerror(errno)));
+  /* Early allocation in HDF5 fixes the end of the file in its metadata only; the file grows to it here. */
+  int64_t bytes = gmf_max64((int64_t)st.st_size, 1);
+  int code = posix_fallocate(fd, 0, bytes);
+  if (code != 0 && code != EOPNOTSUPP && code != EINVAL)
+    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %.3f GB cannot be reserved: %s; free some space or write elsewhere", w->path,
+                     (double)bytes / 1e9, strerror(code)));
+  if (fsync(fd) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", w->path, strerror(errno)));
+
+cleanup:
+  if (fd >= 0) close(fd);
+  return status;
+}
+
+static gmf_status make_file(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+  H5Pset_alignment(access, 4096, 4096);
+  H5Pset_obj_track_times(create, 0);
+  hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
+  H5Pclose(access);
+  H5Pclose(create);
+  if (file < 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason()));
+  w->temporary_exists = true;
+  status = make_contents(w, file, err);
+  if (H5Fclose(file) < 0 && status == GMF_OK)
+    status = gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason());
+  GMF_TRY(status);
+  GMF_TRY(reserve_space(w, err));
+
+cleanup:
+  return status;
+}
+
+static gmf_status open_parallel(gmf_writer *w, gmf_error *err)
+{
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+  H5Pset_fapl_mpio(access, w->grid->all, MPI_INFO_NULL);
+  w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
+  H5Pclose(access);
+  if (w->file < 0)
+    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by all ranks: %s; is the folder on a file system that all "
+                    "nodes share?", w->path, gmf_h5_reason());
+  return GMF_OK;
+}
+
+/* Collective. After a failed parallel write nothing may be closed; the temporary file goes, the caller aborts. */
+static gmf_status agree_or_break(gmf_writer *w, gmf_status status, gmf_error *err)
+{
+  status = gmf_agree(w->grid, status, err);
+  if (status != GMF_OK) {
+    w->broken = true;
+    if (err != NULL) err->must_abort = true;
+  }
+  return status;
+}
+
+gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
+
+  for (int a = 0; a < w->n_arrays && w->declared.status == GMF_OK; a++)
+    GMF_NEW_ZERO(w->arrays[a].checksums, w->arrays[a].n_blocks, &w->declared);
+  if (w->declared.status != GMF_OK)
+    status = gmf_fail(err, w->declared.status, "%s", w->declared.text);
+  else if (w->grid->rank == 0)
+    status = make_file(w, err);
+  GMF_TRY(gmf_agree(w->grid, status, err));
+  GMF_TRY(agree_or_break(w, open_parallel(w, err), err));
+
+cleanup:
+  gmf_trace_phase(w->grid->trace, before);
+  return status;
+}
+
+/* ---- phase B: all ranks write ------------------------------------------------------------------------------------ */
+
+static array *find_array(gmf_writer *w, const char *name)
+{
+  for (int a = 0; a < w->n_arrays; a++)
+    if (strcmp(w->arrays[a].name, name) == 0) return &w->arrays[a];
+  return NULL;
+}
+
+static int64_t row_of_block(const array *a, int64_t block) { return gmf_min64(block * a->block_rows, a->n_rows); }
+
+/* Rows [begin, begin + n) of the array between memory and file, in either direction. Local: independent transfers. */
+static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, int64_t n, const void *from, void *to,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  hsize_t start[2] = {(hsize_t)begin, 0}, count[2] = {(hsize_t)n, (hsize_t)gmf_max64(a->n_cols, 1)};
+  int n_dims = a->n_cols > 0 ? 2 : 1;
+  hid_t type = gmf_type_h5(a->type), id = H5Dopen2(w->file, a->name, H5P_DEFAULT);
+  hid_t in_file = H5Dget_space(id), in_memory = H5Screate_simple(n_dims, count, NULL);
+  hid_t how = H5Pcreate(H5P_DATASET_XFER);
+
+  H5Pset_dxpl_mpio(how, H5FD_MPIO_INDEPENDENT);
+  H5Sselect_hyperslab(in_file, H5S_SELECT_SET, start, NULL, count, NULL);
+  herr_t code = from != NULL ? H5Dwrite(id, type, in_memory, in_file, how, from)
+                             : H5Dread(id, type, in_memory, in_file, how, to);
+  if (code < 0)
+    status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s", w->path,
+                      from != NULL ? "writing" : "reading back", a->name, begin, gmf_h5_reason());
+  H5Pclose(how);
+  H5Sclose(in_memory);
+  H5Sclose(in_file);
+  H5Tclose(type);
+  /* Closing a dataset is local work; the file itself is closed collectively, and only after success. */
+  if (status == GMF_OK) H5Dclose(id);
+  return status;
+}
+
+/* My whole blocks to the file, with their checksums. `rows` begins with the first row of block a->block_begin. */
+static gmf_status write_blocks(gmf_writer *w, array *a, const char *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t first = row_of_block(a, a->block_begin);
+  int64_t step = gmf_max64(1, WRITE_BYTES / (a->block_rows * a->row_bytes));
+  for (int64_t block = a->block_begin; block < a->block_end; block += step) {
+    int64_t end = gmf_min64(block + step, a->block_end);
+    for (int64_t b = block; b < end; b++)
+      a->checksums[b] = gmf_checksum(rows + (row_of_block(a, b) - first) * a->row_bytes,
+                                     (row_of_block(a, b + 1) - row_of_block(a, b)) * a->row_bytes);
+    int64_t begin = row_of_block(a, block), n = row_of_block(a, end) - begin;
+    GMF_TRY(transfer(w, a, begin, n, rows + (begin - first) * a->row_bytes, NULL, err));
+  }
+cleanup:
+  return status;
+}
+
+/* The rows [begin, end) of the caller that lie in the blocks of rank r: how many. */
+static int64_t overlap_with(const array *a, int n_ranks, int r, int64_t begin, int64_t end)
+{
+  int64_t from = row_of_block(a, gmf_slice_begin(a->n_blocks, n_ranks, r));
+  int64_t to = row_of_block(a, gmf_slice_begin(a->n_blocks, n_ranks, r + 1));
+  return gmf_max64(0, gmf_min64(end, to) - gmf_max64(begin, from));
+}
+
+gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
+                            gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  array *a = find_array(w, name);
+  int64_t *send_counts = NULL;
+  void *aligned = NULL;
+  gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
+
+  GMF_CHECK(a != NULL && !a->written && w->file >= 0);
+  int64_t first = row_of_block(a, a->block_begin), n_mine = row_of_block(a, a->block_end) - first;
+  int64_t moved = begin != first || n != n_mine;
+  if (w->grid->size > 1) gmf_max_i64(w->grid, &moved, 1);
+  GMF_CHECK(w->grid->size > 1 || !moved);
+  if (moved) {
+    int64_t n_received = 0;
+    GMF_TRY(gmf_agree(w->grid, GMF_NEW(send_counts, w->grid->size, err), err));
+    for (int r = 0; r < w->grid->size; r++) send_counts[r] = overlap_with(a, w->grid->size, r, begin, begin + n);
+    GMF_TRY(gmf_exchange_new(w->grid, a->row_bytes, rows, send_counts, &aligned, NULL, &n_received, err));
+    GMF_CHECK(n_received == n_mine);
+    rows = aligned;
+  }
+  GMF_TRY(agree_or_break(w, write_blocks(w, a, rows, err), err));
+  a->written = true;
+
+cleanup:
+  gmf_free(aligned);
+  gmf_free(send_counts);
+  gmf_trace_phase(w->grid->trace, before);
+  return status;
+}
+
+gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *rows, gmf_error *err)
+{
+  const array *a = find_array(w, name);
+  GMF_CHECK(a != NULL);
+  bool root = w->grid->rank == 0;
+  return gmf_writer_write(w, name, root ? 0 : a->n_rows, root ? a->n_rows : 0, root ? rows : "", err);
+}
+
+/* ---- phases C and D: read back, seal, publish -------------------------------------------------------------------- */
+
+static gmf_status read_back(const gmf_writer *w, const array *a, void *buffer, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int64_t b = a->block_begin; b < a->block_end; b++) {
+    int64_t begin = row_of_block(a, b), n = row_of_block(a, b + 1) - begin;
+    GMF_TRY(transfer(w, a, begin, n, NULL, buffer, err));
+    if (gmf_checksum(buffer, n * a->row_bytes) != a->checksums[b])
+      GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: /%s reads back differently than it was written, rows %" PRId64 " to %"
+                       PRId64 "; the disk or its file system loses data", w->path, a->name, begin, begin + n - 1));
+  }
+cleanup:
+  return status;
+}
+
+static gmf_status read_back_all(const gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t largest = 1;
+  char *buffer = NULL;
+  for (int i = 0; i < w->n_arrays; i++) {
+    const array *a = &w->arrays[i];
+    GMF_CHECK(a->written);
+    largest = gmf_max64(largest, gmf_min64(a->block_rows, a->n_rows) * a->row_bytes);
+  }
+  GMF_TRY(GMF_NEW(buffer, largest, err));
+  for (int i = 0; i < w->n_arrays; i++) GMF_TRY(read_back(w, &w->arrays[i], buffer, err));
+cleanup:
+  gmf_free(buffer);
+  return status;
+}
+
+/* Forces this node's pages of a file (or a folder's entries) to the disk. Local. */
+static gmf_status sync_path(const char *path, int flags, gmf_error *err)
+{
+  int fd = open(path, flags);
+  if (fd < 0 || fsync(fd) != 0) {
+    gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return GMF_ERR_IO;
+  }
+  close(fd);
+  return GMF_OK;
+}
+
+static gmf_status seal_checksums(hid_t file, const array *a, gmf_error *err)
+{
+  char name[2 * NAME_BYTES];
+  snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, a->name);
+  hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
+  gmf_status status = GMF_OK;
+  if (id < 0 || H5Dwrite(id, H5T_STD_U64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->checksums) < 0)
+    status = gmf_fail(err, GMF_ERR_IO, "/%s cannot be written: %s", name, gmf_h5_reason());
+  if (id >= 0 && H5Dclose(id) < 0 && status == GMF_OK)
+    status = gmf_fail(err, GMF_ERR_IO, "/%s cannot be closed: %s", name, gmf_h5_reason());
+  return status;
+}
+
+static gmf_status seal_contents(const gmf_writer *w, hid_t file, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  hid_t attr = H5I_INVALID_HID;
+  int64_t complete = 1;
+  for (int a = 0; a < w->n_arrays; a++) GMF_TRY(seal_checksums(file, &w->arrays[a], err));
+  attr = H5Aopen(file, GMF_ATTR_COMPLETE, H5P_DEFAULT);
+  if (attr < 0 || H5Awrite(attr, H5T_NATIVE_INT64, &complete) < 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be marked complete: %s", w->path, gmf_h5_reason()));
+cleanup:
+  if (attr >= 0) H5Aclose(attr);
+  return status;
+}
+
+static gmf_status publish(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char copy[PATH_MAX];
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+  hid_t file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
+  H5Pclose(access);
+  if (file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->path, gmf_h5_reason()));
+  status = seal_contents(w, file, err);
+  if (H5Fclose(file) < 0 && status == GMF_OK)
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed: %s", w->path, gmf_h5_reason());
+  GMF_TRY(status);
+  GMF_TRY(sync_path(w->temporary, O_RDWR, err));
+  if (rename(w->temporary, w->path) != 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be put in place: %s", w->path, strerror(errno)));
+  w->temporary_exists = false;
+  snprintf(copy, sizeof copy, "%s", w->path);
+  GMF_TRY(sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
+cleanup:
+  return status;
+}
+
+/* Collective. Rank 0 gets the checksums of all ranks: blocks are owned in rank order. */
+static void gather_checksums(const gmf_writer *w, array *a)
+{
+  for (int64_t b = 0; b < a->n_blocks; b++)
+    if (b < a->block_begin || b >= a->block_end) a->checksums[b] = 0;
+  for (int64_t done = 0; done < a->n_blocks;) {
+    int n = gmf_int(gmf_min64(a->n_blocks - done, 1 << 20));
+    uint64_t *part = a->checksums + done;
+    MPI_Reduce(w->grid->rank == 0 ? MPI_IN_PLACE : part, part, n, MPI_UINT64_T, MPI_BOR, 0, w->grid->all);
+    done += n;
+  }
+}
+
+gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
+
+  GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
+  status = H5Fclose(w->file) < 0 ? gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason()) : GMF_OK;
+  GMF_TRY(agree_or_break(w, status, err));
+  w->file = H5I_INVALID_HID;
+  GMF_TRY(gmf_agree(w->grid, sync_path(w->temporary, O_RDWR, err), err));
+  for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
+  GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? publish(w, err) : GMF_OK, err));
+  w->committed = true;
+
+cleanup:
+  gmf_trace_phase(w->grid->trace, before);
+  return status;
+}
+
+void gmf_writer_destroy(gmf_writer **writer)
+{
+  gmf_writer *w = *writer;
+  if (w == NULL) return;
+  if (w->file >= 0 && !w->broken) H5Fclose(w->file);
+  if (w->grid->rank == 0 && w->temporary_exists) unlink(w->temporary);
+  for (int a = 0; a < w->n_arrays; a++) gmf_free(w->arrays[a].checksums);
+  for (int64_t a = 0; a < w->n_attributes; a++) gmf_free(w->attributes[a].text);
+  gmf_free(w->attributes);
+  gmf_free(w);
+  *writer = NULL;
+}

@@ -1,0 +1,73 @@
+/*
+ * Writes an HDF5 file from all ranks so that a visible name is always a complete, verified file.
+ *
+ *   A  rank 0, serial driver: creates PATH.tmp.<pid> with all groups, attributes and contiguous datasets, reserves
+ *      the disk space, syncs. A full disk or a missing folder is found here, before any data moves.
+ *   B  all ranks: independent writes of whole checksum blocks through MPI-IO; failures are agreed.
+ *   C  all ranks: read their blocks back and compare XXH3-64 checksums.
+ *   D  rank 0: writes /integrity and @complete = 1, syncs, renames to PATH, syncs the folder.
+ *
+ * The bytes of the file do not depend on the number of ranks: blocks are counted from the dataset's first row.
+ *
+ * Use: gmf_writer_open; declare with gmf_writer_add / _attr_*; gmf_writer_create; gmf_writer_write each dataset once;
+ * gmf_writer_commit; gmf_writer_destroy, which removes the temporary file of a writer that was not committed.
+ *
+ * An I/O failure in B or C sets err->must_abort: MPI-IO may hang if the file is closed after it (reliability of
+ * HDF5 1.10 under Open MPI's OMPIO), so the program has to leave by MPI_Abort.
+ */
+#ifndef GMF_IO_WRITER_H
+#define GMF_IO_WRITER_H
+
+#include "io/h5.h"
+#include "runtime/grid.h"
+
+typedef struct gmf_writer gmf_writer;
+
+/*
+ * Collective. Checks on rank 0 that the folder exists and can be written (else GMF_ERR_CREATE), so that a long run
+ * learns of a bad output path at its start. format: a GMF_FORMAT_*. grid: borrowed, must outlive the writer.
+ */
+gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *format, gmf_writer **out,
+                           gmf_error *err);
+
+/*
+ * Local, the same on all ranks. Declares dataset `name` ("users/factors") of n_rows rows; n_cols = 0 makes it 1-D.
+ * Groups of the path are made as needed.
+ */
+void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols);
+
+/* Local, the same on all ranks. Attributes of the root (object "/"), of a declared dataset or of a group, made as
+ * needed. gmf_writer_attr_i64s writes a 1-D array. */
+void gmf_writer_attr_text(gmf_writer *w, const char *object, const char *name, const char *value);
+void gmf_writer_attr_i64(gmf_writer *w, const char *object, const char *name, int64_t value);
+void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, double value);
+void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, const int64_t *values, int n);
+
+/* Local, the same on all ranks. Declares a csr group as AnnData does: attributes, indptr i8 [n_rows + 1], indices i4
+ * or i8 as n_cols asks, data f4 unless !with_data, time i8 where with_time. */
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_data,
+                        bool with_time);
+
+/* Collective. Phase A. GMF_ERR_CREATE, GMF_ERR_IO. */
+gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
+
+/*
+ * Collective. Writes all of dataset `name`: this rank brings rows [begin, begin + n), the ranks' slices in rank order
+ * cover it without gaps. `rows` is [n][n_cols] of the declared type, without padding.
+ */
+gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
+                            gmf_error *err);
+
+/* Collective. The same for what rank 0 alone has (`rows` is ignored elsewhere): small arrays, histories. */
+gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *rows, gmf_error *err);
+
+/* Collective. Phases C and D; the file is visible under its name when this returns GMF_OK. */
+gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err);
+
+/* Collective. */
+void gmf_writer_destroy(gmf_writer **w);
+
+/* Local. Bytes of the datasets declared so far. */
+int64_t gmf_writer_bytes(const gmf_writer *w);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * Dense kernels of small order for one element type, included twice by dense_isa.c with REAL = float and double.
+ *
+ * Symmetric matrices are stored by their upper triangle in a square of `ld` rows of `ld` elements, ld = k rounded up
+ * to a multiple of 16; rows and columns from k on are zero. VECTOR holds LANES elements, ld is a multiple of LANES.
+ */
+
+/*
+ * C[i][j .. j + width vectors) += sum_d q[d][i] p[d][j], for TILE_ROWS rows from i: accumulators stay in registers.
+ * They start from zero, so that a long row's sum is one of short sums and not a single chain of f4 additions.
+ */
+#define TILE(width)                                                                                                  \
+  static inline void NAME(tile##width)(const REAL *p, const REAL *q, int depth, int ld, int i, int j, REAL *c)      \
+  {                                                                                                                  \
+    VECTOR sum[TILE_ROWS][width] = {{{0}}};                                                                          \
+    for (int d = 0; d < depth; d++) {                                                                                \
+      const REAL *pd = p + (size_t)d * (size_t)ld + j, *qd = q + (size_t)d * (size_t)ld + i;                         \
+      VECTOR column[width];                                                                                          \
+      for (int v = 0; v < width; v++) column[v] = *(const VECTOR *)(pd + v * LANES);                                 \
+      for (int r = 0; r < TILE_ROWS; r++)                                                                            \
+        for (int v = 0; v < width; v++) sum[r][v] += qd[r] * column[v];                                              \
+    }                                                                                                                \
+    for (int r = 0; r < TILE_ROWS; r++)                                                                              \
+      for (int v = 0; v < width; v++) *(VECTOR *)(c + (size_t)(i + r) * (size_t)ld + j + v * LANES) += sum[r][v];    \
+  }
+TILE(2)
+TILE(1)
+#undef TILE
+
+/* C += Q'P on the upper triangle, rows from `first` (a multiple of 16) on.  p, q [depth][ld], c [ld][ld]. */
+static void NAME(update)(const REAL *p, const REAL *q, int depth, int ld, int first, REAL *c)
+{
+  for (int i = first; i < ld; i += TILE_ROWS) {
+    int j = i / LANES * LANES;
+    for (; j + 2 * LANES <= ld; j += 2 * LANES) NAME(tile2)(p, q, depth, ld, i, j, c);
+    if (j < ld) NAME(tile1)(p, q, depth, ld, i, j, c);
+  }
+}
+
+/* See dense.h, gmf_gram_f4. `work` holds 2 * GMF_GRAM_DEPTH rows of ld. */
+void NAME(gmf_gram)(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
+                    int ld, REAL *work, REAL *a, REAL *b)
+{
+  int depth = GMF_PANEL_BYTES / (ld * (int)sizeof(REAL));
+  depth = depth < 8 ? 8 : depth > GMF_GRAM_DEPTH ? GMF_GRAM_DEPTH : depth;
+  REAL *panel = work, *scaled = work + (size_t)GMF_GRAM_DEPTH * (size_t)ld;
+  bool unit = values == NULL || loss.kind == GMF_LOSS_SQUARED;
+  for (int64_t begin = 0; begin < n; begin += depth) {
+    int m = n - begin < depth ? (int)(n - begin) : depth;
+    for (int d = 0; d < m; d++) {
+      const float *row = y + (cols != NULL ? (int64_t)cols[begin + d] : begin + d) * stride;
+      if (cols != NULL && d + 8 < m) __builtin_prefetch(y + (int64_t)cols[begin + d + 8] * stride);
+      REAL *to = panel + (size_t)d * (size_t)ld, *to_scaled = scaled + (size_t)d * (size_t)ld;
+      for (int j = 0; j < ld; j++) to[j] = (REAL)row[j];
+      if (values == NULL) continue;
+      REAL w = (REAL)gmf_loss_weight(loss, values[begin + d]), t = (REAL)gmf_loss_target(loss, values[begin + d]);
+      if (!unit)
+        for (int j = 0; j < ld; j++) to_scaled[j] = w * to[j];
+      for (int j = 0; j < ld; j++) b[j] += t * to[j];
+    }
+    NAME(update)(panel, unit ? panel : scaled, m, ld, 0, a);
+  }
+}
+
+/* Sum of x[j] y[j], j in [begin, ld), begin of any alignment: the head one by one, then whole vectors. */
+static REAL NAME(dot_from)(const REAL *x, const REAL *y, int begin, int ld)
+{
+  REAL head = 0;
+  int j = begin;
+  for (; j < ld && j % LANES != 0; j++) head += x[j] * y[j];
+  VECTOR sum = {0};
+  for (; j < ld; j += LANES) sum += *(const VECTOR *)(x + j) * *(const VECTOR *)(y + j);
+  for (int l = 0; l < LANES; l++) head += sum[l];
+  return head;
+}
+
+/* to[j] -= s from[j] for whole vectors from the one that holds `begin`; what lies before begin is never read again. */
+static inline void NAME(subtract)(REAL *to, const REAL *from, REAL s, int begin, int ld)
+{
+  for (int j = begin / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(to + j) -= s * *(const VECTOR *)(from + j);
+}
+
+/* See dense.h, gmf_cholesky_f4: right-looking in panels of GMF_CHOLESKY_BLOCK rows. `work` holds as many rows of ld. */
+int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
+{
+  REAL limit[GMF_MAX_ORDER];
+  for (int p = 0; p < k; p++) limit[p] = threshold * a[(size_t)p * (size_t)ld + (size_t)p];
+  for (int begin = 0; begin < k; begin += GMF_CHOLESKY_BLOCK) {
+    int end = begin + GMF_CHOLESKY_BLOCK < k ? begin + GMF_CHOLESKY_BLOCK : k;
+    for (int p = begin; p < end; p++) {
+      REAL *row = a + (size_t)p * (size_t)ld;
+      for (int q = begin; q < p; q++) {
+        const REAL *above = a + (size_t)q * (size_t)ld;
+        NAME(subtract)(row, above, above[p], p, ld);
+      }
+      if (!(row[p] > limit[p])) return p; /* also NaN */
+      REAL inverse = 1 / SQRT(row[p]);
+      for (int j = p / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(row + j) *= inverse;
+    }
+    if (end == k) break;
+    for (int p = begin; p < end; p++)
+      for (int j = 0; j < ld; j++)
+        work[(size_t)(p - begin) * (size_t)ld + (size_t)j] = -a[(size_t)p * (size_t)ld + (size_t)j];
+    NAME(update)(a + (size_t)begin * (size_t)ld, work, end - begin, ld, end, a);
+  }
+  return -1;
+}
+
+/* See dense.h, gmf_cholesky_solve_f4: U'z = x, then U x = z. */
+void NAME(gmf_cholesky_solve)(const REAL *u, int k, int ld, REAL *x)
+{
+  for (int p = 0; p < k; p++) {
+    const REAL *row = u + (size_t)p * (size_t)ld;
+    REAL z = x[p] / row[p];
+    for (int j = p + 1; j < ld && j % LANES != 0; j++) x[j] -= z * row[j];
+    for (int j = (p + LANES) / LANES * LANES; j < ld; j += LANES)
+      *(VECTOR *)(x + j) -= z * *(const VECTOR *)(row + j);
+    x[p] = z;
+  }
+  for (int p = k - 1; p >= 0; p--) {
+    const REAL *row = u + (size_t)p * (size_t)ld;
+    x[p] = (x[p] - NAME(dot_from)(row, x, p + 1, ld)) / row[p];
+  }
+}

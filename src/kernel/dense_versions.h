@@ -1,0 +1,23 @@
+/* The versions of dense.h's kernels, one set for each instruction set; see isa.h. Included by dense_isa.c, dense.c. */
+#include "kernel/dense.h"
+#include "kernel/isa.h"
+
+#define GMF_DENSE_VERSIONS(isa)                                                                                       \
+  void gmf_gram_f4_##isa(const float *, int64_t, const int32_t *, const float *, gmf_loss, int64_t, int, float *,     \
+                         float *, float *);                                                                          \
+  void gmf_gram_f8_##isa(const float *, int64_t, const int32_t *, const float *, gmf_loss, int64_t, int, double *,    \
+                         double *, double *);                                                                        \
+  int gmf_cholesky_f4_##isa(float *, int, int, float, float *);                                                       \
+  int gmf_cholesky_f8_##isa(double *, int, int, double, double *);                                                    \
+  void gmf_cholesky_solve_f4_##isa(const float *, int, int, float *);                                                 \
+  void gmf_cholesky_solve_f8_##isa(const double *, int, int, double *);                                               \
+  void gmf_residual_##isa(const float *, const float *, const double *, int, int, double *);                          \
+  double gmf_quadratic_form_##isa(const double *, const double *, int, int);                                          \
+  double gmf_row_loss_##isa(const float *, int64_t, const int32_t *, const float *, gmf_loss, int64_t, int,           \
+                            const double *);
+
+GMF_DENSE_VERSIONS(generic)
+#ifdef GMF_HAVE_X86_KERNELS
+GMF_DENSE_VERSIONS(avx2)
+GMF_DENSE_VERSIONS(avx512)
+#endif

@@ -1,0 +1,39 @@
+/* Inside libgridmf: the open model and the rows that scoring needs. */
+#ifndef GMF_QUERY_INTERNAL_H
+#define GMF_QUERY_INTERNAL_H
+
+#include "gridmf/query.h"
+#include "io/model_read.h"
+
+struct gmf_model {
+  gmf_model_file *file; /* owned; every use between gmf_file_lock and gmf_file_unlock */
+  gmf_model_info info;
+  float *items;   /* [n_items][k] owned; NULL until preloaded */
+  float *offsets; /* [n_items] owned; with items */
+};
+
+/* One lock for all files of the process, as HDF5 keeps its tables in the process. Not recursive. */
+void gmf_file_lock(void);
+void gmf_file_unlock(void);
+
+/*
+ * Item rows [begin, begin + n).
+ *
+ *   factors  [n][k]
+ *   offsets  [n]     b_i, or NaN where the item is cold: then its scores are NaN and never enter a list
+ *   counts   [n]     scratch
+ */
+gmf_status gmf_item_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
+                         gmf_error *err);
+
+/* The same for users; offsets are global_mean + b_u, NaN where the user is cold. */
+gmf_status gmf_user_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
+                         gmf_error *err);
+
+/* The score from its parts, in the one order that all calls use. */
+static inline float gmf_score_of(float dot, float user_offset, float item_offset)
+{
+  return (dot + item_offset) + user_offset;
+}
+
+#endif

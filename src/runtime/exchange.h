@@ -1,0 +1,27 @@
+/*
+ * Everybody sends rows to everybody: the one primitive under expand, routing of ratings, id tables and the writer's
+ * slices. Counts are 64-bit; a message longer than MPI's int count travels in pieces.
+ */
+#ifndef GMF_RUNTIME_EXCHANGE_H
+#define GMF_RUNTIME_EXCHANGE_H
+
+#include "runtime/grid.h"
+
+/* Collective. recv_counts[s] = what rank s has in send_counts[me]. Both have grid->size entries. */
+void gmf_exchange_counts(const gmf_grid *grid, const int64_t *send_counts, int64_t *recv_counts);
+
+/*
+ * Collective. Rows of row_bytes bytes, grouped by destination in `send` and by source in `recv`, without gaps.
+ * The buffers must not overlap. Counts are in rows; ranks with nothing to say to each other exchange no message.
+ */
+void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts, void *recv,
+                  const int64_t *recv_counts);
+
+/*
+ * Collective. Both of the above: counts first, then rows into a new array *recv (owned by the caller, gmf_free) of
+ * *n_recv rows; recv_counts (grid->size entries) is filled unless NULL.
+ */
+gmf_status gmf_exchange_new(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts,
+                            void **recv, int64_t *recv_counts, int64_t *n_recv, gmf_error *err);
+
+#endif

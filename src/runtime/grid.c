@@ -1,0 +1,112 @@
+#include "runtime/grid.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+
+/* MPI counts are int: longer messages go in pieces of this many bytes. */
+static const int64_t PIECE_BYTES = 1 << 30;
+
+gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *trace, gmf_grid **out, gmf_error *err)
+{
+  *out = NULL;
+  gmf_grid *grid = gmf_calloc(1, sizeof *grid);
+  if (grid == NULL) gmf_out_of_memory(err, 1, sizeof *grid, "grid");
+  int missing = grid == NULL;
+  MPI_Allreduce(MPI_IN_PLACE, &missing, 1, MPI_INT, MPI_MAX, comm);
+  if (missing) {
+    gmf_free(grid);
+    return gmf_fail(err, GMF_ERR_MEMORY, "out of memory on another rank while the process grid was made");
+  }
+  MPI_Comm_dup(comm, &grid->all);
+  MPI_Comm_rank(grid->all, &grid->rank);
+  MPI_Comm_size(grid->all, &grid->size);
+  GMF_CHECK(n_rows >= 1 && n_cols >= 1 && n_rows * n_cols == grid->size);
+  grid->n_rows = n_rows;
+  grid->n_cols = n_cols;
+  grid->row_index = grid->rank / n_cols;
+  grid->col_index = grid->rank % n_cols;
+  grid->trace = trace;
+  MPI_Comm_split(grid->all, grid->row_index, grid->col_index, &grid->row);
+  *out = grid;
+  return GMF_OK;
+}
+
+void gmf_grid_destroy(gmf_grid **grid)
+{
+  if (*grid == NULL) return;
+  MPI_Comm_free(&(*grid)->row);
+  MPI_Comm_free(&(*grid)->all);
+  gmf_free(*grid);
+  *grid = NULL;
+}
+
+gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
+{
+  int first = local == GMF_OK ? INT_MAX : grid->rank;
+  MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)sizeof first);
+  if (first == INT_MAX) return GMF_OK;
+
+  gmf_error told = {0};
+  if (grid->rank == first) {
+    if (err != NULL) told = *err;
+    told.status = local;
+    if (told.rank_plus_1 == 0) told.rank_plus_1 = grid->rank + 1;
+  }
+  MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, first, grid->all);
+  int must_abort = err != NULL && err->must_abort;
+  MPI_Allreduce(MPI_IN_PLACE, &must_abort, 1, MPI_INT, MPI_MAX, grid->all);
+  if (err != NULL) {
+    *err = told;
+    err->must_abort = must_abort != 0;
+  }
+  return told.status;
+}
+
+void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
+{
+  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)n * 8);
+}
+
+void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n)
+{
+  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MAX, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)n * 8);
+}
+
+void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n)
+{
+  for (int64_t done = 0; done < n;) {
+    int64_t piece = gmf_min64(n - done, PIECE_BYTES / 8);
+    MPI_Allreduce(MPI_IN_PLACE, values + done, gmf_int(piece), MPI_DOUBLE, MPI_SUM, grid->all);
+    done += piece;
+  }
+  gmf_trace_collective(grid->trace, n * 8);
+}
+
+int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
+{
+  int64_t before = 0;
+  MPI_Exscan(&value, &before, 1, MPI_INT64_T, MPI_SUM, grid->all);
+  return grid->rank == 0 ? 0 : before; /* MPI leaves rank 0's result undefined */
+}
+
+void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes)
+{
+  for (int64_t done = 0; done < n_bytes;) {
+    int64_t piece = gmf_min64(n_bytes - done, PIECE_BYTES);
+    MPI_Bcast((char *)data + done, gmf_int(piece), MPI_BYTE, 0, grid->all);
+    done += piece;
+  }
+  gmf_trace_collective(grid->trace, n_bytes);
+}
+
+void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all)
+{
+  MPI_Allgather(&value, 1, MPI_INT64_T, all, 1, MPI_INT64_T, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)grid->size * 8);
+}

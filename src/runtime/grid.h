@@ -1,0 +1,49 @@
+/*
+ * The ranks of a run as a grid of R rows and C columns, and the agreement that stands between a local step which can
+ * fail and the next collective. Communicators are made here and nowhere else.
+ */
+#ifndef GMF_RUNTIME_GRID_H
+#define GMF_RUNTIME_GRID_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "runtime/trace.h"
+
+/* Rank r of `all` stands in row r / n_cols, column r % n_cols. */
+typedef struct gmf_grid {
+  MPI_Comm all; /* owned: all ranks */
+  MPI_Comm row; /* owned: the ranks of my row, ordered by column */
+  int rank, size;
+  int n_rows, n_cols;
+  int row_index, col_index;
+  gmf_trace *trace; /* borrowed, must outlive this; may be NULL. Counts what collectives on this grid move. */
+} gmf_grid;
+
+/* Collective. n_rows * n_cols must be the size of comm. */
+gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *trace, gmf_grid **out, gmf_error *err);
+/* Collective. */
+void gmf_grid_destroy(gmf_grid **grid);
+
+/*
+ * Collective. All ranks get the status and the text of the lowest rank that failed (GMF_OK when none did). A rank
+ * whose own status was good then holds that text too, with the failing rank named.
+ */
+gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err);
+
+/* Collective. Sum, maximum and minimum over ranks, in place. */
+void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n);
+void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);
+void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n);
+
+/* Collective. The sum of `value` over the ranks before mine. */
+int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value);
+
+/* Collective. Copies n bytes of rank 0 to all. */
+void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes);
+
+/* Collective. all[r] = value of rank r, on every rank; `all` has grid->size entries. */
+void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * Clocks and counters of a run. A phase is never inside another; starting one ends the one before. Counters
+ * (collectives, bytes, ratings) stand beside the clocks, so that tests can assert them without reading a clock.
+ */
+#ifndef GMF_RUNTIME_TRACE_H
+#define GMF_RUNTIME_TRACE_H
+
+#include <mpi.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum gmf_phase {
+  GMF_PHASE_OTHER,
+  GMF_PHASE_READ,      /* files into memory: text parsing, dataset slices */
+  GMF_PHASE_MAP_IDS,   /* external ids to rows */
+  GMF_PHASE_SORT,      /* ratings into order */
+  GMF_PHASE_DISTRIBUTE, /* ratings to the ranks that use them */
+  GMF_PHASE_GRAM,      /* the k x k matrix that all rows share */
+  GMF_PHASE_EXPAND,    /* fixed factor rows to the ranks that need them */
+  GMF_PHASE_SOLVE,     /* normal equations of my rows, and their solution */
+  GMF_PHASE_FOLD,      /* partial normal equations to their owner */
+  GMF_PHASE_SCORE,     /* scores, top-N, metrics */
+  GMF_PHASE_WRITE,     /* files */
+  GMF_N_PHASES
+} gmf_phase;
+
+typedef struct gmf_trace {
+  double seconds[GMF_N_PHASES];
+  int64_t calls[GMF_N_PHASES];
+  int64_t n_collectives;    /* reductions, broadcasts and gathers this rank took part in */
+  int64_t collective_bytes; /* length of this rank's part of them */
+  int64_t n_exchanges;      /* calls of gmf_exchange */
+  int64_t exchange_bytes;   /* what this rank sent to others in them */
+  gmf_phase current;
+  double since; /* when the current phase began, MPI_Wtime */
+} gmf_trace;
+
+/* Local, all of them; a NULL trace is allowed and counts nothing. */
+void gmf_trace_start(gmf_trace *trace);
+/* Ends the running phase and begins `phase`; returns the phase that was running, for nested callers to go back to. */
+gmf_phase gmf_trace_phase(gmf_trace *trace, gmf_phase phase);
+void gmf_trace_collective(gmf_trace *trace, int64_t bytes);
+void gmf_trace_exchange(gmf_trace *trace, int64_t bytes_sent);
+
+const char *gmf_phase_name(gmf_phase phase);
+
+/* The most memory this process has held, bytes (VmHWM of Linux); 0 where that is not known. Local. */
+int64_t gmf_process_peak_bytes(void);
+
+/*
+ * Collective. Rank 0 prints to `out` (NULL elsewhere or to print nothing): phase, calls, min / mean / max seconds over
+ * ranks and the rank of the maximum, then bytes sent and peak memory the same way.
+ */
+void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out);
+
+#endif
