@@ -16,12 +16,10 @@ void gmf_provenance_libraries(char *mpi, char *hdf5, size_t size)
 {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
-  unsigned major = 0, minor = 0, release = 0;
   MPI_Get_library_version(text, &length);
   text[strcspn(text, ",\n")] = '\0';
   snprintf(mpi, size, "%s", text);
-  H5get_libversion(&major, &minor, &release);
-  snprintf(hdf5, size, "HDF5 %u.%u.%u", major, minor, release);
+  gmf_h5_version(hdf5, size);
 }
 
 static void add_date(gmf_writer *w)

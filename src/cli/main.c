@@ -90,11 +90,7 @@ static bool answer_questions(int argc, char **argv)
 /* Collective. Threads of this rank: as asked, else OMP_NUM_THREADS, else the cores shared among the node's ranks. */
 static void set_threads(const gmf_run *run)
 {
-  MPI_Comm node;
-  int n_local = 1, cores = omp_get_num_procs();
-  MPI_Comm_split_type(run->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_size(node, &n_local);
-  MPI_Comm_free(&node);
+  int n_local = gmf_ranks_on_node(run->grid), cores = omp_get_num_procs();
   if (run->config.threads > 0)
     omp_set_num_threads((int)run->config.threads);
   else if (getenv("OMP_NUM_THREADS") == NULL)

@@ -153,17 +153,17 @@ static gmf_status print_json(run *r, const answer *a, gmf_error *err)
   fputs(", \"items\": [", stdout);
   for (int64_t j = 0; j < a->n; j++) {
     GMF_TRY(gmf_model_item_id(r->query->model, a->items[j], id, sizeof id, err));
-    fputs(j > 0 ? ", {\"item\": " : "{\"item\": ", stdout);
+    fputs_unlocked(j > 0 ? ", {\"item\": " : "{\"item\": ", stdout);
     gmf_put_json(stdout, id);
-    fputs(", \"score\": ", stdout);
+    fputs_unlocked(", \"score\": ", stdout);
     gmf_put_json_score(stdout, a->scores[j]);
     if (r->query->titles != NULL) {
       fputs(", \"title\": ", stdout);
       gmf_put_json(stdout, gmf_titles_find(r->query->titles, id).title);
     }
-    fputc('}', stdout);
+    fputc_unlocked('}', stdout);
   }
-  fputs("]}\n", stdout);
+  fputs_unlocked("]}\n", stdout);
 cleanup:
   return status;
 }
@@ -171,13 +171,14 @@ cleanup:
 static gmf_status print_csv(run *r, const answer *a, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  char id[GMF_ID_SIZE];
+  char id[GMF_ID_SIZE], score[32];
   for (int64_t j = 0; j < a->n; j++) {
     GMF_TRY(gmf_model_item_id(r->query->model, a->items[j], id, sizeof id, err));
+    gmf_score_text(a->scores[j], score);
     gmf_put_csv(stdout, a->user);
     printf(",%" PRId64 ",", j + 1);
     gmf_put_csv(stdout, id);
-    printf(",%.9g", (double)a->scores[j]);
+    printf(",%s", score);
     if (r->query->titles != NULL) {
       fputc(',', stdout);
       gmf_put_csv(stdout, gmf_titles_find(r->query->titles, id).title);

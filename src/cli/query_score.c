@@ -58,10 +58,9 @@ static void print_csv(const gmf_query *q, const pairs *p)
     gmf_put_csv(stdout, p->users[j]);
     fputc(',', stdout);
     gmf_put_csv(stdout, p->items[j]);
-    if (p->states[j] == GMF_ROW_KNOWN)
-      printf(",%.9g", (double)p->scores[j]);
-    else
-      fputs(",NaN", stdout);
+    char score[32] = "NaN";
+    if (p->states[j] == GMF_ROW_KNOWN) gmf_score_text(p->scores[j], score);
+    printf(",%s", score);
     if (q->titles != NULL) {
       fputc(',', stdout);
       gmf_put_csv(stdout, gmf_titles_find(q->titles, p->items[j]).title);

@@ -1,6 +1,7 @@
 #include "cli/query_text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,30 +149,84 @@ void gmf_lines_free(gmf_lines *lines)
 
 /* ---- fields ------------------------------------------------------------------------------------------------------- */
 
+/* How many bytes of text stand for themselves in a JSON string. */
+static size_t plain_span(const char *text)
+{
+  size_t n = 0;
+  while (text[n] >= 0x20 && text[n] < 0x7f && text[n] != '"' && text[n] != '\\') n++;
+  return n;
+}
+
+static void put_json_char(FILE *out, uint32_t code, const char *text, int n)
+{
+  if (n == 0)
+    fputs(REPLACEMENT, out);
+  else if (code == '"' || code == '\\')
+    fprintf(out, "\\%c", (int)code);
+  else if (code < 0x20 || code == 0x7f)
+    fprintf(out, "\\u%04x", (unsigned)code);
+  else
+    fwrite(text, 1, (size_t)n, out);
+}
+
 void gmf_put_json(FILE *out, const char *text)
 {
-  fputc('"', out);
-  for (uint32_t code = 0; *text != '\0';) {
+  uint32_t code = 0;
+  fputc_unlocked('"', out);
+  while (*text != '\0') {
+    size_t plain = plain_span(text);
+    fwrite_unlocked(text, 1, plain, out);
+    text += plain;
+    if (*text == '\0') break;
     int n = decode(text, &code);
-    if (n == 0)
-      fputs(REPLACEMENT, out);
-    else if (code == '"' || code == '\\')
-      fprintf(out, "\\%c", (int)code);
-    else if (code < 0x20 || code == 0x7f)
-      fprintf(out, "\\u%04x", (unsigned)code);
-    else
-      fwrite(text, 1, (size_t)n, out);
+    put_json_char(out, code, text, n);
     text += n == 0 ? 1 : n;
   }
-  fputc('"', out);
+  fputc_unlocked('"', out);
+}
+
+/* 123456789 with exponent 2 is 123.456789; trailing zeros are left out. */
+static void place_point(int64_t digits, int exponent, bool negative, char *out)
+{
+  char all[24];
+  int n = snprintf(all, sizeof all, "%09" PRId64, digits), whole = exponent + 1;
+  while (n > 1 && n > whole && all[n - 1] == '0') all[--n] = '\0';
+  if (negative) *out++ = '-';
+  if (whole <= 0) {
+    out += sprintf(out, "0.");
+    for (; whole < 0; whole++) *out++ = '0';
+  }
+  for (int d = 0; d < n; d++) {
+    if (d > 0 && d == whole) *out++ = '.';
+    *out++ = all[d];
+  }
+  *out = '\0';
+}
+
+void gmf_score_text(float score, char *out)
+{
+  static const double powers[] = {1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+  double size = fabs((double)score);
+  if (!(size >= powers[0] && size < 1e8)) {
+    snprintf(out, 32, "%.9g", (double)score);
+    return;
+  }
+  int exponent = -4;
+  while (size >= powers[exponent + 5]) exponent++;
+  double scaled = exponent >= 4 ? size / powers[exponent - 4] : size * (1e8 / powers[exponent + 4]);
+  int64_t digits = llround(scaled);
+  if (digits >= 1000000000) {
+    digits /= 10;
+    exponent++;
+  }
+  place_point(digits, exponent, score < 0, out);
 }
 
 void gmf_put_json_score(FILE *out, float score)
 {
-  if (isfinite(score))
-    fprintf(out, "%.9g", (double)score);
-  else
-    fputs("null", out);
+  char text[32] = "null";
+  if (isfinite(score)) gmf_score_text(score, text);
+  fputs_unlocked(text, out);
 }
 
 void gmf_put_csv(FILE *out, const char *text)

@@ -29,6 +29,8 @@ void gmf_lines_free(gmf_lines *lines);
 void gmf_put_json(FILE *out, const char *text);
 /* A JSON number that reads back as the same float; null for NaN and infinity. */
 void gmf_put_json_score(FILE *out, float score);
+/* The score with the 9 digits that bring back the same float. out: 32 bytes. Much faster than printf. */
+void gmf_score_text(float score, char *out);
 /* A CSV field, quoted where RFC 4180 asks for it. */
 void gmf_put_csv(FILE *out, const char *text);
 

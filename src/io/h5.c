@@ -44,6 +44,13 @@ void gmf_h5_setup(void)
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
+void gmf_h5_version(char *out, size_t size)
+{
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  snprintf(out, size, "HDF5 %u.%u.%u", major, minor, release);
+}
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
 {
   (void)n;

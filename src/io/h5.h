@@ -26,6 +26,9 @@ hid_t gmf_type_h5(gmf_type type);
 /* Silences HDF5's own error printing in this thread and keeps it from cleaning up at exit. Call once at start. */
 void gmf_h5_setup(void);
 
+/* "HDF5 1.10.8": the library at run time. */
+void gmf_h5_version(char *out, size_t size);
+
 /* The innermost reason on HDF5's error stack, for messages; static storage of the thread. */
 const char *gmf_h5_reason(void);
 

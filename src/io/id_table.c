@@ -177,6 +177,18 @@ gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rati
   return GMF_OK;
 }
 
+gmf_status gmf_id_set_intern_integers(gmf_id_set *set, const int64_t *values, int64_t n, uint32_t *index,
+                                      gmf_error *err)
+{
+  for (int64_t j = 0; j < n; j++) {
+    gmf_status status = j % GMF_ID_BATCH == 0 ? make_room(set, gmf_min64(GMF_ID_BATCH, n - j), 0, 0, err) : GMF_OK;
+    if (status != GMF_OK) return status;
+    index[j] = add_integer(set, values[j]);
+    set->counts[index[j]]++;
+  }
+  return GMF_OK;
+}
+
 gmf_status gmf_id_set_merge(gmf_id_set *set, const gmf_id_set *from, uint32_t *index, gmf_error *err)
 {
   int64_t others = from->n_huge + from->n_text;

@@ -39,6 +39,10 @@ enum { GMF_ID_BATCH = 256 };
 gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n,
                              uint32_t *index, gmf_error *err);
 
+/* Local. The same for any number of plain integers. */
+gmf_status gmf_id_set_intern_integers(gmf_id_set *set, const int64_t *values, int64_t n, uint32_t *index,
+                                      gmf_error *err);
+
 /* Local. Adds another set and its counts; index[i] = where id i of `from` now stands. */
 gmf_status gmf_id_set_merge(gmf_id_set *set, const gmf_id_set *from, uint32_t *index, gmf_error *err);
 

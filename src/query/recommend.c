@@ -282,6 +282,7 @@ static void score_block(job *j, int lane, int64_t first, int64_t n, int64_t begi
     for (int64_t u = 0; u < n; u++) {
       float *row = scores + u * STRIP_ITEMS, offset = j->offset[first + u];
       const float *item_offset = j->item_offset + i;
+#pragma omp simd
       for (int64_t c = 0; c < n_items; c++) row[c] = gmf_score_of(row[c], offset, item_offset[c]);
       const int64_t *seen = j->seen_begin + first + u;
       gmf_topn_push_panel(&j->heaps[lane * j->n + first + u], row, j->panel_begin + i, n_items,

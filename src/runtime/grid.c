@@ -66,6 +66,16 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
   return told.status;
 }
 
+int gmf_ranks_on_node(const gmf_grid *grid)
+{
+  MPI_Comm node;
+  int n = 1;
+  MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_size(node, &n);
+  MPI_Comm_free(&node);
+  return n;
+}
+
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
 {
   MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all);

@@ -32,6 +32,9 @@ void gmf_grid_destroy(gmf_grid **grid);
  */
 gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err);
 
+/* Collective. How many ranks of the grid share this rank's node. */
+int gmf_ranks_on_node(const gmf_grid *grid);
+
 /* Collective. Sum, maximum and minimum over ranks, in place. */
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);

@@ -1,0 +1,599 @@
+#include "io/import_sort.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "io/key_sort.h"
+#include "runtime/exchange.h"
+
+#ifndef GMF_IMPORT_BATCH
+#define GMF_IMPORT_BATCH (1 << 20) /* ratings that a rank sends at a time; a build may lower it for tests */
+#endif
+
+/* A bucket is a range of rows whose ratings fit the cache while they are sorted. */
+enum { BUCKET_RATINGS = 1 << 14, MAX_BUCKETS = 1 << 10 };
+
+void gmf_import_rows_free(gmf_import_rows *rows)
+{
+  gmf_free(rows->indptr);
+  gmf_free(rows->items);
+  gmf_free(rows->values);
+  gmf_free(rows->times);
+  *rows = (gmf_import_rows){0};
+}
+
+/* ---- where ratings go -------------------------------------------------------------------------------------------- */
+
+typedef struct target {
+  uint32_t rank, row; /* the owner of the user's row, and the row counted from the owner's first */
+} target;
+
+/* Translates the indices of one reading thread. */
+typedef struct thread_map {
+  target *users;  /* owned [users of the thread] */
+  int64_t *items; /* owned [items of the thread] */
+} thread_map;
+
+typedef struct router {
+  const gmf_grid *grid; /* borrowed */
+  int n_threads;
+  int64_t *cuts;    /* owned [size + 1]: the first row of each rank; one entry a rank, not a row */
+  int *shifts;      /* owned [size]: row >> shift is the row's bucket */
+  int64_t n_buckets; /* of a rank */
+  thread_map *maps; /* owned [n_threads] */
+  int64_t *cursors; /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
+  int64_t *bucket_begin;   /* owned [n_buckets + 1] */
+  gmf_raw_rating *ratings; /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
+} router;
+
+static void router_free(router *r)
+{
+  for (int t = 0; r->maps != NULL && t < r->n_threads; t++) {
+    gmf_free(r->maps[t].users);
+    gmf_free(r->maps[t].items);
+  }
+  gmf_free(r->maps);
+  gmf_free(r->cuts);
+  gmf_free(r->shifts);
+  gmf_free(r->cursors);
+  gmf_free(r->bucket_begin);
+  gmf_free(r->ratings);
+  *r = (router){0};
+}
+
+/*
+ * Collective. cuts[d]: the number of users whose first rating stands before position nnz d / size when all ratings
+ * are in order of users. Every rank counts those of its slice.
+ */
+static void cut_rows(const gmf_grid *grid, const gmf_id_space *users, int64_t *cuts)
+{
+  int64_t mine = 0;
+  for (int64_t i = 0; i < users->ids.n; i++) mine += users->counts[i];
+  int64_t position = gmf_prefix_i64(grid, mine), total = mine, row = 0;
+  gmf_sum_i64(grid, &total, 1);
+  for (int d = 0; d < grid->size; d++) {
+    int64_t limit = gmf_slice_begin(total, grid->size, d);
+    while (row < users->ids.n && position < limit) position += users->counts[row++];
+    cuts[d] = row;
+  }
+  cuts[grid->size] = users->ids.n;
+  gmf_sum_i64(grid, cuts, grid->size + 1);
+}
+
+static gmf_status plan_buckets(router *r, int64_t n_ratings, gmf_error *err)
+{
+  int size = r->grid->size;
+  r->n_buckets = gmf_max64(1, gmf_min64(MAX_BUCKETS, n_ratings / size / BUCKET_RATINGS));
+  for (int d = 0; d < size; d++) {
+    int64_t n_rows = r->cuts[d + 1] - r->cuts[d];
+    if (n_rows > UINT32_MAX)
+      return gmf_fail(err, GMF_ERR_PLAN, "%" PRId64 " users on one rank are too many; use more ranks", n_rows);
+    r->shifts[d] = 0;
+    while (n_rows > 0 && (n_rows - 1) >> r->shifts[d] >= r->n_buckets) r->shifts[d]++;
+  }
+  return GMF_OK;
+}
+
+static target target_of(const router *r, int64_t row)
+{
+  int low = 0, high = r->grid->size;
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (row >= r->cuts[middle])
+      low = middle;
+    else
+      high = middle;
+  }
+  return (target){(uint32_t)low, (uint32_t)(row - r->cuts[low])};
+}
+
+/* Collective. How many ratings come from each rank for each of my buckets, so that they can be put in place at once. */
+static gmf_status plan_places(router *r, const gmf_id_set *users, const int64_t *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int size = r->grid->size;
+  int64_t *n_to = NULL, *ones = NULL, at = 0;
+
+  status = GMF_NEW_ZERO(n_to, size * r->n_buckets, err);
+  if (status == GMF_OK) status = GMF_NEW(ones, size, err);
+  if (status == GMF_OK) status = GMF_NEW(r->cursors, size * r->n_buckets, err);
+  if (status == GMF_OK) status = GMF_NEW(r->bucket_begin, r->n_buckets + 1, err);
+  GMF_TRY(gmf_agree(r->grid, status, err));
+  for (int64_t u = 0; u < users->n; u++) {
+    if (rows[u] < 0) continue;
+    target t = target_of(r, rows[u]);
+    n_to[t.rank * r->n_buckets + (t.row >> r->shifts[t.rank])] += users->counts[u];
+  }
+  for (int d = 0; d < size; d++) ones[d] = 1;
+  gmf_exchange(r->grid, r->n_buckets * (int64_t)sizeof *n_to, n_to, ones, r->cursors, ones);
+  for (int64_t b = 0; b < r->n_buckets; b++) {
+    r->bucket_begin[b] = at;
+    for (int s = 0; s < size; s++) {
+      int64_t count = r->cursors[s * r->n_buckets + b];
+      r->cursors[s * r->n_buckets + b] = at;
+      at += count;
+    }
+  }
+  r->bucket_begin[r->n_buckets] = at;
+  GMF_TRY(gmf_agree(r->grid, GMF_NEW(r->ratings, at, err), err));
+cleanup:
+  gmf_free(n_to);
+  gmf_free(ones);
+  return status;
+}
+
+/* ---- ids --------------------------------------------------------------------------------------------------------- */
+
+/* Local. Joins the threads' sets of a side into that of thread 0; index[t][i]: where id i of thread t stands (NULL for
+ * thread 0, which stays as it is). */
+static gmf_status merge_threads(gmf_import_share *share, gmf_side side, uint32_t **index, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int t = 1; t < share->n_threads; t++) {
+    gmf_id_set *set = &share->threads[t].sets[side];
+    GMF_TRY(GMF_NEW(index[t], set->n, err));
+    GMF_TRY(gmf_id_set_merge(&share->threads[0].sets[side], set, index[t], err));
+  }
+cleanup:
+  return status;
+}
+
+static int64_t row_of(const int64_t *rows, const uint32_t *index, int64_t i)
+{
+  return index == NULL ? rows[i] : rows[index[i]];
+}
+
+/* Local. The tables that translate the ratings of each thread; then the sets are of no more use. */
+static gmf_status fill_maps(router *r, gmf_import_share *share, uint32_t **index[GMF_N_SIDES],
+                            int64_t *const rows[GMF_N_SIDES], gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int t = 0; t < r->n_threads; t++) {
+    gmf_id_set *sets = share->threads[t].sets;
+    thread_map *map = &r->maps[t];
+    GMF_TRY(GMF_NEW(map->users, sets[GMF_USERS].n, err));
+    GMF_TRY(GMF_NEW(map->items, sets[GMF_ITEMS].n, err));
+    for (int64_t i = 0; i < sets[GMF_USERS].n; i++) {
+      int64_t row = row_of(rows[GMF_USERS], index[GMF_USERS][t], i);
+      if (row >= 0) map->users[i] = target_of(r, row);
+    }
+    for (int64_t i = 0; i < sets[GMF_ITEMS].n; i++)
+      map->items[i] = row_of(rows[GMF_ITEMS], index[GMF_ITEMS][t], i);
+  }
+  for (int t = 0; t < r->n_threads; t++)
+    for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_set_free(&share->threads[t].sets[s]);
+cleanup:
+  return status;
+}
+
+static void free_index(uint32_t **index, int n)
+{
+  for (int t = 0; index != NULL && t < n; t++) gmf_free(index[t]);
+  gmf_free(index);
+}
+
+/* Collective. Numbers the ids of both sides and plans the way of the ratings. */
+static gmf_status number_ids(const gmf_grid *grid, gmf_import_share *share, int64_t n_ratings,
+                             gmf_id_space space[GMF_N_SIDES], router *r, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  uint32_t **index[GMF_N_SIDES] = {NULL, NULL};
+  int64_t *rows[GMF_N_SIDES] = {NULL, NULL};
+
+  *r = (router){.grid = grid, .n_threads = share->n_threads};
+  status = GMF_NEW(r->cuts, grid->size + 1, err);
+  if (status == GMF_OK) status = GMF_NEW(r->shifts, grid->size, err);
+  if (status == GMF_OK) status = GMF_NEW_ZERO(r->maps, r->n_threads, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    const gmf_id_set *set = &share->threads[0].sets[s];
+    status = GMF_NEW_ZERO(index[s], share->n_threads, err);
+    if (status == GMF_OK) status = merge_threads(share, (gmf_side)s, index[s], err);
+    if (status == GMF_OK) status = GMF_NEW(rows[s], set->n, err);
+    GMF_TRY(gmf_agree(grid, status, err));
+    GMF_TRY(gmf_id_space_build(grid, set, share->as_text[s], &space[s], rows[s], err));
+  }
+  cut_rows(grid, &space[GMF_USERS], r->cuts);
+  GMF_TRY(plan_buckets(r, n_ratings, err)); /* from values that all ranks share */
+  GMF_TRY(plan_places(r, &share->threads[0].sets[GMF_USERS], rows[GMF_USERS], err));
+  GMF_TRY(gmf_agree(grid, fill_maps(r, share, index, rows, err), err));
+cleanup:
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    free_index(index[s], share->n_threads);
+    gmf_free(rows[s]);
+  }
+  return status;
+}
+
+/* ---- routing ----------------------------------------------------------------------------------------------------- */
+
+typedef struct batch {
+  const gmf_piece *pieces; /* borrowed [n_pieces] */
+  int64_t n_pieces, n;     /* ratings in them */
+  int64_t *n_to;           /* owned [size] */
+  int64_t *starts;         /* owned [n_pieces][size]: where the ratings of a piece for a rank go in `send` */
+  gmf_raw_rating *send;    /* owned [n], by rank */
+} batch;
+
+static void batch_free(batch *b)
+{
+  gmf_free(b->n_to);
+  gmf_free(b->starts);
+  gmf_free(b->send);
+}
+
+/* Local. Translates the ratings of a batch and groups them by rank, in the order of the input. */
+static gmf_status fill_batch(const router *r, batch *b, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t size = r->grid->size, at = 0;
+  GMF_TRY(GMF_NEW_ZERO(b->n_to, size, err));
+  GMF_TRY(GMF_NEW_ZERO(b->starts, b->n_pieces * size, err));
+  GMF_TRY(GMF_NEW(b->send, b->n, err));
+#pragma omp parallel for num_threads(r->n_threads) schedule(static)
+  for (int64_t p = 0; p < b->n_pieces; p++) {
+    const gmf_piece *piece = &b->pieces[p];
+    const target *users = r->maps[piece->thread].users;
+    if (size == 1) b->starts[p] = piece->n;
+    for (int64_t j = 0; size > 1 && j < piece->n; j++) b->starts[p * size + users[piece->ratings[j].user].rank]++;
+  }
+  for (int64_t d = 0; d < size; d++)
+    for (int64_t p = 0; p < b->n_pieces; p++) {
+      int64_t count = b->starts[p * size + d];
+      b->starts[p * size + d] = at;
+      at += count;
+      b->n_to[d] += count;
+    }
+#pragma omp parallel for num_threads(r->n_threads) schedule(static)
+  for (int64_t p = 0; p < b->n_pieces; p++) {
+    const gmf_piece *piece = &b->pieces[p];
+    const thread_map *map = &r->maps[piece->thread];
+    int64_t *starts = b->starts + p * size;
+    for (int64_t j = 0; j < piece->n; j++) {
+      const gmf_raw_rating *rating = &piece->ratings[j];
+      target to = map->users[rating->user];
+      b->send[starts[to.rank]++] = (gmf_raw_rating){rating->time, map->items[rating->item], to.row, rating->value};
+    }
+  }
+cleanup:
+  return status;
+}
+
+static void place_serially(router *r, const gmf_raw_rating *from, int64_t n, int64_t *cursors)
+{
+  int shift = r->shifts[r->grid->rank];
+  for (int64_t j = 0; j < n; j++) r->ratings[cursors[from[j].user >> shift]++] = from[j];
+}
+
+/* Local. Puts ratings of one source, in the order of the input, behind those of it that came before. */
+static gmf_status place(router *r, const gmf_raw_rating *from, int64_t n, int64_t *cursors, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int n_threads = r->n_threads, shift = r->shifts[r->grid->rank];
+  int64_t *chunk = NULL; /* [n_threads][n_buckets]: counts, then cursors of the part of each thread */
+  if (n_threads == 1) {
+    place_serially(r, from, n, cursors);
+    return GMF_OK;
+  }
+  GMF_TRY(GMF_NEW_ZERO(chunk, n_threads * r->n_buckets, err));
+#pragma omp parallel for num_threads(n_threads) schedule(static, 1)
+  for (int t = 0; t < n_threads; t++)
+    for (int64_t j = gmf_slice_begin(n, n_threads, t); j < gmf_slice_begin(n, n_threads, t + 1); j++)
+      chunk[t * r->n_buckets + (from[j].user >> shift)]++;
+  for (int64_t b = 0; b < r->n_buckets; b++)
+    for (int t = 0; t < n_threads; t++) {
+      int64_t count = chunk[t * r->n_buckets + b];
+      chunk[t * r->n_buckets + b] = cursors[b];
+      cursors[b] += count;
+    }
+#pragma omp parallel for num_threads(n_threads) schedule(static, 1)
+  for (int t = 0; t < n_threads; t++) {
+    int64_t begin = gmf_slice_begin(n, n_threads, t), end = gmf_slice_begin(n, n_threads, t + 1);
+    place_serially(r, from + begin, end - begin, chunk + t * r->n_buckets);
+  }
+cleanup:
+  gmf_free(chunk);
+  return status;
+}
+
+/* Collective. The next pieces of every rank to their owners. */
+static gmf_status route_batch(router *r, batch *b, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int size = r->grid->size, rank = r->grid->rank;
+  int64_t *n_from = NULL, n_got = 0, n_own = 0, own_begin = 0;
+  void *recv = NULL;
+
+  status = fill_batch(r, b, err);
+  if (status == GMF_OK) status = GMF_NEW_ZERO(n_from, size, err);
+  GMF_TRY(gmf_agree(r->grid, status, err));
+  for (int d = 0; d < rank; d++) own_begin += b->n_to[d];
+  n_own = b->n_to[rank];
+  if (size > 1) {
+    /* What stays here is placed straight from `send`, so the rows behind it move up to stand without a gap. */
+    status = place(r, b->send + own_begin, n_own, r->cursors + rank * r->n_buckets, err);
+    GMF_TRY(gmf_agree(r->grid, status, err));
+    memmove(b->send + own_begin, b->send + own_begin + n_own,
+            (size_t)(b->n - own_begin - n_own) * sizeof *b->send);
+    b->n_to[rank] = 0;
+    GMF_TRY(gmf_exchange_new(r->grid, sizeof *b->send, b->send, b->n_to, &recv, n_from, &n_got, err));
+    const gmf_raw_rating *from = recv;
+    for (int s = 0; s < size && status == GMF_OK; from += n_from[s++])
+      status = place(r, from, n_from[s], r->cursors + s * r->n_buckets, err);
+  } else {
+    status = place(r, b->send, n_own, r->cursors, err);
+  }
+  GMF_TRY(gmf_agree(r->grid, status, err));
+cleanup:
+  gmf_free(n_from);
+  gmf_free(recv);
+  return status;
+}
+
+static gmf_status route(router *r, gmf_import_share *share, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int64_t begin = 0, end = 0, more = 1; more > 0; begin = end) {
+    batch b = {.pieces = share->pieces + begin};
+    while (end < share->n_pieces && (end == begin || b.n + share->pieces[end].n <= GMF_IMPORT_BATCH))
+      b.n += share->pieces[end++].n;
+    b.n_pieces = end - begin;
+    status = route_batch(r, &b, err);
+    batch_free(&b);
+    GMF_TRY(status);
+    for (int64_t p = begin; p < end; p++) GMF_FREE(share->pieces[p].ratings);
+#ifdef __GLIBC__
+    malloc_trim(0); /* or the pages of the pieces stay with this process, beside those of the same ratings in r */
+#endif
+    more = share->n_pieces - end;
+    gmf_max_i64(r->grid, &more, 1);
+  }
+cleanup:
+  return status;
+}
+
+/* ---- order and duplicates ---------------------------------------------------------------------------------------- */
+
+/* Ratings of one user and item that do not become one. */
+typedef enum conflict_kind { CONFLICT_DUPLICATE, CONFLICT_OVERFLOW } conflict_kind;
+typedef struct conflict {
+  int64_t row, item; /* row INT64_MAX: there is none */
+  conflict_kind kind;
+} conflict;
+
+/* What a thread does while it sorts buckets. */
+typedef struct sorter {
+  const gmf_import_options *options; /* borrowed */
+  const router *router;              /* borrowed */
+  gmf_import_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
+  int item_bits;
+  gmf_keyed *pairs, *scratch; /* owned: for the bucket in work */
+  int64_t pair_capacity, scratch_capacity;
+  int64_t n_duplicates, n_dropped;
+  conflict first_conflict;
+  gmf_error error;
+} sorter;
+
+static void note_conflict(sorter *s, const gmf_raw_rating *rating, conflict_kind kind)
+{
+  conflict here = {(int64_t)rating->user + s->rows->row_begin, rating->item, kind};
+  conflict *first = &s->first_conflict;
+  if (here.row < first->row || (here.row == first->row && here.item < first->item)) *first = here;
+}
+
+/* ratings[pairs[0 ... n].value]: all of one user and item, in the order of the input, n >= 2. */
+static gmf_raw_rating merge_duplicates(sorter *s, const gmf_raw_rating *ratings, const gmf_keyed *pairs, int64_t n)
+{
+  gmf_raw_rating merged = ratings[pairs[0].value];
+  double sum = (double)merged.value;
+  for (int64_t j = 1; j < n; j++) {
+    const gmf_raw_rating *next = &ratings[pairs[j].value];
+    bool is_later = next->time >= merged.time;
+    sum += (double)next->value;
+    if (s->options->duplicates == GMF_DUPLICATES_MAX)
+      merged.value = fmaxf(merged.value, next->value);
+    else if (is_later)
+      merged.value = next->value;
+    if (is_later) merged.time = next->time;
+  }
+  if (s->options->duplicates == GMF_DUPLICATES_SUM) merged.value = (float)sum;
+  if (s->options->duplicates == GMF_DUPLICATES_MEAN) merged.value = (float)(sum / (double)n);
+  if (s->options->duplicates == GMF_DUPLICATES_ERROR) note_conflict(s, &merged, CONFLICT_DUPLICATE);
+  if (!isfinite(merged.value)) note_conflict(s, &merged, CONFLICT_OVERFLOW);
+  s->n_duplicates += n - 1;
+  return merged;
+}
+
+/* Keys of a bucket: (row within the bucket, item); equal keys stay in the order of the input. */
+static gmf_status sort_pairs(sorter *s, const gmf_raw_rating *ratings, int64_t n, uint32_t first_row)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(GMF_RESERVE(s->pairs, s->pair_capacity, n, &s->error));
+  GMF_TRY(GMF_RESERVE(s->scratch, s->scratch_capacity, n, &s->error));
+  for (int64_t j = 0; j < n; j++)
+    s->pairs[j] = (gmf_keyed){(uint64_t)(ratings[j].user - first_row) << s->item_bits | (uint64_t)ratings[j].item, j};
+  gmf_sort_keyed(s->pairs, s->scratch, n);
+cleanup:
+  return status;
+}
+
+/* Writes the ratings of a bucket in order from position bucket_begin[b] on; returns how many. */
+static gmf_status sort_bucket(sorter *s, int64_t b, int64_t *n_kept)
+{
+  gmf_status status = GMF_OK;
+  const router *r = s->router;
+  int64_t begin = r->bucket_begin[b], n = r->bucket_begin[b + 1] - begin, to = begin;
+  const gmf_raw_rating *ratings = r->ratings + begin;
+  float least = (float)s->options->min_rating;
+  GMF_TRY(sort_pairs(s, ratings, n, (uint32_t)(b << r->shifts[r->grid->rank])));
+  for (int64_t i = 0, end; i < n; i = end) {
+    for (end = i + 1; end < n && s->pairs[end].key == s->pairs[i].key;) end++;
+    gmf_raw_rating rating = ratings[s->pairs[i].value];
+    if (end - i > 1) rating = merge_duplicates(s, ratings, s->pairs + i, end - i);
+    if (s->options->has_min_rating && rating.value < least) {
+      s->n_dropped++;
+      continue;
+    }
+    s->rows->items[to] = rating.item;
+    s->rows->values[to] = s->options->binarize ? 1 : rating.value;
+    if (s->rows->times != NULL) s->rows->times[to] = rating.time;
+    s->rows->indptr[rating.user + 1]++;
+    to++;
+  }
+  *n_kept = to - begin;
+cleanup:
+  return status;
+}
+
+/* Local. Moves what the buckets kept together. */
+static void close_gaps(const router *r, gmf_import_rows *rows, const int64_t *n_kept)
+{
+  int64_t to = 0;
+  for (int64_t b = 0; b < r->n_buckets; b++) {
+    int64_t from = r->bucket_begin[b];
+    if (to != from) {
+      memmove(rows->items + to, rows->items + from, (size_t)n_kept[b] * sizeof *rows->items);
+      memmove(rows->values + to, rows->values + from, (size_t)n_kept[b] * sizeof *rows->values);
+      if (rows->times != NULL)
+        memmove(rows->times + to, rows->times + from, (size_t)n_kept[b] * sizeof *rows->times);
+    }
+    to += n_kept[b];
+  }
+  for (int64_t row = 0; row < rows->n_rows; row++) rows->indptr[row + 1] += rows->indptr[row];
+}
+
+static int bits_for(int64_t n)
+{
+  int bits = 0;
+  while (bits < 63 && (int64_t)1 << bits < n) bits++;
+  return bits;
+}
+
+/* Local. Sorts all buckets; adds to the counts of the report. */
+static gmf_status sort_buckets(const router *r, const gmf_import_options *options, int64_t n_items,
+                               gmf_import_rows *rows, conflict *first, gmf_import_report *report, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  sorter *sorters = NULL;
+  int64_t *n_kept = NULL;
+  int item_bits = bits_for(n_items);
+  GMF_CHECK(item_bits + r->shifts[r->grid->rank] <= 64);
+  GMF_TRY(GMF_NEW_ZERO(n_kept, r->n_buckets, err));
+  GMF_TRY(GMF_NEW_ZERO(sorters, r->n_threads, err));
+  for (int t = 0; t < r->n_threads; t++)
+    sorters[t] = (sorter){.options = options, .router = r, .rows = rows, .item_bits = item_bits,
+                          .first_conflict = {.row = INT64_MAX}};
+#pragma omp parallel for num_threads(r->n_threads) schedule(dynamic, 1)
+  for (int64_t b = 0; b < r->n_buckets; b++) {
+    sorter *s = &sorters[omp_get_thread_num()];
+    if (s->error.status == GMF_OK) sort_bucket(s, b, &n_kept[b]);
+  }
+  for (int t = 0; t < r->n_threads; t++) {
+    const conflict *c = &sorters[t].first_conflict;
+    if (c->row < first->row || (c->row == first->row && c->item < first->item)) *first = *c;
+    report->n_duplicates += sorters[t].n_duplicates;
+    report->n_dropped_by_rating += sorters[t].n_dropped;
+    if (sorters[t].error.status != GMF_OK)
+      status = gmf_fail(err, sorters[t].error.status, "%s", sorters[t].error.text);
+  }
+  if (status == GMF_OK) close_gaps(r, rows, n_kept);
+cleanup:
+  for (int t = 0; sorters != NULL && t < r->n_threads; t++) {
+    gmf_free(sorters[t].pairs);
+    gmf_free(sorters[t].scratch);
+  }
+  gmf_free(sorters);
+  gmf_free(n_kept);
+  return status;
+}
+
+/* Collective. Fails where ratings did not become one, naming the user and item of the lowest row. */
+static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space[GMF_N_SIDES], conflict first,
+                                  int64_t n_duplicates, gmf_error *err)
+{
+  int64_t row = first.row, found[2] = {-1, -1};
+  MPI_Allreduce(MPI_IN_PLACE, &row, 1, MPI_INT64_T, MPI_MIN, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)sizeof row);
+  if (row == INT64_MAX) return GMF_OK;
+  if (first.row == row) { /* a row has one owner */
+    found[0] = first.item;
+    found[1] = first.kind;
+  }
+  gmf_max_i64(grid, found, 2);
+  char user[256], item[256];
+  gmf_id_space_text(grid, &space[GMF_USERS], row, user, sizeof user);
+  gmf_id_space_text(grid, &space[GMF_ITEMS], found[0], item, sizeof item);
+  if (found[1] == CONFLICT_OVERFLOW)
+    return gmf_fail(err, GMF_ERR_DATA, "user '%s', item '%s': the sum of duplicate ratings is too large for a 32-bit "
+                    "float", user, item);
+  return gmf_fail(err, GMF_ERR_DATA, "user '%s' rates item '%s' more than once (%" PRId64 " such ratings in all); "
+                  "--duplicates last, sum, max or mean says what to do with them", user, item, n_duplicates);
+}
+
+static gmf_status make_rows(const router *r, bool has_time, gmf_import_rows *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = r->bucket_begin[r->n_buckets];
+  rows->row_begin = r->cuts[r->grid->rank];
+  rows->n_rows = r->cuts[r->grid->rank + 1] - rows->row_begin;
+  GMF_TRY(GMF_NEW_ZERO(rows->indptr, rows->n_rows + 1, err));
+  GMF_TRY(GMF_NEW(rows->items, n, err));
+  GMF_TRY(GMF_NEW(rows->values, n, err));
+  if (has_time) GMF_TRY(GMF_NEW(rows->times, n, err));
+cleanup:
+  return status;
+}
+
+gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *options, gmf_import_share *share,
+                           gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows, gmf_import_report *report,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  router r = {0};
+  conflict first = {.row = INT64_MAX};
+  bool has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0;
+
+  *rows = (gmf_import_rows){0};
+  gmf_trace_phase(grid->trace, GMF_PHASE_MAP_IDS);
+  GMF_TRY(number_ids(grid, share, report->n_records, space, &r, err));
+  gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
+  GMF_TRY(route(&r, share, err));
+  gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
+  GMF_TRY(gmf_agree(grid, make_rows(&r, has_time, rows, err), err));
+  status = sort_buckets(&r, options, space[GMF_ITEMS].n, rows, &first, report, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  int64_t counts[] = {report->n_duplicates, report->n_dropped_by_rating};
+  gmf_sum_i64(grid, counts, 2);
+  report->n_duplicates = counts[0];
+  report->n_dropped_by_rating = counts[1];
+  GMF_TRY(check_conflicts(grid, space, first, report->n_duplicates, err));
+cleanup:
+  router_free(&r);
+  return status;
+}

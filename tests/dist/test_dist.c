@@ -1,0 +1,256 @@
+/*
+ * The distribution layer on a grid given as arguments: axes, exchange, expand, blocks, fold, agreement.
+ * usage: test_dist ROWS COLS
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "base/random.h"
+#include "dist/factor.h"
+#include "dist/fold.h"
+#include "mpi_check.h"
+#include "runtime/exchange.h"
+
+/* ---- axes -------------------------------------------------------------------------------------------------------- */
+
+static void check_axis(const gmf_grid *grid, const gmf_axis *axis)
+{
+  CHECK(axis->prefix[0] == 0 && axis->prefix[grid->size] == axis->n);
+  for (int64_t row = 0; row < axis->n; row++) {
+    int64_t position = gmf_axis_position(axis, row);
+    CHECK(position >= 0 && position < axis->n && gmf_axis_row(axis, position) == row);
+    int owner = gmf_axis_owner(axis, position);
+    CHECK(axis->prefix[owner] <= position && position < axis->prefix[owner + 1]);
+  }
+}
+
+static gmf_axis *hashed(const gmf_grid *grid, int64_t n)
+{
+  gmf_axis *axis = NULL;
+  CHECK(gmf_axis_create_hashed(n, grid->size, 5, &axis, NULL) == GMF_OK);
+  return axis;
+}
+
+static gmf_axis *balanced(const gmf_grid *grid, int64_t n)
+{
+  gmf_axis *axis = NULL;
+  int64_t *work = gmf_calloc(n, sizeof *work), total = 0;
+  for (int64_t i = 0; i < n; i++) total += work[i] = 1 + 1000 / (i + 1); /* a power law */
+  CHECK(gmf_axis_create_balanced(n, grid->size, work, &axis, NULL) == GMF_OK);
+  for (int r = 0; r < grid->size; r++) { /* Graham: no bin exceeds the mean by more than one job */
+    int64_t load = 0;
+    for (int64_t p = axis->prefix[r]; p < axis->prefix[r + 1]; p++) load += work[gmf_axis_row(axis, p)];
+    CHECK(load <= total / grid->size + 1001);
+  }
+  gmf_free(work);
+  return axis;
+}
+
+static void test_axes(const gmf_grid *grid)
+{
+  static const int64_t lengths[] = {1, 2, 5, 64, 1000};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    gmf_axis *a = hashed(grid, lengths[i]), *b = balanced(grid, lengths[i]);
+    check_axis(grid, a);
+    check_axis(grid, b);
+    int64_t *own = gmf_malloc(gmf_axis_n_own(a, grid->rank), sizeof *own), *slice = NULL, begin = 0, n = 0;
+    for (int64_t j = 0; j < gmf_axis_n_own(a, grid->rank); j++)
+      own[j] = 7 * gmf_axis_row(a, a->prefix[grid->rank] + j);
+    CHECK(gmf_axis_to_slices(grid, a, own, sizeof *own, sizeof *own, (void **)&slice, &begin, &n, NULL) == GMF_OK);
+    for (int64_t j = 0; j < n; j++) CHECK(slice[j] == 7 * (begin + j));
+    gmf_free(slice);
+    gmf_free(own);
+    gmf_axis_destroy(&a);
+    gmf_axis_destroy(&b);
+  }
+}
+
+/* ---- exchange and expand ----------------------------------------------------------------------------------------- */
+
+static void test_exchange(const gmf_grid *grid)
+{
+  int64_t *counts = gmf_calloc(grid->size, sizeof *counts), *recv_counts = gmf_calloc(grid->size, sizeof *counts);
+  int64_t *send = NULL, *recv = NULL, total = 0, n = 0;
+  for (int r = 0; r < grid->size; r++) total += counts[r] = (grid->rank + 2 * r) % 4; /* some pairs have nothing */
+  send = gmf_malloc(total, sizeof *send);
+  for (int64_t j = 0, r = 0, left = counts[0]; j < total; j++, left--) {
+    while (left == 0) left = counts[++r];
+    send[j] = 1000 * grid->rank + r;
+  }
+  CHECK(gmf_exchange_new(grid, 8, send, counts, (void **)&recv, recv_counts, &n, NULL) == GMF_OK);
+  for (int64_t s = 0, j = 0; s < grid->size; s++) {
+    CHECK(recv_counts[s] == (s + 2 * grid->rank) % 4);
+    for (int64_t c = 0; c < recv_counts[s]; c++, j++) CHECK(recv[j] == 1000 * s + grid->rank);
+  }
+  gmf_free(counts);
+  gmf_free(recv_counts);
+  gmf_free(send);
+  gmf_free(recv);
+}
+
+static void test_expand(const gmf_grid *grid)
+{
+  enum { K = 5, LD = 16 };
+  gmf_axis *axis = hashed(grid, 200);
+  gmf_factor *f = NULL;
+  CHECK(gmf_factor_create(grid, GMF_ITEMS, axis, K, &f, NULL) == GMF_OK);
+  gmf_factor_randomize(grid, f, 11, 2.0);
+  int64_t rows[200], n = 0;
+  int32_t slot_of[200];
+  for (int64_t i = 0; i < 200; i++)
+    if ((i * 7 + grid->rank) % 3 == 0) rows[n++] = i;
+  gmf_expand *plan = NULL;
+  CHECK(gmf_expand_create(grid, axis, rows, n, LD, slot_of, &plan, NULL) == GMF_OK);
+  CHECK(plan->n_slots == n);
+  float *panel = gmf_calloc(n * LD, sizeof *panel);
+  gmf_trace before = *grid->trace;
+  gmf_expand_run(grid, plan, f->rows, panel);
+  CHECK(grid->trace->n_exchanges == before.n_exchanges + 1 && grid->trace->n_collectives == before.n_collectives);
+  int64_t needed_elsewhere = plan->n_send - plan->send_counts[grid->rank];
+  CHECK(grid->trace->exchange_bytes - before.exchange_bytes == needed_elsewhere * LD * 4); /* only needed rows */
+  for (int64_t j = 0; j < n; j++)
+    for (int c = 0; c < K; c++)
+      CHECK(panel[slot_of[j] * LD + c] ==
+            (float)(2.0 * gmf_random_normal(11, GMF_STREAM_ITEMS_INIT, (uint64_t)rows[j], (uint32_t)c)));
+  gmf_free(panel);
+  gmf_expand_destroy(&plan);
+  gmf_factor_destroy(&f);
+  gmf_axis_destroy(&axis);
+}
+
+/* ---- blocks and fold --------------------------------------------------------------------------------------------- */
+
+enum { USERS = 57, ITEMS = 23 };
+
+static bool is_rated(int64_t u, int64_t i) { return (u * 5 + i * 3) % 7 < 2 || i == 0; }
+static float value_at(int64_t u, int64_t i) { return (float)(u * 100 + i); }
+
+typedef struct fake_file {
+  int64_t items[USERS * ITEMS];
+  float values[USERS * ITEMS];
+} fake_file;
+
+static gmf_status read_fake(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
+                            gmf_error *err)
+{
+  (void)err;
+  const fake_file *f = context;
+  memcpy(items, f->items + begin, (size_t)n * sizeof *items);
+  memcpy(values, f->values + begin, (size_t)n * sizeof *values);
+  return GMF_OK;
+}
+
+/* Every rating in exactly one block of the side, in the right place. sum over blocks of n is checked by the caller. */
+static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis *fixed, int64_t n_expected)
+{
+  int64_t n = b->row_ptr[b->n_rows];
+  float *panel = gmf_calloc(b->expand->n_slots, 16 * sizeof *panel);
+  gmf_factor *ids = NULL;
+  CHECK(gmf_factor_create(grid, gmf_other_side(b->side), fixed, 1, &ids, NULL) == GMF_OK);
+  for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);
+  gmf_expand_run(grid, b->expand, ids->rows, panel); /* the panel holds the fixed rows' numbers */
+  for (int64_t r = 0; r < b->n_rows; r++) {
+    int64_t row = gmf_axis_row(b->axis, b->row_begin + r), count = 0, last = -1;
+    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) {
+      int64_t other = (int64_t)panel[(int64_t)b->cols[j] * 16];
+      int64_t u = b->side == GMF_USERS ? row : other, i = b->side == GMF_USERS ? other : row;
+      CHECK(is_rated(u, i) && b->values[j] == value_at(u, i));
+      CHECK(other > last); /* a row's ratings ascend in dataset order */
+      last = other;
+    }
+    for (int64_t o = 0; o < fixed->n; o++) count += b->side == GMF_USERS ? is_rated(row, o) : is_rated(o, row);
+    CHECK(b->counts[r] == count);
+  }
+  gmf_sum_i64(grid, &n, 1);
+  CHECK(n == n_expected);
+  gmf_free(panel);
+  gmf_factor_destroy(&ids);
+}
+
+static void check_fold(const gmf_grid *grid, const gmf_block *b)
+{
+  enum { WORDS = 3 };
+  gmf_fold *f = NULL;
+  CHECK(gmf_fold_create(grid, b, WORDS, &f, NULL) == GMF_OK);
+  for (int64_t batch = 0; batch < f->n_batches; batch++) {
+    double *to = f->partial;
+    int64_t begin = 0, end = 0;
+    for (int o = 0; o < f->n_owners; o++) {
+      gmf_fold_range(f, batch, o, &begin, &end);
+      for (int64_t r = begin; r < end; r++)
+        for (int w = 0; w < WORDS; w++) *to++ = (double)(r * 10 + w) + 1000 * grid->col_index;
+    }
+    gmf_fold_run(grid, f, batch);
+    gmf_fold_range(f, batch, grid->col_index, &begin, &end);
+    double columns = 1000.0 * grid->n_cols * (grid->n_cols - 1) / 2;
+    for (int64_t r = begin; r < end; r++)
+      for (int w = 0; w < WORDS; w++)
+        CHECK(f->sums[(r - begin) * WORDS + w] == (double)(r * 10 + w) * grid->n_cols + columns);
+  }
+  gmf_fold_destroy(&f);
+}
+
+static void test_blocks(const gmf_grid *grid)
+{
+  fake_file *file = gmf_calloc(1, sizeof *file);
+  int64_t indptr[USERS + 1] = {0};
+  for (int64_t u = 0, n = 0; u < USERS; u++) {
+    for (int64_t i = 0; i < ITEMS; i++) {
+      if (!is_rated(u, i)) continue;
+      file->items[n] = i;
+      file->values[n++] = value_at(u, i);
+    }
+    indptr[u + 1] = n;
+  }
+  int64_t begin = gmf_slice_begin(USERS, grid->size, grid->rank), end = gmf_slice_begin(USERS, grid->size, grid->rank + 1);
+  gmf_rating_source source = {{USERS, ITEMS}, begin, end, indptr + begin, read_fake, file};
+  int64_t counts[ITEMS];
+  CHECK(gmf_count_items(grid, &source, counts, NULL) == GMF_OK);
+  CHECK(counts[0] == USERS);
+  gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
+  gmf_block *blocks[2] = {NULL, NULL};
+  CHECK(gmf_blocks_create(grid, &source, axes, 16, blocks, NULL) == GMF_OK);
+  for (int s = 0; s < 2; s++) {
+    check_block(grid, blocks[s], axes[1 - s], indptr[USERS]);
+    check_fold(grid, blocks[s]);
+    gmf_block_destroy(&blocks[s]);
+  }
+  for (int s = 0; s < 2; s++) gmf_axis_destroy(&axes[s]);
+  gmf_free(file);
+}
+
+/* ---- agreement --------------------------------------------------------------------------------------------------- */
+
+static void test_agreement(const gmf_grid *grid)
+{
+  gmf_error err = {0};
+  CHECK(gmf_agree(grid, GMF_OK, &err) == GMF_OK && err.status == GMF_OK);
+  int first = grid->size / 2;
+  gmf_status mine = GMF_OK;
+  if (grid->rank >= first) mine = gmf_fail(&err, GMF_ERR_DATA, "rank %d failed", grid->rank);
+  char expected[32];
+  snprintf(expected, sizeof expected, "rank %d failed", first);
+  CHECK(gmf_agree(grid, mine, &err) == GMF_ERR_DATA);
+  CHECK(strcmp(err.text, expected) == 0 && err.rank_plus_1 == first + 1);
+}
+
+int main(int argc, char **argv)
+{
+  MPI_Init(&argc, &argv);
+  gmf_trace trace;
+  gmf_trace_start(&trace);
+  gmf_grid *grid = NULL;
+  gmf_error err = {0};
+  if (argc != 3 || gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), &trace, &grid, &err) != GMF_OK)
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  test_axes(grid);
+  test_exchange(grid);
+  test_expand(grid);
+  test_blocks(grid);
+  test_agreement(grid);
+  gmf_grid_destroy(&grid);
+  CHECK(gmf_memory_live_count() == 0);
+  return finish_checks();
+}
