@@ -10,13 +10,12 @@ packages_build=(
   cmake ninja-build gcc pkg-config git
   libopenmpi-dev openmpi-bin
   libhdf5-openmpi-dev libhdf5-dev
-  libscalapack-openmpi-dev libopenblas-openmp-dev
   librandom123-dev libxxhash-dev libinih-dev libjansson-dev
-  zlib1g-dev libzstd-dev uthash-dev libcmocka-dev
+  zlib1g-dev libzstd-dev
 )
 packages_test=(
   "${packages_build[@]}"
-  clang libomp-dev clang-format shellcheck mandoc gzip zstd
+  libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py
 )
 packages_bench=(

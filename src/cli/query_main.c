@@ -32,7 +32,8 @@ static const gmf_option OPTIONS[] = {
      "external id of an item; may be given several times"},
     {"users-file", TEXT(users_file), RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "user ids, one a line; - reads standard input"},
-    {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no", "every user of the model, in its order"},
+    {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
+     "every user of the model, in its order"},
     {"top", GMF_OPT_INT, FIELD(top), 0, RECOMMEND, false, "N", 1, 1e6, NULL, "10", "items for each user"},
     {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "also items that the user rated in training"},
@@ -58,7 +59,7 @@ void gmf_query_note(const char *format, ...)
   va_end(args);
 }
 
-/* ---- help --------------------------------------------------------------------------------------------------------- */
+/* ---- help -------------------------------------------------------------------------------------------------------- */
 
 static const struct verb *find_verb(const char *name)
 {
@@ -79,20 +80,44 @@ static void print_help(void)
   for (int v = 0; v < N_VERBS; v++) printf("  %-12s%s\n", VERBS[v].name, VERBS[v].help);
   printf("\nOptions:\n");
   gmf_options_help(&TABLE, ALL_VERBS, stdout);
-  printf("\n'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 64 wrong usage, 65 bad model\n"
-         "or no id that it knows, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
-         "Examples:\n"
-         "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n"
-         "  gridmf-query model.h5 recommend --all --format csv > recommendations.csv\n"
-         "  gridmf-query model.h5 score --user 42 --item 318 --format json\n");
+  printf(
+      "\n'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 64 wrong usage, 65 bad model\n"
+      "or no id that it knows, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
+      "Examples:\n"
+      "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n"
+      "  gridmf-query model.h5 recommend --all --format csv > recommendations.csv\n"
+      "  gridmf-query model.h5 score --user 42 --item 318 --format json\n");
 }
 
 static void print_version(void)
 {
   char library[200];
   gmf_library_describe(library, sizeof library);
-  printf("gridmf-query %s (%s)\n%s\n%s, %s, %s\n", GMF_BUILD.version, GMF_BUILD.git_commit, library,
-         GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags);
+  printf("gridmf-query %s (%s)\n%s\n%s, %s, %s\n", GMF_BUILD.version, GMF_BUILD.git_commit, library, GMF_BUILD.compiler,
+         GMF_BUILD.build_type, GMF_BUILD.flags);
+}
+
+/* The man page, mdoc(7), for the build. */
+static void print_manual(void)
+{
+  printf(
+      ".Dd $Mdocdate$\n.Dt GRIDMF-QUERY 1\n.Os gridmf %s\n.Sh NAME\n.Nm gridmf-query\n.Nd ask a recommender model\n"
+      ".Sh SYNOPSIS\n.Nm\n.Ar MODEL VERB\n.Op Ar OPTIONS\n.Sh DESCRIPTION\nAnswers from a model that\n"
+      ".Xr gridmf 1\nwrote. It needs no MPI.\nThe score of a user and an item is the global mean, plus both biases "
+      "(where the model has them), plus the product of\ntheir factors; ties go to the item in the lower row. "
+      "Items that the user rated in training, and items without a rating\nin training, are not recommended.\n",
+      GMF_BUILD.version);
+  for (int v = 0; v < N_VERBS; v++) {
+    printf(".Ss %s%s%s\nPrints %s.\n.Bl -tag -width Ds\n", VERBS[v].name, VERBS[v].usage[0] != '\0' ? " " : "",
+           VERBS[v].usage, VERBS[v].help);
+    gmf_options_man(&TABLE, VERBS[v].bit, stdout);
+    printf(".El\n");
+  }
+  printf(
+      ".Sh EXIT STATUS\n.Bl -tag -width Ds\n.It 0\nDone.\n.It 64\nWrong usage.\n.It 65\nA bad model, or no id "
+      "that it knows.\n.It 66\nA missing file.\n.It 71\nOut of memory.\n.It 74\nReading or writing failed.\n.El\n"
+      ".Sh EXAMPLES\n.Dl gridmf-query model.h5 recommend --user 42 --titles movies.csv\n"
+      ".Dl gridmf-query model.h5 score --user 42 --item 318 --format json\n.Sh SEE ALSO\n.Xr gridmf 1\n");
 }
 
 /* --help may stand anywhere, with or without a verb. */
@@ -106,7 +131,7 @@ static void print_asked_help(int argc, char *const *argv)
     print_help();
 }
 
-/* ---- command line ------------------------------------------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------------------------------------------------ */
 
 static gmf_status unknown_verb(const char *name, gmf_error *err)
 {
@@ -124,9 +149,8 @@ static gmf_status choose_verb(const gmf_text_list *arguments, const struct verb 
 {
   if (arguments->n == 0)
     return gmf_fail(err, GMF_ERR_USAGE, "no model given; usage: gridmf-query MODEL VERB [OPTIONS], see --help");
-  if (arguments->n == 1 && find_verb(arguments->values[0]) != NULL)
-    return gmf_fail(err, GMF_ERR_USAGE, "the model comes before the verb: gridmf-query MODEL %s",
-                    arguments->values[0]);
+  if (find_verb(arguments->values[0]) != NULL && (arguments->n == 1 || find_verb(arguments->values[1]) == NULL))
+    return gmf_fail(err, GMF_ERR_USAGE, "the model comes before the verb: gridmf-query MODEL %s", arguments->values[0]);
   if (arguments->n == 1) return gmf_fail(err, GMF_ERR_USAGE, "no verb given: recommend, score or info; see --help");
   *verb = find_verb(arguments->values[1]);
   if (*verb == NULL) return unknown_verb(arguments->values[1], err);
@@ -177,10 +201,12 @@ int main(int argc, char **argv)
 
   /* For the width of characters; numbers keep the point of the C locale. */
   if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) setlocale(LC_CTYPE, "");
-  if (gmf_options_asked(argc, argv, "--help"))
+  if (gmf_options_asked(argc, argv, "--help") || gmf_options_asked(argc, argv, "-h"))
     print_asked_help(argc, argv);
   else if (gmf_options_asked(argc, argv, "--version"))
     print_version();
+  else if (gmf_options_asked(argc, argv, "--manual"))
+    print_manual();
   else
     status = answer(argc, argv, &err);
   if ((fflush(stdout) != 0 || ferror(stdout)) && status == GMF_OK)

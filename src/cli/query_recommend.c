@@ -18,16 +18,16 @@ typedef struct missing {
 
 typedef struct run {
   gmf_query *query;
-  gmf_lines lines;          /* of --users-file; owned */
-  const char *const *ids;   /* [n] borrowed; NULL with --all */
-  int64_t n;                /* users asked for */
-  int64_t *allow, *deny;    /* owned item rows */
+  gmf_lines lines;        /* of --users-file; owned */
+  const char *const *ids; /* [n] borrowed; NULL with --all */
+  int64_t n;              /* users asked for */
+  int64_t *allow, *deny;  /* owned item rows */
   gmf_recommend_options options;
   int64_t batch;
-  int64_t *rows;            /* [batch] owned */
+  int64_t *rows;             /* [batch] owned */
   gmf_recommendations lists; /* owned arrays for `batch` users */
   missing unknown, cold;
-  gmf_table table;          /* owned */
+  gmf_table table; /* owned */
 } run;
 
 static void run_free(run *r)
@@ -53,7 +53,7 @@ static void add_missing(missing *m, const char *id)
   m->n++;
 }
 
-/* ---- what is asked ------------------------------------------------------------------------------------------------ */
+/* ---- what is asked ----------------------------------------------------------------------------------------------- */
 
 static gmf_status choose_users(run *r, gmf_error *err)
 {
@@ -131,7 +131,7 @@ cleanup:
   return status;
 }
 
-/* ---- printing ----------------------------------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------------------------------------- */
 
 /* One user's answer. */
 typedef struct answer {
@@ -148,8 +148,7 @@ static gmf_status print_json(run *r, const answer *a, gmf_error *err)
   char id[GMF_ID_SIZE];
   fputs("{\"user\": ", stdout);
   gmf_put_json(stdout, a->user);
-  if (a->state != GMF_ROW_KNOWN)
-    printf(", \"status\": \"%s\"", a->state == GMF_ROW_COLD ? "cold" : "unknown");
+  if (a->state != GMF_ROW_KNOWN) printf(", \"status\": \"%s\"", a->state == GMF_ROW_COLD ? "cold" : "unknown");
   fputs(", \"items\": [", stdout);
   for (int64_t j = 0; j < a->n; j++) {
     GMF_TRY(gmf_model_item_id(r->query->model, a->items[j], id, sizeof id, err));
@@ -245,7 +244,7 @@ static gmf_status print_answer(run *r, const answer *a, bool first, gmf_error *e
   return print_table(r, a, err);
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------ */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 /* Users [begin, begin + n) of those asked for. */
 static gmf_status answer_batch(run *r, int64_t begin, int64_t n, gmf_error *err)
@@ -275,8 +274,7 @@ static gmf_status report_missing(const run *r, gmf_error *err)
 {
   const char *path = r->query->config.users_file;
   if (r->cold.n == 1) gmf_query_note("user %s has no ratings in training: nothing to recommend", r->cold.names);
-  if (r->cold.n > 1)
-    gmf_query_note("%" PRId64 " users have no ratings in training: %s", r->cold.n, r->cold.names);
+  if (r->cold.n > 1) gmf_query_note("%" PRId64 " users have no ratings in training: %s", r->cold.n, r->cold.names);
   if (r->unknown.n == 1 && r->n == 1)
     return gmf_fail(err, GMF_ERR_DATA, "user %s is not in the model", r->unknown.names);
   if (r->unknown.n > 0 && r->unknown.n == r->n)
@@ -294,8 +292,7 @@ gmf_status gmf_query_recommend(gmf_query *query, gmf_error *err)
   run r = {.query = query};
 
   GMF_TRY(prepare(&r, err));
-  if (query->config.format == GMF_FORMAT_CSV)
-    printf("user,rank,item,score%s\n", query->titles != NULL ? ",title" : "");
+  if (query->config.format == GMF_FORMAT_CSV) printf("user,rank,item,score%s\n", query->titles != NULL ? ",title" : "");
   for (int64_t begin = 0; begin < r.n && !ferror(stdout); begin += r.batch)
     GMF_TRY(answer_batch(&r, begin, gmf_min64(r.batch, r.n - begin), err));
   fflush(stdout);

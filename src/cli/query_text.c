@@ -12,15 +12,18 @@
 
 #include "base/memory.h"
 
-/* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
+/* ---- UTF-8 ------------------------------------------------------------------------------------------------------- */
 
 /* The length of the character at p, 1 to 4 bytes, and its code; 0 when these bytes are not UTF-8. */
 static int decode(const char *p, uint32_t *code)
 {
   static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
   unsigned char first = (unsigned char)p[0];
-  int n = first < 0x80 ? 1 : first >= 0xf0 && first < 0xf8 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 :
-          first >= 0xc0 && first < 0xe0 ? 2 : 0;
+  int n = first < 0x80                    ? 1
+          : first >= 0xf0 && first < 0xf8 ? 4
+          : first >= 0xe0 && first < 0xf0 ? 3
+          : first >= 0xc0 && first < 0xe0 ? 2
+                                          : 0;
   if (n <= 1) {
     *code = first;
     return n;
@@ -63,7 +66,7 @@ static int text_width(const char *text)
   return width;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static gmf_status read_all(FILE *file, const char *path, char **out, int64_t *size, gmf_error *err)
 {
@@ -147,7 +150,7 @@ void gmf_lines_free(gmf_lines *lines)
   *lines = (gmf_lines){0};
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------------------------------------------------ */
 
 /* How many bytes of text stand for themselves in a JSON string. */
 static size_t plain_span(const char *text)
@@ -243,7 +246,7 @@ void gmf_put_csv(FILE *out, const char *text)
   fputc('"', out);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
 
 gmf_status gmf_table_add(gmf_table *table, const char *cell, gmf_error *err)
 {
@@ -297,34 +300,48 @@ static void measure(const gmf_table *table, int width, int *widths)
   }
 }
 
-/* One cell in `width` columns; the last of a row is not padded. */
-static void put_cell(const char *cell, int width, bool right, bool last, FILE *out)
+/* As much of a cell as fits, and an ellipsis. Returns the columns used. */
+static int put_cut(const char *cell, int width, FILE *out)
 {
-  int needed = text_width(cell), used = 0;
+  int used = 0;
   uint32_t code = 0;
-  if (needed <= width) {
-    fprintf(out, "%*s%s%*s", right ? width - needed : 0, "", cell, right || last ? 0 : width - needed, "");
-    return;
-  }
   for (int n = decode(cell, &code); used + columns_of(code) < width; n = decode(cell, &code)) {
     fwrite(cell, 1, (size_t)n, out);
     used += columns_of(code);
     cell += n;
   }
-  fprintf(out, "\xe2\x80\xa6%*s", last ? 0 : width - used - 1, ""); /* an ellipsis */
+  fputs("\xe2\x80\xa6", out);
+  return used + 1;
+}
+
+/* One cell in `width` columns. *blanks are due before it; those behind it wait for the next cell with a text. */
+static void put_cell(const char *cell, int width, bool right, int *blanks, FILE *out)
+{
+  int used = text_width(cell);
+  if (used == 0) {
+    *blanks += width;
+    return;
+  }
+  fprintf(out, "%*s", *blanks + (right && used < width ? width - used : 0), "");
+  if (used <= width)
+    fputs(cell, out);
+  else
+    used = put_cut(cell, width, out);
+  *blanks = right ? 0 : width - used;
 }
 
 void gmf_table_print(gmf_table *table, int width, FILE *out)
 {
-  int widths[MAX_COLUMNS];
+  int widths[MAX_COLUMNS], blanks = 0;
   const char *cell = table->text;
   measure(table, width, widths);
   for (int64_t c = 0; c < table->n_cells; c++, cell += strlen(cell) + 1) {
     int column = (int)(c % table->n_columns);
-    bool last = column == table->n_columns - 1;
-    fprintf(out, "%*s", GAP, "");
-    put_cell(cell, widths[column], table->right >> column & 1, last, out);
-    if (last) fputc('\n', out);
+    blanks += GAP;
+    put_cell(cell, widths[column], table->right >> column & 1, &blanks, out);
+    if (column < table->n_columns - 1) continue;
+    fputc('\n', out);
+    blanks = 0;
   }
   table->n_cells = table->n_text = 0;
 }

@@ -54,15 +54,23 @@ void gmf_h5_version(char *out, size_t size)
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
 {
   (void)n;
-  if (entry->desc != NULL && entry->desc[0] != '\0') snprintf(text, 256, "%s", entry->desc);
+  if (entry->desc != NULL && entry->desc[0] != '\0') snprintf(text, 512, "%s", entry->desc);
   return 0;
 }
 
 const char *gmf_h5_reason(void)
 {
-  static _Thread_local char text[256];
+  static _Thread_local char text[512];
+  static const char errno_text[] = "error message = '";
   snprintf(text, sizeof text, "no reason given by HDF5");
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_innermost, text);
+  char *system = strstr(text, errno_text); /* of a failed system call, whose name and time say less */
+  if (system != NULL) {
+    system += sizeof errno_text - 1;
+    system[strcspn(system, "'")] = '\0';
+    return system;
+  }
+  text[strcspn(text, "\n")] = '\0';
   return text;
 }
 

@@ -50,6 +50,8 @@ typedef struct router {
   int64_t *cursors; /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
   int64_t *bucket_begin;   /* owned [n_buckets + 1] */
   gmf_raw_rating *ratings; /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
+  gmf_raw_rating *send, *recv; /* owned: a batch on its way out and in, by rank */
+  int64_t send_capacity, recv_capacity;
 } router;
 
 static void router_free(router *r)
@@ -64,6 +66,8 @@ static void router_free(router *r)
   gmf_free(r->cursors);
   gmf_free(r->bucket_begin);
   gmf_free(r->ratings);
+  gmf_free(r->send);
+  gmf_free(r->recv);
   *r = (router){0};
 }
 
@@ -237,25 +241,23 @@ typedef struct batch {
   const gmf_piece *pieces; /* borrowed [n_pieces] */
   int64_t n_pieces, n;     /* ratings in them */
   int64_t *n_to;           /* owned [size] */
-  int64_t *starts;         /* owned [n_pieces][size]: where the ratings of a piece for a rank go in `send` */
-  gmf_raw_rating *send;    /* owned [n], by rank */
+  int64_t *starts;         /* owned [n_pieces][size]: where the ratings of a piece for a rank go in router.send */
 } batch;
 
 static void batch_free(batch *b)
 {
   gmf_free(b->n_to);
   gmf_free(b->starts);
-  gmf_free(b->send);
 }
 
 /* Local. Translates the ratings of a batch and groups them by rank, in the order of the input. */
-static gmf_status fill_batch(const router *r, batch *b, gmf_error *err)
+static gmf_status fill_batch(router *r, batch *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t size = r->grid->size, at = 0;
   GMF_TRY(GMF_NEW_ZERO(b->n_to, size, err));
   GMF_TRY(GMF_NEW_ZERO(b->starts, b->n_pieces * size, err));
-  GMF_TRY(GMF_NEW(b->send, b->n, err));
+  GMF_TRY(GMF_RESERVE(r->send, r->send_capacity, b->n, err));
 #pragma omp parallel for num_threads(r->n_threads) schedule(static)
   for (int64_t p = 0; p < b->n_pieces; p++) {
     const gmf_piece *piece = &b->pieces[p];
@@ -278,7 +280,7 @@ static gmf_status fill_batch(const router *r, batch *b, gmf_error *err)
     for (int64_t j = 0; j < piece->n; j++) {
       const gmf_raw_rating *rating = &piece->ratings[j];
       target to = map->users[rating->user];
-      b->send[starts[to.rank]++] = (gmf_raw_rating){rating->time, map->items[rating->item], to.row, rating->value};
+      r->send[starts[to.rank]++] = (gmf_raw_rating){rating->time, map->items[rating->item], to.row, rating->value};
     }
   }
 cleanup:
@@ -322,37 +324,46 @@ cleanup:
   return status;
 }
 
+/* Collective. What other ranks have for me into r->recv, n_from [size] ratings of each. */
+static gmf_status receive(router *r, const int64_t *n_to, int64_t *n_from, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = 0;
+  gmf_exchange_counts(r->grid, n_to, n_from);
+  for (int s = 0; s < r->grid->size; s++) n += n_from[s];
+  GMF_TRY(gmf_agree(r->grid, GMF_RESERVE(r->recv, r->recv_capacity, n, err), err));
+  gmf_exchange(r->grid, sizeof *r->send, r->send, n_to, r->recv, n_from);
+cleanup:
+  return status;
+}
+
 /* Collective. The next pieces of every rank to their owners. */
 static gmf_status route_batch(router *r, batch *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int size = r->grid->size, rank = r->grid->rank;
-  int64_t *n_from = NULL, n_got = 0, n_own = 0, own_begin = 0;
-  void *recv = NULL;
+  int64_t *n_from = NULL, own_begin = 0;
 
   status = fill_batch(r, b, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(n_from, size, err);
   GMF_TRY(gmf_agree(r->grid, status, err));
+  /* What stays here is placed at once; the rows behind it move up to stand without a gap. */
   for (int d = 0; d < rank; d++) own_begin += b->n_to[d];
-  n_own = b->n_to[rank];
-  if (size > 1) {
-    /* What stays here is placed straight from `send`, so the rows behind it move up to stand without a gap. */
-    status = place(r, b->send + own_begin, n_own, r->cursors + rank * r->n_buckets, err);
-    GMF_TRY(gmf_agree(r->grid, status, err));
-    memmove(b->send + own_begin, b->send + own_begin + n_own,
-            (size_t)(b->n - own_begin - n_own) * sizeof *b->send);
-    b->n_to[rank] = 0;
-    GMF_TRY(gmf_exchange_new(r->grid, sizeof *b->send, b->send, b->n_to, &recv, n_from, &n_got, err));
-    const gmf_raw_rating *from = recv;
-    for (int s = 0; s < size && status == GMF_OK; from += n_from[s++])
-      status = place(r, from, n_from[s], r->cursors + s * r->n_buckets, err);
-  } else {
-    status = place(r, b->send, n_own, r->cursors, err);
+  int64_t n_own = b->n_to[rank], n_behind = b->n - own_begin - n_own;
+  gmf_raw_rating *own = r->send + own_begin;
+  status = place(r, own, n_own, r->cursors + rank * r->n_buckets, err);
+  if (n_behind > 0) memmove(own, own + n_own, (size_t)n_behind * sizeof *own);
+  GMF_TRY(gmf_agree(r->grid, status, err));
+  b->n_to[rank] = 0;
+  GMF_TRY(receive(r, b->n_to, n_from, err));
+  const gmf_raw_rating *from = r->recv;
+  for (int s = 0; s < size && status == GMF_OK; s++) {
+    status = place(r, from, n_from[s], r->cursors + s * r->n_buckets, err);
+    if (n_from[s] > 0) from += n_from[s];
   }
   GMF_TRY(gmf_agree(r->grid, status, err));
 cleanup:
   gmf_free(n_from);
-  gmf_free(recv);
   return status;
 }
 
@@ -584,6 +595,8 @@ gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *optio
   GMF_TRY(number_ids(grid, share, report->n_records, space, &r, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(route(&r, share, err));
+  GMF_FREE(r.send);
+  GMF_FREE(r.recv);
   gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
   GMF_TRY(gmf_agree(grid, make_rows(&r, has_time, rows, err), err));
   status = sort_buckets(&r, options, space[GMF_ITEMS].n, rows, &first, report, err);

@@ -22,8 +22,8 @@ typedef struct side_ids {
   gmf_h5_array array; /* owned */
   bool sorted;        /* ascending in the file */
   int64_t n_lookups;
-  char *values;       /* [n] of array.type.size bytes, owned; NULL until loaded */
-  int64_t *order;     /* [n] rows by ascending id, owned; NULL where the file is sorted or nothing is loaded */
+  char *values;   /* [n] of array.type.size bytes, owned; NULL until loaded */
+  int64_t *order; /* [n] rows by ascending id, owned; NULL where the file is sorted or nothing is loaded */
 } side_ids;
 
 typedef struct attribute {
@@ -34,15 +34,15 @@ typedef struct attribute {
 struct gmf_model_file {
   hid_t file; /* owned */
   gmf_model_info info;
-  char *path;                              /* owned */
+  char *path; /* owned */
   char algorithm[64], format_version[32];
   int64_t n[GMF_N_SIDES];
-  gmf_h5_array factors[GMF_N_SIDES];       /* [n][k] owned */
-  gmf_h5_array bias[GMF_N_SIDES];          /* [n] owned, id < 0 where absent; so are the next three */
-  gmf_h5_array count[GMF_N_SIDES];         /* [n] */
-  gmf_h5_array seen_indptr, seen_indices;  /* [n_users + 1], [n_seen] */
+  gmf_h5_array factors[GMF_N_SIDES];      /* [n][k] owned */
+  gmf_h5_array bias[GMF_N_SIDES];         /* [n] owned, id < 0 where absent; so are the next three */
+  gmf_h5_array count[GMF_N_SIDES];        /* [n] */
+  gmf_h5_array seen_indptr, seen_indices; /* [n_users + 1], [n_seen] */
   side_ids ids[GMF_N_SIDES];
-  attribute *attributes;                   /* owned */
+  attribute *attributes; /* owned */
   int64_t n_attributes, attributes_capacity;
 };
 
@@ -51,7 +51,7 @@ static gmf_status damaged(const gmf_model_file *m, gmf_error *err, const char *w
   return gmf_fail(err, GMF_ERR_DATA, "%s: the model is damaged: %s; run 'gridmf verify'", m->path, what);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 /* A dataset can claim any size without storing it; none of ours compresses better than deflate can. */
 static bool is_stored(const gmf_h5_array *a)
@@ -108,8 +108,7 @@ static gmf_status open_ids(gmf_model_file *m, gmf_side side, gmf_error *err)
   gmf_type type = ids->array.type;
   if (type.kind == GMF_I4) ids->array.type = gmf_type_of(GMF_I8); /* read as int64 */
   if ((type.kind != GMF_TEXT && type.kind != GMF_I8 && type.kind != GMF_I4) || type.size >= GMF_ID_SIZE)
-    GMF_TRY(damaged(m, err, side == GMF_USERS ? "/users/id is neither int64 nor short text"
-                                              : "/items/id is neither int64 nor short text"));
+    GMF_TRY(damaged(m, err, "the ids are neither int64 nor short text"));
   snprintf(path, sizeof path, "%s/%s", gmf_side_name(side), GMF_NAME_ID);
   if (gmf_h5_attr_exists(m->file, path, GMF_ATTR_SORTED))
     GMF_TRY(gmf_h5_attr_i64(m->file, path, GMF_ATTR_SORTED, &sorted, err));
@@ -167,8 +166,7 @@ static gmf_status read_root(gmf_model_file *m, gmf_error *err)
   if (strcmp(m->algorithm, "als") != 0 && strcmp(m->algorithm, "ials") != 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: a model of algorithm '%.60s'; this version scores als and ials", m->path,
                      m->algorithm));
-  if (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 ||
-      factors > MAX_FACTORS)
+  if (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 || factors > MAX_FACTORS)
     GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_FACTORS " is missing or out of range"));
   m->info.n_factors = gmf_int(factors);
   if (gmf_h5_attr_exists(m->file, "/", GMF_ATTR_GLOBAL_MEAN))
@@ -178,7 +176,7 @@ cleanup:
   return status;
 }
 
-/* ---- attributes for `info` ---------------------------------------------------------------------------------------- */
+/* ---- attributes for `info` --------------------------------------------------------------------------------------- */
 
 static gmf_status copy_text(const char *text, char **out, gmf_error *err)
 {
@@ -232,8 +230,8 @@ static bool numbers_text(hid_t attr, bool whole, int64_t n, bool scalar, char *o
   for (int64_t j = 0; j < n && good; j++) {
     char one[40];
     good = number_text(reals[j], whole, wholes[j], one, sizeof one);
-    used += (size_t)snprintf(out + used, size - used, "%s%s%s", scalar ? "" : j == 0 ? "[" : ", ", one,
-                             !scalar && j == n - 1 ? "]" : "");
+    const char *before = scalar ? "" : j == 0 ? "[" : ", ", *after = scalar || j < n - 1 ? "" : "]";
+    used += (size_t)snprintf(out + used, size - used, "%s%s%s", before, one, after);
   }
   return good;
 }
@@ -379,7 +377,7 @@ gmf_model_attribute gmf_model_file_attribute(const gmf_model_file *file, int64_t
   return (gmf_model_attribute){.name = a->name, .text = a->text, .kind = a->kind};
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* The first of n values that is NaN or not below 1e15 in size, else -1. Compares bits, so that it vectorises. */
 static int64_t first_not_finite(const float *values, int64_t n)
@@ -405,8 +403,8 @@ static gmf_status read_reals(gmf_model_file *m, const gmf_h5_array *array, gmf_s
   GMF_TRY(gmf_h5_array_read(array, begin, n, GMF_F4, out, err));
   int64_t bad = first_not_finite(out, n * array->dims[1]);
   if (bad >= 0) {
-    snprintf(what, sizeof what, "row %" PRId64 " of /%s/%s holds %g", begin + bad / array->dims[1],
-             gmf_side_name(side), array->n_dims == 2 ? GMF_NAME_FACTORS : GMF_NAME_BIAS, (double)out[bad]);
+    snprintf(what, sizeof what, "row %" PRId64 " of /%s/%s holds %g", begin + bad / array->dims[1], gmf_side_name(side),
+             array->n_dims == 2 ? GMF_NAME_FACTORS : GMF_NAME_BIAS, (double)out[bad]);
     GMF_TRY(damaged(m, err, what));
   }
 cleanup:
@@ -489,7 +487,7 @@ void gmf_seen_free(gmf_seen *seen)
   *seen = (gmf_seen){0};
 }
 
-/* ---- ids ---------------------------------------------------------------------------------------------------------- */
+/* ---- ids --------------------------------------------------------------------------------------------------------- */
 
 gmf_type gmf_model_file_id_type(const gmf_model_file *m, gmf_side side) { return m->ids[side].array.type; }
 
@@ -521,8 +519,7 @@ static gmf_status check_order(gmf_model_file *m, gmf_side side, gmf_error *err)
   for (int64_t p = 1; p < m->n[side]; p++) {
     int64_t before = row_at(ids, p - 1), here = row_at(ids, p);
     if (compare_rows(&before, &here, (void *)(uintptr_t)ids) < 0) continue;
-    snprintf(what, sizeof what, "/%s/%s has an id twice or is not sorted as it says", gmf_side_name(side),
-             GMF_NAME_ID);
+    snprintf(what, sizeof what, "/%s/%s has an id twice or is not sorted as it says", gmf_side_name(side), GMF_NAME_ID);
     return damaged(m, err, what);
   }
   return GMF_OK;
@@ -612,8 +609,7 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_model_file_id_text(gmf_model_file *m, gmf_side side, int64_t row, char *out, size_t size,
-                                  gmf_error *err)
+gmf_status gmf_model_file_id_text(gmf_model_file *m, gmf_side side, int64_t row, char *out, size_t size, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_type type = m->ids[side].array.type;
@@ -632,9 +628,4 @@ gmf_status gmf_model_file_id_text(gmf_model_file *m, gmf_side side, int64_t row,
   }
 cleanup:
   return status;
-}
-
-void gmf_model_file_library(unsigned *major, unsigned *minor, unsigned *release)
-{
-  H5get_libversion(major, minor, release);
 }

@@ -50,15 +50,11 @@ void gmf_seen_free(gmf_seen *seen);
 
 /* Type of a side's ids (GMF_I8 or GMF_TEXT), and the ids of rows [begin, begin + n) in that type. */
 gmf_type gmf_model_file_id_type(const gmf_model_file *file, gmf_side side);
-gmf_status gmf_model_file_ids(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, void *out,
-                              gmf_error *err);
+gmf_status gmf_model_file_ids(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, void *out, gmf_error *err);
 
 /* As gmf_model_find_user and gmf_model_user_id of gridmf/model.h. */
 gmf_status gmf_model_file_find(gmf_model_file *file, gmf_side side, const char *id, int64_t *row, gmf_error *err);
 gmf_status gmf_model_file_id_text(gmf_model_file *file, gmf_side side, int64_t row, char *out, size_t size,
                                   gmf_error *err);
-
-/* The version of the HDF5 library in use. */
-void gmf_model_file_library(unsigned *major, unsigned *minor, unsigned *release);
 
 #endif

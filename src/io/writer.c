@@ -309,6 +309,16 @@ cleanup:
   return status;
 }
 
+/* Closes rank 0's own handle after work that came to `status`. HDF5 keeps a file whose writing failed half open, and
+ * then crashes when MPI_Finalize ends it: the program has to leave by MPI_Abort. */
+static gmf_status close_serial(gmf_writer *w, hid_t file, gmf_status status, gmf_error *err)
+{
+  if (H5Fclose(file) < 0 && status == GMF_OK)
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed: %s", w->path, gmf_h5_reason());
+  if (status != GMF_OK && err != NULL) err->must_abort = true;
+  return status;
+}
+
 static gmf_status make_file(gmf_writer *w, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -316,16 +326,14 @@ static gmf_status make_file(gmf_writer *w, gmf_error *err)
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_alignment(access, 4096, 4096);
   H5Pset_obj_track_times(create, 0);
+  w->temporary_exists = true;
   hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
   H5Pclose(access);
   H5Pclose(create);
   if (file < 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason()));
-  w->temporary_exists = true;
   status = make_contents(w, file, err);
-  if (H5Fclose(file) < 0 && status == GMF_OK)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason());
-  GMF_TRY(status);
+  GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(reserve_space(w, err));
 
 cleanup:
@@ -402,7 +410,7 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
   herr_t code = from != NULL ? H5Dwrite(id, type, in_memory, in_file, how, from)
                              : H5Dread(id, type, in_memory, in_file, how, to);
   if (code < 0)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s", w->path,
+    status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s; is the disk full?", w->path,
                       from != NULL ? "writing" : "reading back", a->name, begin, gmf_h5_reason());
   H5Pclose(how);
   H5Sclose(in_memory);
@@ -562,9 +570,7 @@ static gmf_status publish(gmf_writer *w, gmf_error *err)
   H5Pclose(access);
   if (file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->path, gmf_h5_reason()));
   status = seal_contents(w, file, err);
-  if (H5Fclose(file) < 0 && status == GMF_OK)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed: %s", w->path, gmf_h5_reason());
-  GMF_TRY(status);
+  GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(sync_path(w->temporary, O_RDWR, err));
   if (rename(w->temporary, w->path) != 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be put in place: %s", w->path, strerror(errno)));

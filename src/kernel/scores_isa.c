@@ -20,10 +20,10 @@ typedef int32_t mask __attribute__((vector_size(4 * GMF_VECTOR_FLOATS)));
 
 enum {
   LANES = GMF_VECTOR_FLOATS,
-  VECTORS = 3,                                  /* of items in a tile */
-  USERS = GMF_VECTOR_FLOATS == 16 ? 8 : 4,      /* 24 of 32 registers hold sums, or 12 of 16 */
+  VECTORS = 3,                             /* of items in a tile */
+  USERS = GMF_VECTOR_FLOATS == 16 ? 8 : 4, /* 24 of 32 registers hold sums, or 12 of 16 */
   TILE = LANES * VECTORS,
-  DEPTH = 128                                   /* factors at a time: packed stays in the first-level cache */
+  DEPTH = 128 /* factors at a time: packed stays in the first-level cache */
 };
 
 static inline vector load(const float *p)

@@ -92,16 +92,16 @@ gmf_status gmf_model_item_id(gmf_model *model, int64_t row, char *out, size_t si
 
 void gmf_library_describe(char *out, size_t size)
 {
-  unsigned major = 0, minor = 0, release = 0;
+  char hdf5[64];
   gmf_file_lock();
   gmf_h5_setup();
-  gmf_model_file_library(&major, &minor, &release);
+  gmf_h5_version(hdf5, sizeof hdf5);
   gmf_file_unlock();
-  snprintf(out, size, "libgridmf %s, HDF5 %u.%u.%u, kernels %s", GMF_BUILD.version, major, minor, release,
+  snprintf(out, size, "libgridmf %s, HDF5 %s, kernels %s", GMF_BUILD.version, hdf5,
            gmf_kernel_level_name(gmf_kernel_level()));
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* Rows from the file: factors [n][k], offsets [n] = mean + bias, NaN where cold. The lock is held. */
 static gmf_status read_rows(gmf_model *model, gmf_side side, double mean, int64_t begin, int64_t n, float *factors,
@@ -120,8 +120,7 @@ gmf_status gmf_user_rows(gmf_model *model, int64_t begin, int64_t n, float *fact
                          gmf_error *err)
 {
   gmf_file_lock();
-  gmf_status status =
-      read_rows(model, GMF_USERS, model->info.global_mean, begin, n, factors, offsets, counts, err);
+  gmf_status status = read_rows(model, GMF_USERS, model->info.global_mean, begin, n, factors, offsets, counts, err);
   gmf_file_unlock();
   return status;
 }

@@ -21,51 +21,51 @@
 #include "query/internal.h"
 
 enum {
-  BLOCK_USERS = 64,     /* users against a strip in one go */
-  STRIP_ITEMS = 512,    /* BLOCK_USERS x STRIP_ITEMS scores stay in the second-level cache */
+  BLOCK_USERS = 64,  /* users against a strip in one go */
+  STRIP_ITEMS = 512, /* BLOCK_USERS x STRIP_ITEMS scores stay in the second-level cache */
   PANEL_FLOATS = 1 << 21,
   PANEL_MIN_ITEMS = 1024,
-  MAX_GAP = 64          /* candidates this near are read together with the rows between them */
+  MAX_GAP = 64 /* candidates this near are read together with the rows between them */
 };
 
 typedef struct job {
-  gmf_model *model; /* borrowed */
+  gmf_model *model;                     /* borrowed */
   const gmf_recommend_options *options; /* borrowed */
   int64_t k;
 
   /* The users that can be served, in the order of the call. */
   int64_t n;
-  int64_t *index;   /* [n] position in the call */
-  int64_t *row;     /* [n] */
-  float *x;         /* [n][k] */
-  float *offset;    /* [n] global_mean + b_u */
+  int64_t *index;      /* [n] position in the call */
+  int64_t *row;        /* [n] */
+  float *x;            /* [n][k] */
+  float *offset;       /* [n] global_mean + b_u */
   int64_t *seen_begin; /* [n + 1] */
-  int64_t *seen;    /* [seen_begin[n]] positions among the candidates, ascending for each user */
+  int64_t *seen;       /* [seen_begin[n]] positions among the candidates, ascending for each user */
   int64_t seen_capacity;
 
-  int64_t *candidate;  /* [n_candidates] item rows, ascending; NULL: every row is its own position */
+  int64_t *candidate; /* [n_candidates] item rows, ascending; NULL: every row is its own position */
   int64_t n_candidates;
 
   /* The panel: candidates panel_begin .. panel_begin + panel_n - 1. */
-  float *y;            /* [panel_capacity][k] */
-  float *item_offset;  /* [panel_capacity] */
-  int64_t *counts;     /* [panel_capacity] scratch */
+  float *y;           /* [panel_capacity][k] */
+  float *item_offset; /* [panel_capacity] */
+  int64_t *counts;    /* [panel_capacity] scratch */
   int64_t panel_capacity, panel_begin, panel_n;
 
   int n_threads, n_lanes;
-  gmf_topn *heaps;     /* [n_lanes][n] */
-  float *scores;       /* [n_threads][BLOCK_USERS][STRIP_ITEMS] scratch */
+  gmf_topn *heaps; /* [n_lanes][n] */
+  float *scores;   /* [n_threads][BLOCK_USERS][STRIP_ITEMS] scratch */
 } job;
 
 static void job_free(job *j)
 {
   for (int64_t h = 0; j->heaps != NULL && h < j->n_lanes * j->n; h++) gmf_topn_destroy(&j->heaps[h]);
-  void *const arrays[] = {j->index, j->row,         j->x,      j->offset, j->seen_begin, j->seen, j->candidate,
-                          j->y,     j->item_offset, j->counts, j->heaps,  j->scores};
+  void *const arrays[] = {j->index,     j->row, j->x,           j->offset, j->seen_begin, j->seen,
+                          j->candidate, j->y,   j->item_offset, j->counts, j->heaps,      j->scores};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
 }
 
-/* ---- candidates --------------------------------------------------------------------------------------------------- */
+/* ---- candidates -------------------------------------------------------------------------------------------------- */
 
 /* Sets (or clears) the bits of rows. -1 is an unknown id. */
 static gmf_status mark_rows(const gmf_model *model, const int64_t *rows, int64_t n, bool set, uint64_t *bits,
@@ -135,7 +135,7 @@ static int64_t candidate_position(const job *j, int64_t row)
   return low < j->n_candidates && j->candidate[low] == row ? low : -1;
 }
 
-/* ---- users -------------------------------------------------------------------------------------------------------- */
+/* ---- users ------------------------------------------------------------------------------------------------------- */
 
 /* Users r .. r + n - 1 of the job follow each other in the file: n. */
 static int64_t run_length(const job *j, int64_t r)
@@ -231,7 +231,7 @@ cleanup:
   return status;
 }
 
-/* ---- panels of items ---------------------------------------------------------------------------------------------- */
+/* ---- panels of items --------------------------------------------------------------------------------------------- */
 
 /* Candidates from position `begin` whose rows lie close enough to be read in one go, at most `room` rows. */
 static int64_t span_length(const job *j, int64_t begin, int64_t room)
@@ -305,7 +305,7 @@ static void score_panel(job *j)
   }
 }
 
-/* ---- the call ----------------------------------------------------------------------------------------------------- */
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 static gmf_status make_workspace(job *j, gmf_error *err)
 {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <math.h>
@@ -60,8 +61,9 @@ static void compare_scores(gmf_scores_fn *scores, int64_t n_users, int64_t n_ite
 static void test_scores(void **state)
 {
   (void)state;
-  static const int64_t shapes[][3] = {{1, 1, 1},   {0, 5, 3},   {5, 0, 3},    {3, 47, 2},   {4, 48, 8},   {7, 49, 16},
-                                      {13, 100, 64}, {9, 25, 127}, {8, 13, 128}, {17, 97, 129}, {5, 31, 300}, {64, 24, 32}};
+  static const int64_t shapes[][3] = {{1, 1, 1},    {0, 5, 3},     {5, 0, 3},     {3, 47, 2},
+                                      {4, 48, 8},   {7, 49, 16},   {13, 100, 64}, {9, 25, 127},
+                                      {8, 13, 128}, {17, 97, 129}, {5, 31, 300},  {64, 24, 32}};
   for (int level = 0; level <= (int)gmf_kernel_level(); level++)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
       for (int64_t pad = 0; pad < 6; pad += 5)
@@ -85,7 +87,7 @@ static void test_first_at_least(void **state)
   }
 }
 
-/* ---- selection ---------------------------------------------------------------------------------------------------- */
+/* ---- selection --------------------------------------------------------------------------------------------------- */
 
 typedef struct entry {
   float score;

@@ -371,9 +371,16 @@ class CommandLine(Case):
         self.assertNotIn("--item", self.good("recommend", "--help"))
         self.assertRegex(self.good("--version"), "^gridmf-query [0-9.]+ .*\nlibgridmf .*HDF5 .*kernels ")
 
+    def test_manual_has_every_option(self):
+        manual = self.good("--manual")
+        for word in self.good("--help").split():
+            if word.startswith("--") and "help" not in word:
+                self.assertIn("Fl -" + word[2:], manual)
+
     def test_usage(self):
         self.bad(64, "no model given")
         self.bad(64, "model comes before the verb", "recommend")
+        self.bad(64, "model comes before the verb", "recommend", self.path)
         self.bad(64, "no verb given", self.path)
         self.bad(64, "unknown verb 'similar-items'; verbs are recommend, score, info", self.path, "similar-items", "--all")
         self.bad(64, "did you mean recommend", self.path, "recomend")

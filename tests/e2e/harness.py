@@ -1,0 +1,195 @@
+"""What the end-to-end tests share: running the programs under mpirun, temporary folders, dataset files made by h5py.
+
+GRIDMF and GRIDMF_QUERY name the programs, MPIRUN the launcher (default mpirun).
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+
+GRIDMF = os.environ.get("GRIDMF", "gridmf")
+GRIDMF_QUERY = os.environ.get("GRIDMF_QUERY", "gridmf-query")
+MPIRUN = os.environ.get("MPIRUN", "mpirun").split()
+TIMEOUT = 60
+
+MPI_ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+# ---- processes -------------------------------------------------------------------------------------------------------
+
+
+def _session(leader):
+    """The processes of a session: mpirun gives its ranks process groups of their own."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            yield int(stat.parent.name)
+
+
+def _kill_session(leader):
+    for pid in list(_session(leader)):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class Result:
+    """What a run came to; said() is what the program wrote to standard error, without mpirun's own words."""
+
+    def __init__(self, command, rc, stdout, stderr):
+        self.command, self.rc, self.stdout, self.stderr = command, rc, stdout, stderr
+
+    def said(self):
+        lines, ours = [], True
+        for line in self.stderr.splitlines():
+            if re.fullmatch("-{40,}", line):
+                ours = not ours
+            elif ours and line.strip():
+                lines.append(line)
+        return lines
+
+    def messages(self):
+        return [line for line in self.said() if line.startswith("gridmf: ")]
+
+    def json(self):
+        return json.loads(self.stdout)
+
+    def __str__(self):
+        return "%s\nexit code %s\n%s\n%s" % (" ".join(self.command), self.rc, self.stdout[-2000:], self.stderr[-4000:])
+
+
+def execute(command, env=None, cwd=None, timeout=TIMEOUT, stdout=subprocess.PIPE):
+    """Runs a command; after `timeout` seconds everything that it started is killed and the exit code is "timeout"."""
+    environment = {**MPI_ENVIRONMENT, **os.environ, **(env or {})}
+    command = [str(word) for word in command]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+                               env=environment, cwd=cwd, start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=timeout)
+        rc = process.returncode
+    except subprocess.TimeoutExpired:
+        _kill_session(process.pid)
+        out, err = process.communicate()
+        rc = "timeout"
+    finally:
+        _kill_session(process.pid)
+    return Result(command, rc, (out or b"").decode(errors="replace"), err.decode(errors="replace"))
+
+
+def launch(n_ranks):
+    """The words before the program: none for one rank, which runs alone."""
+    return [] if n_ranks == 1 else [*MPIRUN, "-n", str(n_ranks)]
+
+
+def run(n_ranks, *args, **how):
+    """gridmf with arguments on n_ranks ranks."""
+    return execute([*launch(n_ranks), GRIDMF, *args], **how)
+
+
+def run_good(n_ranks, *args, **how):
+    """The same; anything but success is an error of the test."""
+    result = run(n_ranks, *args, **how)
+    if result.rc != 0:
+        raise AssertionError(str(result))
+    return result
+
+
+class Case(unittest.TestCase):
+    """A test case with a temporary folder of its class, cls.folder, and one of each test, self.out."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="gridmf-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+
+    def setUp(self):
+        self.out = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def write_dataset(path, n_users, n_items, users, items, values, times=None, user_ids=None, item_ids=None):
+    """A dataset file as design.md describes it, from triplets in any order. Ids count from 1 where not given."""
+    order = np.lexsort((items, users))
+    users, items = np.asarray(users)[order], np.asarray(items)[order]
+    ids = [np.arange(1, n + 1, dtype="i8") if given is None else np.asarray(given)
+           for n, given in ((n_users, user_ids), (n_items, item_ids))]
+    with h5py.File(path, "w") as f:
+        f.attrs.update({"format": "gridmf-dataset", "format_version": "1.0", "complete": 1, "n_users": n_users,
+                        "n_items": n_items, "nnz": len(users)})
+        for side, values_of_side in zip(("users", "items"), ids):
+            if values_of_side.dtype.kind == "U":
+                values_of_side = np.char.encode(values_of_side, "utf-8")
+            f[side + "/id"] = values_of_side
+        g = f.create_group("ratings")
+        g.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n_users, n_items]})
+        g["indptr"] = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype("i8")
+        g["indices"] = items.astype("i4")
+        g["data"] = np.asarray(values)[order].astype("f4")
+        if times is not None:
+            g["time"] = np.asarray(times)[order].astype("i8")
+    return path
+
+
+def random_dataset(path, n_users, n_items, nnz, seed=1, values=None, times=None, **ids):
+    """A dataset of nnz distinct pairs; values(rng, nnz), by default half stars."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.choice(n_users * n_items, nnz, replace=False)
+    made = values(rng, nnz) if values else rng.integers(1, 11, nnz) / 2
+    return write_dataset(path, n_users, n_items, pairs // n_items, pairs % n_items, made,
+                         times=times(rng, nnz) if times else None, **ids)
+
+
+class Ratings:
+    """A dataset file in memory: triplets in file order, and ids."""
+
+    def __init__(self, path):
+        with h5py.File(path) as f:
+            self.user_ids, self.item_ids = f["users/id"][()], f["items/id"][()]
+            self.indptr, self.items = f["ratings/indptr"][()], f["ratings/indices"][()].astype("i8")
+            self.values = f["ratings/data"][()]
+            self.times = f["ratings/time"][()] if "ratings/time" in f else None
+        self.n_users, self.n_items, self.nnz = len(self.user_ids), len(self.item_ids), len(self.items)
+        self.degrees = np.diff(self.indptr)
+        self.users = np.repeat(np.arange(self.n_users), self.degrees)
+
+    def keys(self):
+        return self.users * self.n_items + self.items
+
+    def dense(self):
+        """Ratings [m][n] in f8, NaN where there is none."""
+        r = np.full((self.n_users, self.n_items), np.nan)
+        r[self.users, self.items] = self.values
+        return r
+
+
+def read_factors(path):
+    with h5py.File(path) as f:
+        return f["users/factors"][()], f["items/factors"][()]
+
+
+def read_history(path, name="objective"):
+    with h5py.File(path) as f:
+        return f["history"][name][()]

@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""`gridmf import` from the outside: contents against a plain-Python oracle, bytes the same for any number of ranks.
+
+GRIDMF names the program, MPIRUN the launcher (default mpirun). Needs h5py and NumPy.
+"""
+import csv
+import gzip
+import io
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+GRIDMF = os.environ.get("GRIDMF", "gridmf")
+MPIRUN = os.environ.get("MPIRUN", "mpirun").split()
+ROOT = Path(__file__).resolve().parents[2]
+RANKS = (1, 2, 3, 4, 7)
+DATA, NO_INPUT, USAGE, CREATE = 65, 66, 64, 73
+
+
+def is_integer(text):
+    digits = text[1:] if text.startswith("-") else text
+    canonical = text == "0" or (digits.isascii() and digits.isdigit() and digits[0] != "0")
+    return canonical and -2**63 <= int(text) < 2**63
+
+
+def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_item=0, min_user=0):
+    """{(user, item): (float32, time)} of [(user, item, text value, time)] in the order of the input."""
+    groups = {}
+    for user, item, value, time in ratings:
+        groups.setdefault((user, item), []).append((np.float32(float(value)), time or 0))
+    table = {}
+    for key, group in groups.items():
+        latest = max(range(len(group)), key=lambda k: (group[k][1], k))
+        values = [float(v) for v, _ in group]
+        value = {"last": group[latest][0], "sum": sum(values), "max": max(values),
+                 "mean": sum(values) / len(values)}[duplicates]
+        table[key] = (np.float32(value), group[latest][1])
+    if min_rating is not None:
+        table = {k: v for k, v in table.items() if v[0] >= np.float32(min_rating)}
+    if binarize:
+        table = {k: (np.float32(1), t) for k, (_, t) in table.items()}
+    for side, least in ((1, min_item), (0, min_user)):
+        count = {}
+        for key in table:
+            count[key[side]] = count.get(key[side], 0) + 1
+        table = {k: v for k, v in table.items() if count[k[side]] >= least}
+    return table
+
+
+def sorted_ids(ratings, table, side):
+    as_text = not all(is_integer(r[side]) for r in ratings)
+    ids = {k[side] for k in table}
+    return (sorted(ids, key=lambda t: t.encode()), True) if as_text else (sorted(ids, key=int), False)
+
+
+class ImportCase(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="gridmf-import-"))
+        self.addCleanup(shutil.rmtree, self.dir)
+
+    def write(self, name, content):
+        path = self.dir / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run_import(self, files, n_ranks, *options, threads=1, output=None):
+        output = output or self.dir / f"out{n_ranks}-{threads}.h5"
+        command = [*MPIRUN, "-n", str(n_ranks), GRIDMF, "import", *map(str, files), "-o", str(output), *options]
+        env = dict(os.environ, OMP_NUM_THREADS=str(threads))
+        done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", timeout=120)
+        return done.returncode, done.stderr + done.stdout, output
+
+    def compare(self, path, ratings, table, has_time):
+        users, users_text = sorted_ids(ratings, table, 0)
+        items, items_text = sorted_ids(ratings, table, 1)
+        with h5py.File(path) as f:
+            self.assertEqual(f.attrs["complete"], 1)
+            for name, ids, as_text in (("users", users, users_text), ("items", items, items_text)):
+                found = f[name]["id"]
+                if as_text:
+                    self.assertEqual(found.dtype.kind, "S")
+                    self.assertEqual(found.dtype.itemsize, max(len(i.encode()) for i in ids))
+                    self.assertEqual([b.decode() for b in found[:]], ids)
+                else:
+                    self.assertEqual(found.dtype, np.int64)
+                    self.assertEqual(found[:].tolist(), [int(i) for i in ids])
+            g = f["ratings"]
+            self.assertEqual(g.attrs["shape"].tolist(), [len(users), len(items)])
+            indptr, indices, data = g["indptr"][:], g["indices"][:], g["data"][:]
+            item_row = {item: k for k, item in enumerate(items)}
+            rows = {user: [] for user in users}
+            for (user, item), (value, time) in table.items():
+                rows[user].append((item_row[item], value, time))
+            expected = [r for user in users for r in sorted(rows[user])]
+            self.assertEqual(indptr.tolist(), np.cumsum([0] + [len(rows[u]) for u in users]).tolist())
+            self.assertEqual(indices.tolist(), [r[0] for r in expected])
+            np.testing.assert_array_equal(data, np.array([r[1] for r in expected], np.float32))
+            self.assertEqual("time" in g, has_time)
+            if has_time:
+                self.assertEqual(g["time"][:].tolist(), [r[2] for r in expected])
+
+    def check(self, files, ratings, *options, has_time=True, ranks=RANKS, **how):
+        """Imports on every number of ranks; all files are equal and hold what the oracle says."""
+        table = resolve(ratings, **how)
+        first = None
+        for n in ranks:
+            for threads in (1, 3) if n in (1, 2) else (1,):
+                code, text, output = self.run_import(files, n, *options, threads=threads)
+                self.assertEqual(code, 0, f"{n} ranks: {text}")
+                if first is None:
+                    first = output.read_bytes()
+                    self.compare(output, ratings, table, has_time)
+                self.assertTrue(output.read_bytes() == first, f"{n} ranks, {threads} threads: the file differs")
+        return first
+
+    def refuse(self, files, *options, code=DATA, says=(), ranks=(1, 4)):
+        """The import fails with the same text on any number of ranks and leaves nothing behind."""
+        before = sorted(p.name for p in self.dir.iterdir())
+        for n in ranks:
+            found, text, _ = self.run_import(files, n, *options)
+            self.assertEqual(found, code, f"{n} ranks: {text}")
+            for part in [says] if isinstance(says, str) else says:
+                self.assertIn(part, text, f"{n} ranks")
+            self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
+
+
+def random_ratings(n, n_users, n_items, seed, user="{}", item="{}", times=True):
+    rng = random.Random(seed)
+    return [(user.format(rng.randrange(n_users)), item.format(rng.randrange(n_items)),
+             f"{rng.randrange(1, 11) / 2}", rng.randrange(0, 50) if times else None) for _ in range(n)]
+
+
+def as_text(ratings, separator=",", header="", end="\n"):
+    lines = [separator.join(str(x) for x in r if x is not None) for r in ratings]
+    return (header + end if header else "") + "".join(line + end for line in lines)
+
+
+class Formats(ImportCase):
+    def test_movielens_csv(self):
+        ratings = random_ratings(3000, 200, 90, 1)
+        self.check([self.write("r.csv", as_text(ratings, header="userId,movieId,rating,timestamp"))], ratings)
+
+    def test_sample_of_the_project(self):
+        path = ROOT / "inputs" / "ratings.csv"
+        with open(path, newline="") as f:
+            ratings = [(r[0], r[1], r[2], int(r[3])) for r in list(csv.reader(f))[1:]]
+        self.check([path], ratings, ranks=(1, 2, 3))
+
+    def test_headerless_csv_crlf_bom_blank_lines_no_last_newline(self):
+        ratings = random_ratings(500, 40, 30, 2)
+        text = "\ufeff" + as_text(ratings, end="\r\n").replace("\r\n", "\r\n\r\n \r\n", 3)
+        self.check([self.write("r.csv", text[:-2])], ratings)
+
+    def test_one_line(self):
+        self.check([self.write("r.csv", "7,9,4.5,100")], [("7", "9", "4.5", 100)])
+
+    def test_two_columns(self):
+        ratings = [("1", "2", "1", None), ("3", "2", "1", None)]
+        self.check([self.write("r.csv", "1,2\n3,2\n")], ratings, has_time=False)
+        self.check([self.write("h.csv", "user_id,item_id\n1,2\n3,2\n")], ratings, has_time=False)
+
+    def test_header_in_another_order(self):
+        ratings = random_ratings(300, 40, 30, 3)
+        text = "timestamp,Book_ID,x,Rating,User-Id\n" + "".join(f'{t},{i},"a, ""b""",{v},{u}\n' for u, i, v, t in ratings)
+        self.check([self.write("r.csv", text)], ratings)
+
+    def test_columns_option(self):
+        ratings = random_ratings(300, 40, 30, 4)
+        text = "a,b,c,d\n" + "".join(f"{t},{i},{u},{v}\n" for u, i, v, t in ratings)
+        path = self.write("r.csv", text)
+        self.check([path], ratings, "--columns", "user=c,item=B,rating=d,time=a")
+        bare = [(u, i, "1", None) for u, i, _, _ in ratings]
+        self.check([self.write("n.csv", text[8:])], bare, "--columns", "user=3,item=2", has_time=False)
+
+    def test_quoted_fields(self):
+        rows = [('a "quoted" name', "x,y"), ("  inner  ", "plain"), ("Ünï", "日本"), ('"', ","), ("b", "x,y")]
+        ratings = [(u, i, "3.5", k) for k, (u, i) in enumerate(rows)] * 2
+        out = io.StringIO()
+        csv.writer(out, quoting=csv.QUOTE_ALL).writerows(ratings)
+        self.check([self.write("r.csv", out.getvalue())], ratings)
+
+    def test_blanks_around_fields(self):
+        self.check([self.write("r.csv", " 1 , 22\t,4.5 , 100 \n2,22, 3,  7\n")],
+                   [("1", "22", "4.5", 100), ("2", "22", "3", 7)])
+
+    def test_tsv_dat_and_times(self):
+        ratings = random_ratings(400, 50, 40, 5)
+        self.check([self.write("u.data", as_text(ratings, "\t"))], ratings)
+        self.check([self.write("ratings.dat", as_text(ratings, "::"))], ratings)
+        self.check([self.write("plain", as_text(ratings, "::"))], ratings)
+        text = "u,i,3,1970-01-02\nu,j,3,2000-03-01T12:30:05Z\nv,i,3,1969-12-31 23:59:59\nv,j,3,12.9\nw,i,3,-1.5e1\n"
+        self.check([self.write("d.csv", text)], [("u", "i", "3", 86400), ("u", "j", "3", 951913805),
+                                                 ("v", "i", "3", -1), ("v", "j", "3", 12), ("w", "i", "3", -15)])
+
+    def test_matrix_market(self):
+        ratings = [("1", "2", "1.5", None), ("3", "1", "-2e-1", None), ("3", "4", "7", None)]
+        head = "%%MatrixMarket matrix coordinate {} general\n% a comment\n\n3 5 3\n"
+        text = head.format("real") + "1 2 1.5\n% another\n 3   1\t-2e-1\n3 4 7\n"
+        self.check([self.write("r.mtx", text)], ratings, has_time=False)
+        pattern = head.format("pattern") + "1 2\n3 1\n3 4\n"
+        self.check([self.write("p.mtx", pattern)], [(u, i, "1", None) for u, i, _, _ in ratings], has_time=False)
+        self.refuse([self.write("few.mtx", text + "1 1 1\n")], says="3 entries, but 4")
+        self.refuse([self.write("out.mtx", text.replace("3 4 7", "3 6 7"))], says=":7:3: item is not a column")
+        self.refuse([self.write("sym.mtx", text.replace("general", "symmetric"))], says="symmetric")
+        self.refuse([self.write("size.mtx", "%%MatrixMarket matrix coordinate real general\n3 x\n")], says="size line")
+
+    def test_adjacency(self):
+        rng = random.Random(6)
+        lines = [(f"u{k}", [str(i) for i in rng.sample(range(2000), rng.randrange(0, 1200))]) for k in range(30)]
+        ratings = [(u, i, "1", None) for u, items in lines for i in items]
+        text = "".join(u + rng.choice(" \t") + "  ".join(items) + " \r\n" for u, items in lines)
+        self.check([self.write("r.adj", text)], ratings, has_time=False)
+        self.check([self.write("r.txt", text)], ratings, "--format", "adjacency", has_time=False)
+
+    def test_gzip_zstd_and_many_files(self):
+        parts = [random_ratings(700, 60, 50, seed) for seed in range(10, 15)]
+        ratings = [r for part in parts for r in part]
+        members = as_text(parts[1]).encode()
+        files = [self.write("a.csv", as_text(parts[0])),
+                 self.write("b.csv.gz", gzip.compress(members[:5000]) + gzip.compress(members[5000:])),
+                 self.write("c.csv", as_text(parts[2], header="userId,movieId,rating,timestamp"))]
+        if shutil.which("zstd"):
+            plain = self.write("d.tsv", as_text(parts[3], "\t", end="\r\n"))
+            subprocess.run(["zstd", "-q", str(plain)], check=True)
+            files.append(self.dir / "d.tsv.zst")
+        else:
+            files.append(self.write("d.tsv", as_text(parts[3], "\t")))
+        files.append(self.write("e.data", gzip.compress(as_text(parts[4], "\t").encode())))
+        self.check(files, ratings)
+        whole = files[1].read_bytes()
+        self.refuse([self.write("cut.csv.gz", whole[:-30])], says="damaged")
+
+    def test_numbers(self):
+        values = ["0.1", "3.3", "1e-3", "+2", "-0.5", ".5", "5.", "123456789.123456789", "1e10", "0.30000000000000004",
+                  "16777217", "3.4028234e38", "1e-60", "12345678901234567890123456789", "1E5", "2.5000000000000000001"]
+        ratings = [("u", str(k), v, None) for k, v in enumerate(values)]
+        self.check([self.write("r.csv", as_text(ratings))], ratings, has_time=False, ranks=(1, 3))
+
+
+class Ids(ImportCase):
+    def test_texts_sort_by_bytes(self):
+        ratings = random_ratings(2500, 300, 120, 20, user="user_with_a_long_common_prefix_{}", item="é{}")
+        self.check([self.write("r.csv", as_text(ratings))], ratings)
+
+    def test_negative_and_extreme_integers(self):
+        users = ["0", "-1", "9223372036854775807", "-9223372036854775808", "1000000000000000000", "42"]
+        ratings = [(u, str(k % 3), "2", k) for k, u in enumerate(users)]
+        self.check([self.write("r.csv", as_text(ratings))], ratings)
+
+    def test_one_odd_id_makes_all_texts(self):
+        for odd in ("007", "-0", "+1", "1a", "x", "1.5"):
+            ratings = [(str(k), "5", "2", k) for k in range(40)] + [(odd, "5", "2", 1)]
+            self.check([self.write("r.csv", as_text(ratings))], ratings, ranks=(1, 4))
+
+    def test_huge_integers(self):
+        ratings = [("1", "9223372036854775808", "2", 1), ("2", "-9223372036854775809", "2", 1), ("3", "x", "2", 1)]
+        self.check([self.write("texts.csv", as_text(ratings))], ratings)
+        path = self.write("r.csv", "1,2,3,4\n1,3,3,4\n9223372036854775808,2,3,4\n4,99999999999999999999,1,1\n")
+        self.refuse([path], says=["r.csv:3:1:", "does not fit 64 bits"])
+        self.check([path], [("1", "2", "3", 4), ("1", "3", "3", 4)], "--on-bad-line", "skip")
+
+    def test_cut_at_every_byte(self):
+        """Ranges begin at other bytes for every length of the first line."""
+        for n in range(1, 24):
+            ratings = [("7" * min(n, 18), "1", "5", 1)] + [(str(k), str(k * k), "5", k) for k in range(n % 7, 9)]
+            path = self.write("r.csv", as_text(ratings))
+            first = None
+            for ranks in (1, 5):
+                code, text, output = self.run_import([path], ranks)
+                self.assertEqual(code, 0, text)
+                first = first or output.read_bytes()
+                self.assertTrue(output.read_bytes() == first)
+            self.compare(output, ratings, resolve(ratings), True)
+
+
+class Policies(ImportCase):
+    def test_duplicates(self):
+        ratings = random_ratings(3000, 20, 15, 30)
+        path = self.write("r.csv", as_text(ratings))
+        for policy in ("last", "sum", "max", "mean"):
+            self.check([path], ratings, "--duplicates", policy, duplicates=policy, ranks=(1, 3, 4))
+        bare = self.write("b.csv", as_text([r[:3] for r in ratings]))
+        self.check([bare], [(*r[:3], None) for r in ratings], has_time=False, ranks=(1, 3, 4))
+
+    def test_duplicates_are_an_error(self):
+        text = "5,1,3,1\n2,9,3,1\n3,8,4,5\n2,9,1,1\n5,1,3,3\n"
+        self.refuse([self.write("r.csv", text)], "--duplicates", "error", says=["user '2'", "item '9'"])
+        self.check([self.write("s.csv", text[:24])], [("5", "1", "3", 1), ("2", "9", "3", 1), ("3", "8", "4", 5)],
+                   "--duplicates", "error", ranks=(1, 3))
+
+    def test_filters(self):
+        ratings = random_ratings(1500, 150, 140, 31, user="u{}")
+        path = self.write("r.csv", as_text(ratings))
+        self.check([path], ratings, "--min-rating", "3.5", "--binarize", min_rating=3.5, binarize=True)
+        self.check([path], ratings, "--min-rating", "2", "--min-user-count", "9", "--min-item-count", "10",
+                   min_rating=2, min_user=9, min_item=10)
+        self.check([path], ratings, "--min-user-count", "12", min_user=12)
+        self.refuse([path], "--min-user-count", "1000", says="left after the filters")
+        self.check([self.write("t.csv", "1,1,3.3\n1,2,3.29\n2,1,3.31\n")],
+                   [("1", "1", "3.3", None), ("1", "2", "3.29", None), ("2", "1", "3.31", None)],
+                   "--min-rating", "3.3", min_rating=3.3, has_time=False)
+
+    def test_skipped_lines(self):
+        good = random_ratings(800, 50, 40, 32)
+        lines = as_text(good).splitlines()
+        for k in range(700, 0, -100):
+            lines.insert(k, f"{k},{k},oops,1")
+        path = self.write("r.csv", "\n".join(lines) + "\n")
+        self.check([path], good, "--on-bad-line", "skip")
+        _, text, output = self.run_import([path], 3, "--on-bad-line", "skip")
+        with h5py.File(output) as f:
+            self.assertEqual(f["provenance"].attrs["n_bad_lines"], 7)
+            self.assertEqual(f["provenance"].attrs["n_lines"], 807)
+        self.refuse([path], says="r.csv:101:9: rating is not a number: 'oops'", ranks=RANKS)
+
+
+class BadInput(ImportCase):
+    def test_bad_lines(self):
+        good = "".join(f"{k},{k % 5},3.5,{k}\n" for k in range(50))
+        for line, column, reason in (
+                ("1,2,NaN,4", 5, "rating is not a number"), ("1,2,inf,4", 5, "rating is not a number"),
+                ("1,2,1e400,4", 5, "too large"), ("1,2,1e39,4", 5, "too large"), ("1,2,,4", 5, "rating is empty"),
+                ('1,2,"1,2",4', 5, "rating is not a number"), ("1,2,0x10,4", 5, "rating is not a number"),
+                ("1,2,3 4,4", 5, "rating is not a number"), ("1,2,3", 5, "3 columns, expected at least 4"),
+                ("1", 1, "1 column, expected"), (",2,3,4", 1, "user id is empty"), ("1, ,3,4", 4, "item id is empty"),
+                ("1,2,3,today", 7, "time is neither"), ("1,2,3,2001-02-29", 7, "time is neither"),
+                ('1,"2,3,4', 3, "does not end on its line"), ('1,"2"x,3,4', 3, "after a closing quote"),
+                ("1,a\0b,3,4", 3, "UTF-8"), (b"1,\xff\xfe,3,4", 3, "UTF-8"), (b"1,\xed\xa0\x80,3,4", 3, "UTF-8"),
+                ("1," + "x" * 1025 + ",3,4", 3, "longer than 1024"),
+                ("1,2,3,4," + "y" * (1 << 20), 1, "longer than 1 MiB"), ("9" * 30 + ",2,3,4", 1, "64 bits")):
+            line = line if isinstance(line, bytes) else line.encode()
+            path = self.write("bad.csv", good.encode() + line + b"\n" + good.encode() + b"x,y,z,w\n")
+            with self.subTest(line=line[:20]):
+                says = [f"bad.csv:51:{column}:", reason]
+                if b"9999" in line:  # every other id has to be an integer
+                    path = self.write("bad.csv", good.encode() + line + b"\n" + good.encode())
+                self.refuse([path], says=says)
+
+    def test_first_of_several_files(self):
+        good = self.write("good.csv", "1,2,3\n")
+        bad = self.write("bad.csv", "1,2,3\n\n4,5,x\n")
+        worse = self.write("worse.csv", "1,2,y\n")
+        self.refuse([good, bad, worse], says="bad.csv:3:5:", ranks=RANKS)
+        zipped = self.write("z.csv.gz", gzip.compress(b"1,2,3\n\n4,5,x\n"))
+        self.refuse([good, zipped, worse], says="z.csv.gz:3:5:", ranks=RANKS)
+
+    def test_files_that_are_no_ratings(self):
+        self.refuse([self.dir / "missing.csv"], code=NO_INPUT, says="missing.csv")
+        self.refuse([self.dir], code=NO_INPUT, says="folder")
+        self.refuse([self.write("empty.csv", "")], says="is empty")
+        self.refuse([self.write("header.csv", "userId,movieId,rating\n")], says="no ratings")
+        self.refuse([self.write("page.csv", "\n<!DOCTYPE html><html>")], says="HTML")
+        self.refuse([self.write("zip.csv", b"PK\x03\x04" + bytes(100))], says="zip")
+        with h5py.File(self.dir / "model.h5", "w") as f:
+            f["x"] = [1]
+        self.refuse([self.dir / "model.h5"], says="HDF5")
+        self.refuse([self.write("noise.csv", bytes(range(256)) * 4)], says="binary")
+        self.refuse([self.write("words.txt", "1 2 3\n")], says="--format")
+        self.refuse([self.write("a.csv", "1,2,3\n"), self.write("b.csv", "1,2,3,4\n")], says="time column")
+
+    def test_bad_options(self):
+        path = self.write("r.csv", "userId,movieId,rating\n1,2,3\n")
+        self.refuse([path], "--columns", "user=1", code=USAGE, says="item=")
+        self.refuse([path], "--columns", "user=0,item=2", code=USAGE, says="counted from 1")
+        self.refuse([path], "--columns", "usr=1,item=2", code=USAGE, says="usr")
+        self.refuse([path], "--columns", "user=1,item=1", code=USAGE, says="two meanings")
+        self.refuse([path], "--columns", "user=uid,item=movieId", says="'uid'")
+        code, text, _ = self.run_import([path], 2, output=self.dir / "none" / "out.h5")
+        self.assertEqual(code, CREATE, text)
+
+
+if __name__ == "__main__":
+    unittest.main()
