@@ -349,8 +349,7 @@ static void signature(const gmf_option *o, char *out, size_t size)
              o->kind == GMF_OPT_CHOICE ? o->choices : o->value);
 }
 
-/* Prints text in lines of at most `width` columns, each after `indent` blanks; the first line is already indented. */
-static void wrapped(FILE *out, const char *text, int indent, int width)
+void gmf_print_wrapped(FILE *out, const char *text, int indent, int width)
 {
   int column = indent;
   while (*text != '\0') {
@@ -378,13 +377,13 @@ void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out)
     char head[160], text[600];
     if ((o->verbs & verb) == 0) continue;
     signature(o, head, sizeof head);
-    bool show_default = o->def != NULL && o->def[0] != '\0' && o->kind != GMF_OPT_FLAG;
+    bool show_default = o->def[0] != '\0' && (o->kind != GMF_OPT_FLAG || strcmp(o->def, "yes") == 0);
     snprintf(text, sizeof text, "%s%s%s%s", o->help, show_default ? " (default " : "", show_default ? o->def : "",
              show_default ? ")" : "");
     int n = fprintf(out, "  %s", head);
     if (n >= INDENT) n = fprintf(out, "\n") - 1;
     fprintf(out, "%*s", INDENT - n, "");
-    wrapped(out, text, INDENT, WIDTH);
+    gmf_print_wrapped(out, text, INDENT, WIDTH);
   }
 }
 

@@ -71,6 +71,9 @@ bool gmf_options_asked(int argc, char *const *argv, const char *name);
 /* The value of an option as text, the way it could be given again. */
 void gmf_option_text(const gmf_option *option, const void *config, char *out, size_t size);
 
+/* Prints text in lines of at most `width` columns, each after `indent` blanks; the first is indented already. */
+void gmf_print_wrapped(FILE *out, const char *text, int indent, int width);
+
 /* The options of a verb as --help prints them, and as mdoc(7) list items for the man page. */
 void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out);
 void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out);

@@ -72,8 +72,10 @@ void gmf_manual_verb_help(gmf_verb verb, FILE *out)
 {
   for (int v = 0; v < N_VERBS; v++) {
     if (VERBS[v].verb != verb) continue;
-    fprintf(out, "usage: [mpirun -n RANKS] gridmf %s %s [OPTIONS]\n%s\n\n%s\n\n", VERBS[v].name, VERBS[v].arguments,
-            VERBS[v].summary, VERBS[v].details);
+    fprintf(out, "usage: [mpirun -n RANKS] gridmf %s %s [OPTIONS]\n%s\n\n", VERBS[v].name, VERBS[v].arguments,
+            VERBS[v].summary);
+    gmf_print_wrapped(out, VERBS[v].details, 0, 110);
+    fputc('\n', out);
     gmf_options_help(&GMF_OPTIONS, verb, out);
     fprintf(out, "\nexample:  %s\n", VERBS[v].example);
   }

@@ -246,7 +246,8 @@ gmf_status gmf_h5_array_read(const gmf_h5_array *array, int64_t begin, int64_t n
   if ((array->type.kind == GMF_TEXT) != (as == GMF_TEXT))
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: holds %s", name, as == GMF_TEXT ? "numbers, not text" : "text, not numbers"));
   hsize_t start[2] = {(hsize_t)begin, 0}, count[2] = {(hsize_t)n, (hsize_t)array->dims[1]};
-  type = gmf_type_h5(as == GMF_TEXT ? array->type : gmf_type_of(as));
+  /* Text is read in the type it is stored in: HDF5 converts nothing between ASCII and UTF-8. */
+  type = as == GMF_TEXT ? H5Dget_type(array->id) : gmf_type_h5(gmf_type_of(as));
   from = H5Dget_space(array->id);
   to = H5Screate_simple(array->n_dims, count, NULL);
   if (type < 0 || from < 0 || to < 0 || H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
@@ -288,14 +289,24 @@ bool gmf_h5_attr_exists(hid_t file, const char *object, const char *name)
   return H5Aexists_by_name(file, object, name, H5P_DEFAULT) > 0;
 }
 
+/* "FILE: OBJECT" for messages. */
+static void object_name(hid_t file, const char *object, char *out, size_t size)
+{
+  char path[300] = "?";
+  H5Fget_name(file, path, sizeof path);
+  snprintf(out, size, "%s: %s", path, object);
+}
+
 static gmf_status read_attr(hid_t file, const char *object, const char *name, hid_t type, H5T_class_t class, void *out,
                             gmf_error *err)
 {
   gmf_status status = GMF_OK;
   hid_t attr = H5I_INVALID_HID, stored = H5I_INVALID_HID, space = H5I_INVALID_HID;
+  char where[520];
 
+  object_name(file, object, where, sizeof where);
   if (!gmf_h5_attr_exists(file, object, name))
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s has no attribute @%s", object, name));
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s has no attribute @%s", where, name));
   attr = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT);
   stored = H5Aget_type(attr);
   space = H5Aget_space(attr);
@@ -303,7 +314,7 @@ static gmf_status read_attr(hid_t file, const char *object, const char *name, hi
   bool number = found == H5T_INTEGER || found == H5T_FLOAT;
   if (attr < 0 || stored < 0 || space < 0 || (class == H5T_STRING ? found != H5T_STRING : !number) ||
       H5Sget_simple_extent_npoints(space) != 1 || H5Aread(attr, type, out) < 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "attribute @%s of %s cannot be read as %s", name, object,
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: attribute @%s cannot be read as %s", where, name,
                      class == H5T_STRING ? "text" : "a number"));
 
 cleanup:

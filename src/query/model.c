@@ -97,7 +97,7 @@ void gmf_library_describe(char *out, size_t size)
   gmf_h5_setup();
   gmf_h5_version(hdf5, sizeof hdf5);
   gmf_file_unlock();
-  snprintf(out, size, "libgridmf %s, HDF5 %s, kernels %s", GMF_BUILD.version, hdf5,
+  snprintf(out, size, "libgridmf %s, %s, kernels %s", GMF_BUILD.version, hdf5,
            gmf_kernel_level_name(gmf_kernel_level()));
 }
 
