@@ -158,12 +158,12 @@ int main(int argc, char **argv)
   run->argc = argc;
   run->argv = argv;
   gmf_status status = gmf_grid_create(MPI_COMM_WORLD, size, 1, &trace, &run->grid, &err);
-  if (status != GMF_OK) MPI_Abort(MPI_COMM_WORLD, status);
+  if (status != GMF_OK) MPI_Abort(MPI_COMM_WORLD, (int)status);
   status = run_verb(run, &err);
   if (status != GMF_OK) print_error(run, &err);
   if (err.must_abort) { /* see io/writer.h: finalising could hang */
     MPI_Barrier(run->grid->all);
-    MPI_Abort(MPI_COMM_WORLD, status);
+    MPI_Abort(MPI_COMM_WORLD, (int)status);
   }
   gmf_grid_destroy(&run->grid);
   free(run);
