@@ -194,7 +194,15 @@ static double shared_loss(const gmf_als *als, const double *x)
   return gmf_loss_has_gram(als->options.loss) ? gmf_quadratic_form(als->gram8, x, als->k, als->ld) : 0;
 }
 
-/* Local. Forms and solves my rows from all their ratings. first_singular: my lowest local row that failed. */
+/* The number in dataset order of my row j. */
+static int64_t own_row(const gmf_als *als, gmf_side side, int64_t j)
+{
+  const gmf_axis *axis = als->factors[side]->axis;
+  return gmf_axis_row(axis, axis->prefix[als->grid->rank] + j);
+}
+
+/* Local. Forms and solves my rows from all their ratings. first_singular: the lowest row in dataset order that failed,
+ * INT64_MAX when none did. */
 static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *first_singular)
 {
   const gmf_block *b = als->blocks[side];
@@ -211,7 +219,7 @@ static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *fir
       memset(row, 0, (size_t)als->ld * sizeof *row);
     } else if (!gmf_row_solve(s, als->panel, als->ld, b->cols + begin, b->values + begin, n, shared,
                               row_lambda(als, n), row)) {
-      first = gmf_min64(first, r);
+      first = gmf_min64(first, own_row(als, side, r));
     } else if (with_loss) {
       als->row_loss[r] = shared_loss(als, s->x8) + gmf_row_loss(als->panel, als->ld, b->cols + begin,
                                                                 b->values + begin, als->options.loss, n, als->ld, s->x8);
@@ -286,7 +294,7 @@ static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, bool with_lo
     memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
     unpack(s, sum);
     if (!gmf_row_solve_sums(s, shared, row_lambda(als, b->counts[r]), row)) {
-      first = gmf_min64(first, r - own_begin);
+      first = gmf_min64(first, own_row(als, side, r - own_begin));
     } else if (with_loss) {
       unpack(s, sum); /* the factorisation has overwritten it */
       double loss = shared_loss(als, s->x8) + gmf_quadratic_form(s->a8, s->x8, als->k, als->ld);
@@ -344,12 +352,10 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
   if (total->n_singular == 0) return GMF_OK;
 
-  int64_t row = INT64_MAX;
-  if (first_singular != INT64_MAX)
-    row = gmf_axis_row(als->factors[side]->axis, als->factors[side]->axis->prefix[grid->rank] + first_singular);
-  MPI_Allreduce(MPI_IN_PLACE, &row, 1, MPI_INT64_T, MPI_MIN, grid->all);
-  *singular = (gmf_als_singular){side, row};
-  return gmf_fail(err, GMF_ERR_NUMERIC, "the system of %s row %lld is singular", gmf_side_noun(side), (long long)row);
+  MPI_Allreduce(MPI_IN_PLACE, &first_singular, 1, MPI_INT64_T, MPI_MIN, grid->all);
+  *singular = (gmf_als_singular){side, first_singular};
+  return gmf_fail(err, GMF_ERR_NUMERIC, "the system of %s row %lld is singular", gmf_side_noun(side),
+                  (long long)first_singular);
 }
 
 gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singular *singular, gmf_error *err)

@@ -167,6 +167,8 @@ int main(int argc, char **argv)
   }
   gmf_grid_destroy(&run->grid);
   free(run);
+  /* For the tests: a run that leaves memory allocated has failed. */
+  if (getenv("GRIDMF_CHECK_MEMORY") != NULL) GMF_CHECK(gmf_memory_live_count() == 0);
   MPI_Finalize();
   return (int)status;
 }

@@ -290,8 +290,10 @@ static void sort_from(const view *views, gmf_keyed *order, gmf_keyed *scratch, i
   for (int64_t i = 0; i < n; i++) order[i].key = chunk_of(views[order[i].value], depth);
   gmf_sort_keyed(order, scratch, n);
   for (int64_t begin = 0, end; begin < n; begin = end) {
-    for (end = begin + 1; end < n && order[end].key == order[begin].key;) end++;
-    if (end - begin > 1 && views[order[begin].value].length > depth + 8)
+    int64_t longest = views[order[begin].value].length;
+    for (end = begin + 1; end < n && order[end].key == order[begin].key; end++)
+      longest = gmf_max64(longest, views[order[end].value].length);
+    if (end - begin > 1 && longest > depth + 8) /* else they are all the same string */
       sort_from(views, order + begin, scratch, end - begin, depth + 8);
   }
 }

@@ -141,8 +141,10 @@ def write_dataset(path, n_users, n_items, users, items, values, times=None, user
                         "n_items": n_items, "nnz": len(users)})
         for side, values_of_side in zip(("users", "items"), ids):
             if values_of_side.dtype.kind == "U":
-                values_of_side = np.char.encode(values_of_side, "utf-8")
-            f[side + "/id"] = values_of_side
+                encoded = np.char.encode(values_of_side, "utf-8")
+                f.create_dataset(side + "/id", data=encoded, dtype=h5py.string_dtype("utf-8", encoded.itemsize))
+            else:
+                f[side + "/id"] = values_of_side
         g = f.create_group("ratings")
         g.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n_users, n_items]})
         g["indptr"] = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype("i8")

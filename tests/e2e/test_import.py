@@ -21,6 +21,7 @@ GRIDMF = os.environ.get("GRIDMF", "gridmf")
 MPIRUN = os.environ.get("MPIRUN", "mpirun").split()
 ROOT = Path(__file__).resolve().parents[2]
 RANKS = (1, 2, 3, 4, 7)
+FEW = (1, 4)
 DATA, NO_INPUT, USAGE, CREATE = 65, 66, 64, 73
 
 
@@ -109,9 +110,10 @@ class ImportCase(unittest.TestCase):
     def check(self, files, ratings, *options, has_time=True, ranks=RANKS, **how):
         """Imports on every number of ranks; all files are equal and hold what the oracle says."""
         table = resolve(ratings, **how)
+        self.assertTrue(table, "the test is of no use")
         first = None
         for n in ranks:
-            for threads in (1, 3) if n in (1, 2) else (1,):
+            for threads in (1, 3) if n == 2 else (1,):
                 code, text, output = self.run_import(files, n, *options, threads=threads)
                 self.assertEqual(code, 0, f"{n} ranks: {text}")
                 if first is None:
@@ -120,7 +122,7 @@ class ImportCase(unittest.TestCase):
                 self.assertTrue(output.read_bytes() == first, f"{n} ranks, {threads} threads: the file differs")
         return first
 
-    def refuse(self, files, *options, code=DATA, says=(), ranks=(1, 4)):
+    def refuse(self, files, *options, code=DATA, says=(), ranks=FEW):
         """The import fails with the same text on any number of ranks and leaves nothing behind."""
         before = sorted(p.name for p in self.dir.iterdir())
         for n in ranks:
@@ -159,25 +161,25 @@ class Formats(ImportCase):
         self.check([self.write("r.csv", text[:-2])], ratings)
 
     def test_one_line(self):
-        self.check([self.write("r.csv", "7,9,4.5,100")], [("7", "9", "4.5", 100)])
+        self.check([self.write("r.csv", "7,9,4.5,100")], [("7", "9", "4.5", 100)], ranks=FEW)
 
     def test_two_columns(self):
         ratings = [("1", "2", "1", None), ("3", "2", "1", None)]
-        self.check([self.write("r.csv", "1,2\n3,2\n")], ratings, has_time=False)
-        self.check([self.write("h.csv", "user_id,item_id\n1,2\n3,2\n")], ratings, has_time=False)
+        self.check([self.write("r.csv", "1,2\n3,2\n")], ratings, has_time=False, ranks=FEW)
+        self.check([self.write("h.csv", "user_id,item_id\n1,2\n3,2\n")], ratings, has_time=False, ranks=FEW)
 
     def test_header_in_another_order(self):
         ratings = random_ratings(300, 40, 30, 3)
         text = "timestamp,Book_ID,x,Rating,User-Id\n" + "".join(f'{t},{i},"a, ""b""",{v},{u}\n' for u, i, v, t in ratings)
-        self.check([self.write("r.csv", text)], ratings)
+        self.check([self.write("r.csv", text)], ratings, ranks=FEW)
 
     def test_columns_option(self):
         ratings = random_ratings(300, 40, 30, 4)
         text = "a,b,c,d\n" + "".join(f"{t},{i},{u},{v}\n" for u, i, v, t in ratings)
         path = self.write("r.csv", text)
-        self.check([path], ratings, "--columns", "user=c,item=B,rating=d,time=a")
+        self.check([path], ratings, "--columns", "user=c,item=B,rating=d,time=a", ranks=FEW)
         bare = [(u, i, "1", None) for u, i, _, _ in ratings]
-        self.check([self.write("n.csv", text[8:])], bare, "--columns", "user=3,item=2", has_time=False)
+        self.check([self.write("n.csv", text[8:])], bare, "--columns", "user=3,item=2", has_time=False, ranks=FEW)
 
     def test_quoted_fields(self):
         rows = [('a "quoted" name', "x,y"), ("  inner  ", "plain"), ("Ünï", "日本"), ('"', ","), ("b", "x,y")]
@@ -188,26 +190,26 @@ class Formats(ImportCase):
 
     def test_blanks_around_fields(self):
         self.check([self.write("r.csv", " 1 , 22\t,4.5 , 100 \n2,22, 3,  7\n")],
-                   [("1", "22", "4.5", 100), ("2", "22", "3", 7)])
+                   [("1", "22", "4.5", 100), ("2", "22", "3", 7)], ranks=FEW)
 
     def test_tsv_dat_and_times(self):
         ratings = random_ratings(400, 50, 40, 5)
-        self.check([self.write("u.data", as_text(ratings, "\t"))], ratings)
-        self.check([self.write("ratings.dat", as_text(ratings, "::"))], ratings)
-        self.check([self.write("plain", as_text(ratings, "::"))], ratings)
+        self.check([self.write("u.data", as_text(ratings, "\t"))], ratings, ranks=FEW)
+        self.check([self.write("ratings.dat", as_text(ratings, "::"))], ratings, ranks=FEW)
+        self.check([self.write("plain", as_text(ratings, "::"))], ratings, ranks=FEW)
         text = "u,i,3,1970-01-02\nu,j,3,2000-03-01T12:30:05Z\nv,i,3,1969-12-31 23:59:59\nv,j,3,12.9\nw,i,3,-1.5e1\n"
         self.check([self.write("d.csv", text)], [("u", "i", "3", 86400), ("u", "j", "3", 951913805),
-                                                 ("v", "i", "3", -1), ("v", "j", "3", 12), ("w", "i", "3", -15)])
+                                                 ("v", "i", "3", -1), ("v", "j", "3", 12), ("w", "i", "3", -15)], ranks=FEW)
 
     def test_matrix_market(self):
         ratings = [("1", "2", "1.5", None), ("3", "1", "-2e-1", None), ("3", "4", "7", None)]
         head = "%%MatrixMarket matrix coordinate {} general\n% a comment\n\n3 5 3\n"
         text = head.format("real") + "1 2 1.5\n% another\n 3   1\t-2e-1\n3 4 7\n"
-        self.check([self.write("r.mtx", text)], ratings, has_time=False)
+        self.check([self.write("r.mtx", text)], ratings, has_time=False, ranks=FEW)
         pattern = head.format("pattern") + "1 2\n3 1\n3 4\n"
-        self.check([self.write("p.mtx", pattern)], [(u, i, "1", None) for u, i, _, _ in ratings], has_time=False)
+        self.check([self.write("p.mtx", pattern)], [(u, i, "1", None) for u, i, _, _ in ratings], has_time=False, ranks=FEW)
         self.refuse([self.write("few.mtx", text + "1 1 1\n")], says="3 entries, but 4")
-        self.refuse([self.write("out.mtx", text.replace("3 4 7", "3 6 7"))], says=":7:3: item is not a column")
+        self.refuse([self.write("out.mtx", text.replace("3 4 7", "3 6 7"))], says=":8:3: item is not a column")
         self.refuse([self.write("sym.mtx", text.replace("general", "symmetric"))], says="symmetric")
         self.refuse([self.write("size.mtx", "%%MatrixMarket matrix coordinate real general\n3 x\n")], says="size line")
 
@@ -252,23 +254,23 @@ class Ids(ImportCase):
     def test_negative_and_extreme_integers(self):
         users = ["0", "-1", "9223372036854775807", "-9223372036854775808", "1000000000000000000", "42"]
         ratings = [(u, str(k % 3), "2", k) for k, u in enumerate(users)]
-        self.check([self.write("r.csv", as_text(ratings))], ratings)
+        self.check([self.write("r.csv", as_text(ratings))], ratings, ranks=FEW)
 
     def test_one_odd_id_makes_all_texts(self):
-        for odd in ("007", "-0", "+1", "1a", "x", "1.5"):
+        for odd in ("007", "-0", "x1"):
             ratings = [(str(k), "5", "2", k) for k in range(40)] + [(odd, "5", "2", 1)]
-            self.check([self.write("r.csv", as_text(ratings))], ratings, ranks=(1, 4))
+            self.check([self.write("r.csv", as_text(ratings))], ratings, ranks=FEW)
 
     def test_huge_integers(self):
         ratings = [("1", "9223372036854775808", "2", 1), ("2", "-9223372036854775809", "2", 1), ("3", "x", "2", 1)]
-        self.check([self.write("texts.csv", as_text(ratings))], ratings)
+        self.check([self.write("texts.csv", as_text(ratings))], ratings, ranks=FEW)
         path = self.write("r.csv", "1,2,3,4\n1,3,3,4\n9223372036854775808,2,3,4\n4,99999999999999999999,1,1\n")
         self.refuse([path], says=["r.csv:3:1:", "does not fit 64 bits"])
-        self.check([path], [("1", "2", "3", 4), ("1", "3", "3", 4)], "--on-bad-line", "skip")
+        self.check([path], [("1", "2", "3", 4), ("1", "3", "3", 4)], "--on-bad-line", "skip", ranks=FEW)
 
     def test_cut_at_every_byte(self):
         """Ranges begin at other bytes for every length of the first line."""
-        for n in range(1, 24):
+        for n in range(1, 20, 2):
             ratings = [("7" * min(n, 18), "1", "5", 1)] + [(str(k), str(k * k), "5", k) for k in range(n % 7, 9)]
             path = self.write("r.csv", as_text(ratings))
             first = None
@@ -299,8 +301,8 @@ class Policies(ImportCase):
         ratings = random_ratings(1500, 150, 140, 31, user="u{}")
         path = self.write("r.csv", as_text(ratings))
         self.check([path], ratings, "--min-rating", "3.5", "--binarize", min_rating=3.5, binarize=True)
-        self.check([path], ratings, "--min-rating", "2", "--min-user-count", "9", "--min-item-count", "10",
-                   min_rating=2, min_user=9, min_item=10)
+        self.check([path], ratings, "--min-rating", "2", "--min-user-count", "8", "--min-item-count", "7",
+                   min_rating=2, min_user=8, min_item=7)
         self.check([path], ratings, "--min-user-count", "12", min_user=12)
         self.refuse([path], "--min-user-count", "1000", says="left after the filters")
         self.check([self.write("t.csv", "1,1,3.3\n1,2,3.29\n2,1,3.31\n")],
@@ -324,16 +326,9 @@ class Policies(ImportCase):
 class BadInput(ImportCase):
     def test_bad_lines(self):
         good = "".join(f"{k},{k % 5},3.5,{k}\n" for k in range(50))
-        for line, column, reason in (
-                ("1,2,NaN,4", 5, "rating is not a number"), ("1,2,inf,4", 5, "rating is not a number"),
-                ("1,2,1e400,4", 5, "too large"), ("1,2,1e39,4", 5, "too large"), ("1,2,,4", 5, "rating is empty"),
-                ('1,2,"1,2",4', 5, "rating is not a number"), ("1,2,0x10,4", 5, "rating is not a number"),
-                ("1,2,3 4,4", 5, "rating is not a number"), ("1,2,3", 5, "3 columns, expected at least 4"),
-                ("1", 1, "1 column, expected"), (",2,3,4", 1, "user id is empty"), ("1, ,3,4", 4, "item id is empty"),
-                ("1,2,3,today", 7, "time is neither"), ("1,2,3,2001-02-29", 7, "time is neither"),
-                ('1,"2,3,4', 3, "does not end on its line"), ('1,"2"x,3,4', 3, "after a closing quote"),
-                ("1,a\0b,3,4", 3, "UTF-8"), (b"1,\xff\xfe,3,4", 3, "UTF-8"), (b"1,\xed\xa0\x80,3,4", 3, "UTF-8"),
-                ("1," + "x" * 1025 + ",3,4", 3, "longer than 1024"),
+        for line, column, reason in (  # tests/io/test_text_reader.c has them all
+                ("1,2,NaN,4", 5, "rating is not a number"), ("1,2,1e400,4", 5, "too large"),
+                ('1,"2,3,4', 3, "does not end on its line"), (b"1,\xff\xfe,3,4", 3, "UTF-8"),
                 ("1,2,3,4," + "y" * (1 << 20), 1, "longer than 1 MiB"), ("9" * 30 + ",2,3,4", 1, "64 bits")):
             line = line if isinstance(line, bytes) else line.encode()
             path = self.write("bad.csv", good.encode() + line + b"\n" + good.encode() + b"x,y,z,w\n")

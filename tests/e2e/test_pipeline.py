@@ -1,0 +1,550 @@
+"""synth, split, train, evaluate, info and verify, one after the other, against NumPy."""
+
+import json
+import os
+import shutil
+import unittest
+
+import h5py
+import numpy as np
+
+import harness
+from harness import Ratings, execute, launch, random_dataset, read_factors, read_history, run, run_good, write_dataset
+
+LAYOUTS = [(2, "auto"), (3, "auto"), (4, "auto"), (6, "auto"), (7, "auto"), (4, "1x4"), (4, "2x2"), (4, "4x1"), (6, "2x3"),
+           (6, "3x2")]
+
+
+def train(data, model, *options, n_ranks=2, **how):
+    run_good(n_ranks, "train", data, "-o", model, "--quiet", *options, **how)
+    return model
+
+
+class TestSynth(harness.Case):
+    OPTIONS = ["--users", 301, "--items", 200, "--ratings", 6007, "--factors", 3, "--seed", 5, "--quiet"]
+
+    def synth(self, n_ranks, *options):
+        path = self.out / ("synth-%d.h5" % n_ranks)
+        run_good(n_ranks, "synth", "-o", path, *options)
+        return path
+
+    def check_valid(self, r, n_users, n_items, nnz):
+        self.assertEqual((r.n_users, r.n_items, r.nnz), (n_users, n_items, nnz))
+        self.assertEqual((r.indptr[0], r.indptr[-1]), (0, nnz))
+        self.assertTrue((r.degrees >= 0).all())
+        self.assertTrue((np.diff(r.keys()) > 0).all(), "pairs ascend and are distinct")
+        self.assertTrue(((r.items >= 0) & (r.items < n_items)).all())
+        np.testing.assert_array_equal(r.user_ids, np.arange(1, n_users + 1))
+        np.testing.assert_array_equal(r.item_ids, np.arange(1, n_items + 1))
+
+    def test_same_bytes_for_any_number_of_ranks(self):
+        for kind in ([], ["--implicit"]):
+            wanted = self.synth(1, *self.OPTIONS, *kind).read_bytes()
+            for n_ranks in (2, 3, 7):
+                with self.subTest(ranks=n_ranks, kind=kind):
+                    self.assertEqual(self.synth(n_ranks, *self.OPTIONS, *kind).read_bytes(), wanted)
+
+    def test_explicit(self):
+        r = Ratings(self.synth(2, *self.OPTIONS))
+        self.check_valid(r, 301, 200, 6007)
+        self.assertTrue((np.isin(r.values, np.arange(1, 11) / 2)).all(), "half stars")
+        self.assertTrue((r.degrees > 0).all())
+        self.assertGreater(r.values.std(), 0.5)
+        self.assertLess(abs(r.values.mean() - 3.4), 0.3)
+
+    def test_implicit(self):
+        r = Ratings(self.synth(2, *self.OPTIONS, "--implicit"))
+        self.check_valid(r, 301, 200, 6007)
+        self.assertTrue(((r.values >= 1) & (r.values == np.floor(r.values))).all(), "counts")
+        self.assertGreater(r.values.max(), 2)
+
+    def test_degrees_have_a_heavy_tail(self):
+        r = Ratings(self.synth(3, "--users", 4000, "--items", 1000, "--ratings", 60000, "--quiet"))
+        self.check_valid(r, 4000, 1000, 60000)
+        users, items = np.sort(r.degrees)[::-1], np.sort(np.bincount(r.items, minlength=1000))[::-1]
+        self.assertGreater(users[0], 8 * users.mean())
+        self.assertLess(np.median(users), users.mean())
+        self.assertGreater(items[:100].sum(), 0.3 * r.nnz)
+        # A Pareto tail of index 2: the share of users above x falls as x^-2.
+        x = 2 * np.median(users)
+        index = np.log2((users > x).sum() / max(1, (users > 2 * x).sum()))
+        self.assertTrue(1.3 < index < 2.7, index)
+
+    def test_planted_rank_can_be_learned(self):
+        data = self.synth(2, "--users", 300, "--items", 150, "--ratings", 15000, "--factors", 2, "--noise", 0.1, "--quiet")
+        run_good(2, "split", data, "--train", self.out / "a.h5", "--test", self.out / "b.h5", "--method", "random",
+                 "--fraction", 0.1, "--quiet")
+        train(self.out / "a.h5", self.out / "m.h5", "--algorithm", "als", "--factors", 4)
+        rmse = run_good(1, "evaluate", self.out / "m.h5", self.out / "b.h5", "--metrics", "rmse", "--json").json()["rmse"]
+        self.assertLess(rmse, 0.7 * Ratings(self.out / "b.h5").values.std())
+
+    def test_every_pair(self):
+        for n_ranks in (1, 3):
+            r = Ratings(self.synth(n_ranks, "--users", 13, "--items", 7, "--ratings", 91, "--quiet"))
+            self.check_valid(r, 13, 7, 91)
+            self.assertTrue((r.degrees == 7).all())
+
+    def test_sizes_at_the_edge(self):
+        for users, items, ratings in ((1, 1, 1), (5, 3, 1), (5, 3, 14), (1, 100, 60), (100, 1, 60), (3, 50, 4)):
+            for n_ranks in (1, 7):
+                for kind in ([], ["--implicit"]):
+                    if kind and n_ranks == 7:
+                        continue
+                    with self.subTest(users=users, items=items, ratings=ratings, ranks=n_ranks, kind=kind):
+                        path = self.synth(n_ranks, "--users", users, "--items", items, "--ratings", ratings, "--quiet",
+                                          *kind)
+                        self.check_valid(Ratings(path), users, items, ratings)
+
+
+class TestSplit(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Times with many ties, in no order of items; users of one to many ratings, some with none.
+        cls.data = random_dataset(cls.folder / "data.h5", 61, 47, 700, times=lambda rng, n: rng.integers(1000, 1012, n))
+        rng = np.random.default_rng(3)
+        users = np.repeat(np.arange(40), rng.integers(0, 9, 40))
+        items = np.concatenate([rng.choice(30, n, replace=False) for n in np.bincount(users, minlength=40)])
+        cls.short = write_dataset(cls.folder / "short.h5", 40, 30, users, items, np.ones(len(users)),
+                                  times=rng.integers(-5, 5, len(users)))
+        cls.whole, cls.whole_short = Ratings(cls.data), Ratings(cls.short)
+
+    def split(self, data, *options, n_ranks=2):
+        paths = self.out / ("train-%d.h5" % n_ranks), self.out / ("test-%d.h5" % n_ranks)
+        run_good(n_ranks, "split", data, "--train", paths[0], "--test", paths[1], "--quiet", *options)
+        return paths
+
+    def check_parts(self, whole, paths):
+        """The union is the whole, nothing is in both, ids and order stay; returns what is held out, in file order."""
+        parts = [Ratings(p) for p in paths]
+        for part in parts:
+            np.testing.assert_array_equal(part.user_ids, whole.user_ids)
+            np.testing.assert_array_equal(part.item_ids, whole.item_ids)
+            self.assertTrue((np.diff(part.keys()) > 0).all())
+        keys = np.concatenate([p.keys() for p in parts])
+        order = np.argsort(keys)
+        np.testing.assert_array_equal(keys[order], whole.keys())
+        np.testing.assert_array_equal(np.concatenate([p.values for p in parts])[order], whole.values)
+        np.testing.assert_array_equal(np.concatenate([p.times for p in parts])[order], whole.times)
+        with h5py.File(paths[1]) as f:
+            self.assertEqual(f.attrs["nnz"], parts[1].nnz)
+        return np.isin(whole.keys(), parts[1].keys())
+
+    def latest(self, whole, n_of_degree):
+        """Which ratings are the n latest of their user; equal times: the higher item is later."""
+        held_out = np.zeros(whole.nnz, bool)
+        for u in range(whole.n_users):
+            at = np.arange(whole.indptr[u], whole.indptr[u + 1])
+            order = at[np.lexsort((whole.items[at], whole.times[at]))]
+            n = n_of_degree(len(at))
+            held_out[order[len(at) - n:]] = True
+        return held_out
+
+    def test_random_fraction(self):
+        for fraction in (0, 0.25, 1):
+            held_out = self.check_parts(self.whole, self.split(self.data, "--method", "random", "--fraction", fraction))
+            slack = 5 * (700 * fraction * (1 - fraction)) ** 0.5
+            self.assertLessEqual(abs(held_out.sum() - 700 * fraction), slack)
+
+    def test_random_count(self):
+        for data, whole in ((self.data, self.whole), (self.short, self.whole_short)):
+            held_out = self.check_parts(whole, self.split(data, "--method", "random", "--count", 3))
+            counts = np.bincount(whole.users[held_out], minlength=whole.n_users)
+            np.testing.assert_array_equal(counts, np.where(whole.degrees > 3, 3, 0))
+
+    def test_seed(self):
+        parts = [self.check_parts(self.whole, self.split(self.data, "--method", "random", "--fraction", 0.5, "--seed", s))
+                 for s in (1, 2)]
+        self.assertLess(abs((parts[0] == parts[1]).mean() - 0.5), 0.12, "draws of two seeds are independent")
+
+    def test_leave_last_count(self):
+        for count in (1, 4):
+            for data, whole in ((self.data, self.whole), (self.short, self.whole_short)):
+                held_out = self.check_parts(whole, self.split(data, "--method", "leave-last", "--count", count))
+                np.testing.assert_array_equal(held_out, self.latest(whole, lambda d: count if d > count else 0))
+
+    def test_leave_last_fraction(self):
+        held_out = self.check_parts(self.whole, self.split(self.data, "--method", "leave-last", "--fraction", 0.3))
+        np.testing.assert_array_equal(held_out, self.latest(self.whole, lambda d: int(np.floor(0.3 * d))))
+
+    def test_same_bytes_for_any_number_of_ranks(self):
+        for options in (["--method", "random", "--fraction", 0.3], ["--method", "leave-last", "--count", 2]):
+            wanted = [p.read_bytes() for p in self.split(self.data, *options, n_ranks=1)]
+            for n_ranks in (2, 3, 4, 7):
+                with self.subTest(options=options, ranks=n_ranks):
+                    self.assertEqual([p.read_bytes() for p in self.split(self.data, *options, n_ranks=n_ranks)], wanted)
+
+    def test_text_ids_and_no_times(self):
+        data = random_dataset(self.out / "text.h5", 9, 5, 30, user_ids=["u%d" % i for i in range(9)],
+                              item_ids=["é%d" % i for i in range(5)])
+        paths = self.split(data, "--method", "random", "--count", 1, n_ranks=3)
+        for path in paths:
+            part = Ratings(path)
+            self.assertEqual([i.decode() for i in part.item_ids], ["é%d" % i for i in range(5)])
+            self.assertIsNone(part.times)
+
+
+class TestTrain(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = cls.folder / "data.h5"
+        run_good(2, "synth", "-o", cls.data, "--users", 150, "--items", 90, "--ratings", 3000, "--factors", 4, "--quiet")
+
+    @staticmethod
+    def top(scores, seen, n=10):
+        """The n best of each row that are not seen."""
+        scores = np.where(seen, -np.inf, scores)
+        return np.argsort(-scores, axis=1, kind="stable")[:, :n]
+
+    def check_same_top(self, a, b, seen, tolerance):
+        """Lists of two score matrices agree but for swaps of scores that differ by less than the tolerance."""
+        ta, tb = self.top(a, seen), self.top(b, seen)
+        rows = np.arange(len(a))[:, None]
+        difference = np.abs(a[rows, ta] - a[rows, tb])
+        self.assertLessEqual(difference.max(), 2 * tolerance)
+
+    def test_same_model_on_any_layout(self):
+        seen = ~np.isnan(Ratings(self.data).dense())
+        for algorithm in ("als", "ials"):
+            options = ["--algorithm", algorithm, "--factors", 8, "--iterations", 6]
+            wanted = None
+            for n_ranks, grid in [(1, "auto")] + LAYOUTS:
+                model = train(self.data, self.out / "m.h5", *options, "--grid", grid, n_ranks=n_ranks)
+                x, y = read_factors(model)
+                scores = (x @ y.T).astype("f8")
+                if wanted is None:
+                    wanted, tolerance = scores, 1e-4 * np.abs(scores).max()
+                with self.subTest(algorithm=algorithm, ranks=n_ranks, grid=grid):
+                    self.assertLessEqual(np.abs(scores - wanted).max(), tolerance)
+                    self.check_same_top(wanted, scores, seen, tolerance)
+
+    def test_seed_changes_the_start(self):
+        models = [train(self.data, self.out / ("%d.h5" % s), "--algorithm", "als", "--iterations", 0, "--seed", s)
+                  for s in (1, 2)]
+        a, b = (read_factors(m)[0] for m in models)
+        self.assertLess(abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]), 0.05)
+
+    def test_model_file(self):
+        """What design.md section 2 promises, and what a user can read in three lines."""
+        model = train(self.data, self.out / "m.h5", "--algorithm", "ials", "--factors", 6, "--iterations", 4, "--lambda",
+                      0.25, "--alpha", 3, "--seed", 9, "--grid", "2x2", n_ranks=4)
+        with h5py.File(model) as f:
+            ids, x, y = f["users/id"][()], f["users/factors"][()], f["items/factors"][()]
+        data = Ratings(self.data)
+        np.testing.assert_array_equal(ids, data.user_ids)
+        self.assertEqual((x.dtype, x.shape, y.dtype, y.shape), (np.dtype("<f4"), (150, 6), np.dtype("<f4"), (90, 6)))
+        with h5py.File(model) as f:
+            wanted = {"format": "gridmf-model", "format_version": "1.0", "complete": 1, "algorithm": "ials", "factors": 6,
+                      "iterations": 4, "lambda": 0.25, "lambda_scale": "none", "alpha": 3.0, "loss": "hkv", "seed": 9,
+                      "solver": "auto", "n_users": 150, "n_items": 90, "nnz": 3000, "global_mean": 0}
+            for name, value in wanted.items():
+                self.assertEqual(f.attrs[name], value, name)
+            np.testing.assert_array_equal(f["items/id"][()], data.item_ids)
+            np.testing.assert_array_equal(f["users/count"][()], data.degrees)
+            np.testing.assert_array_equal(f["items/count"][()], np.bincount(data.items, minlength=90))
+            for name, array in (("indptr", data.indptr), ("indices", data.items), ("data", data.values)):
+                np.testing.assert_array_equal(f["seen"][name][()], array)
+            self.assertEqual(list(f["seen"].attrs["shape"]), [150, 90])
+            self.assertEqual(f["seen"].attrs["encoding-type"], "csr_matrix")
+            np.testing.assert_array_equal(f["history/iteration"][()], [1, 2, 3, 4])
+            self.assertTrue((f["history/seconds"][()] > 0).all())
+            p = dict(f["provenance"].attrs)
+        self.assertEqual((p["software"], p["ranks"], p["threads"], p["grid"]), ("gridmf", 4, 1, "2x2"))
+        self.assertIn("--lambda 0.25", p["command_line"])
+        for name in ("softwareVersion", "git_commit", "compiler", "mpi", "hdf5", "host", "date", "kernels", "dataset"):
+            self.assertTrue(p[name], name)
+
+    def test_without_seen(self):
+        with h5py.File(train(self.data, self.out / "m.h5", "--algorithm", "als", "--iterations", 1, "--no-seen")) as f:
+            self.assertNotIn("seen", f)
+
+    def test_text_ids(self):
+        users, items = ["user-%02d" % i for i in range(20)], ["фильм %d" % i for i in range(9)]
+        data = random_dataset(self.out / "text.h5", 20, 9, 80, user_ids=users, item_ids=items)
+        for n_ranks in (1, 3):
+            with h5py.File(train(data, self.out / "m.h5", "--algorithm", "als", "--factors", 3, n_ranks=n_ranks)) as f:
+                self.assertEqual([i.decode() for i in f["users/id"]], users)
+                self.assertEqual([i.decode() for i in f["items/id"]], items)
+
+    def test_configuration_file(self):
+        options = ["--algorithm", "ials", "--factors", 7, "--iterations", 2, "--lambda", 0.3, "--alpha", 1.5]
+        printed = run_good(1, "train", *options, "--print-config").stdout
+        (self.out / "run.ini").write_text("; a comment\n[train]\n" + printed)
+        again = run_good(3, "train", "--config", self.out / "run.ini", "--print-config").stdout
+        keys = [dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line) for text in (printed, again)]
+        for ignored in ("config", "print-config"):
+            for k in keys:
+                k.pop(ignored, None)
+        self.assertEqual(*keys)
+        model = train(self.data, self.out / "m.h5", "--config", self.out / "run.ini", "--factors", 4)
+        with h5py.File(model) as f:
+            self.assertEqual((f.attrs["factors"], f.attrs["lambda"], f.attrs["alpha"]), (4, 0.3, 1.5))
+
+    def test_log_json(self):
+        log = self.out / "log.jsonl"
+        train(self.data, self.out / "m.h5", "--algorithm", "als", "--iterations", 3, "--log-json", log)
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        sweeps = [e for e in events if e["event"] == "sweep"]
+        self.assertEqual([e["n"] for e in sweeps], [1, 2, 3])
+        np.testing.assert_allclose([e["objective"] for e in sweeps], read_history(self.out / "m.h5"), rtol=1e-10)
+        self.assertEqual(sorted(e["elapsed"] for e in events), [e["elapsed"] for e in events])
+
+    def test_replaces_an_older_model(self):
+        model = self.out / "m.h5"
+        model.write_text("something else")
+        train(self.data, model, "--algorithm", "als", "--iterations", 1)
+        self.assertEqual(len(read_history(model)), 1)
+        self.assertEqual([p.name for p in self.out.iterdir()], ["m.h5"])
+
+    @unittest.skipUnless(shutil.which(harness.GRIDMF_QUERY), "gridmf-query is not built")
+    def test_query_gives_the_same_lists_as_numpy(self):
+        data = Ratings(self.data)
+        for algorithm in ("als", "ials"):
+            model = train(self.data, self.out / "m.h5", "--algorithm", algorithm, "--factors", 8, "--iterations", 5)
+            answer = execute([harness.GRIDMF_QUERY, model, "recommend", "--all", "--top", 10, "--format", "json"])
+            self.assertEqual(answer.rc, 0, answer)
+            lists = [json.loads(line) for line in answer.stdout.splitlines()]
+            self.assertEqual([entry["user"] for entry in lists], [str(i) for i in data.user_ids])
+            x, y = read_factors(model)
+            scores = (x @ y.T).astype("f8")
+            wanted = self.top(scores, ~np.isnan(data.dense()))
+            found = np.array([[np.searchsorted(data.item_ids, int(i["item"])) for i in entry["items"]] for entry in lists])
+            rows = np.arange(len(x))[:, None]
+            np.testing.assert_allclose(scores[rows, found], scores[rows, wanted], rtol=1e-5, atol=1e-6)
+            self.assertGreater((found == wanted).mean(), 0.999)
+
+
+class TestEvaluate(harness.Case):
+    METRICS = "rmse,mae,recall@20,ndcg@10,precision@10,hit@10,recall@1,ndcg@3,hit@200"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        whole = cls.folder / "whole.h5"
+        run_good(2, "synth", "-o", whole, "--users", 130, "--items", 80, "--ratings", 2000, "--quiet")
+        cls.train, cls.test, cls.model = cls.folder / "train.h5", cls.folder / "test.h5", cls.folder / "model.h5"
+        run_good(2, "split", whole, "--train", cls.train, "--test", cls.test, "--method", "random", "--fraction", 0.3,
+                 "--quiet")
+        train(cls.train, cls.model, "--algorithm", "als", "--factors", 6, "--iterations", 5)
+
+    @staticmethod
+    def texts(ids):
+        return [i.decode() if isinstance(i, bytes) else str(i) for i in ids]
+
+    def reference(self, model, test, metrics):
+        """Every metric from the model's factors, as src/algo/metrics.h has the formulas; near: users whose list two
+        orders of summation could change."""
+        x, y = (f.astype("f8") for f in read_factors(model))
+        with h5py.File(model) as f:
+            rows = [{t: row for row, t in enumerate(self.texts(f[side + "/id"][()]))} for side in ("users", "items")]
+            counts = [f[side + "/count"][()] for side in ("users", "items")]
+            indptr, seen = f["seen/indptr"][()], f["seen/indices"][()]
+        t = Ratings(test)
+        to_model = [[r.get(i, -1) for i in self.texts(ids)] for r, ids in zip(rows, (t.user_ids, t.item_ids))]
+        to_model = [[r if r >= 0 and c[r] > 0 else -1 for r in side] for side, c in zip(to_model, counts)]
+        result = {"n_users": 0, "n_ratings": 0, "n_test": t.nnz, "n_cold_users": 0, "n_cold_ratings": 0}
+        errors, per_user, near = [], {m: [] for m in metrics if "@" in m}, 0
+        for u in np.flatnonzero(t.degrees):
+            ratings = range(t.indptr[u], t.indptr[u + 1])
+            row = to_model[0][u]
+            known = [(to_model[1][t.items[j]], float(t.values[j])) for j in ratings if to_model[1][t.items[j]] >= 0]
+            if row < 0:
+                result["n_cold_users"] += 1
+                known = []
+            result["n_cold_ratings"] += len(ratings) - len(known)
+            if not known:
+                continue
+            scores = y @ x[row]
+            errors += [scores[i] - r for i, r in known]
+            scores[(counts[1] == 0)] = -np.inf
+            scores[seen[indptr[row]:indptr[row + 1]]] = -np.inf
+            ranked = [i for i in np.argsort(-scores, kind="stable") if scores[i] > -np.inf]
+            gaps = -np.diff(scores[ranked])
+            near += bool((gaps < 1e-6 * np.abs(scores[ranked[0]])).any())
+            relevant = {i for i, _ in known}
+            result["n_users"] += 1
+            for name in per_user:
+                kind, k = name.split("@")
+                hits = np.array([i in relevant for i in ranked[:int(k)]], float)
+                gain = 1 / np.log2(np.arange(2, len(hits) + 2))
+                ideal = (1 / np.log2(np.arange(2, min(int(k), len(relevant)) + 2))).sum()
+                per_user[name].append({"recall": hits.sum() / len(relevant), "precision": hits.sum() / int(k),
+                                       "hit": float(hits.any()), "ndcg": hits @ gain / ideal}[kind])
+        result["n_ratings"] = len(errors)
+        if errors:
+            result["rmse"], result["mae"] = np.sqrt(np.mean(np.square(errors))), np.mean(np.abs(errors))
+            result.update({name: np.mean(values) for name, values in per_user.items()})
+        return result, near
+
+    def evaluate(self, n_ranks, model, test, metrics=METRICS, **how):
+        return run_good(n_ranks, "evaluate", model, test, "--metrics", metrics, "--json", "--quiet", **how).json()
+
+    def check(self, model, test, ranks=(1,), metrics=METRICS, **how):
+        wanted, near = self.reference(model, test, metrics.split(","))
+        for n_ranks in ranks:
+            with self.subTest(ranks=n_ranks):
+                found = self.evaluate(n_ranks, model, test, metrics, **how)
+                self.assertEqual(set(found), set(wanted) | set(metrics.split(",")))
+                for name, value in wanted.items():
+                    if name.startswith("n_"):
+                        self.assertEqual(found[name], value, name)
+                    else:
+                        slack = 1e-6 + (near / max(1, wanted["n_users"]) if "@" in name else 0)
+                        self.assertLessEqual(abs(found[name] - value), slack * max(1, abs(value)), name)
+        return wanted
+
+    def test_every_metric(self):
+        wanted = self.check(self.model, self.test, ranks=(1, 2, 4, 7))
+        self.assertGreater(wanted["recall@20"], 0.1)
+
+    def test_ranks_and_threads_agree(self):
+        wanted = self.evaluate(1, self.model, self.test)
+        for n_ranks, threads in ((2, 1), (4, 1), (1, 2)):
+            found = self.evaluate(n_ranks, self.model, self.test, env={"OMP_NUM_THREADS": str(threads)})
+            for name, value in wanted.items():
+                self.assertAlmostEqual(found[name], value, delta=1e-10)
+
+    def test_ials(self):
+        model = train(self.train, self.out / "m.h5", "--algorithm", "ials", "--factors", 6, "--iterations", 3, "--alpha", 1)
+        self.check(model, self.test, ranks=(1, 3))
+
+    def test_other_ids_order_and_type(self):
+        """A test file of another origin: text ids in no order, among them some that the model lacks."""
+        t = Ratings(self.test)
+        rng = np.random.default_rng(8)
+        new_user, new_item = rng.permutation(t.n_users + 4), rng.permutation(t.n_items + 3)
+        user_ids, item_ids = np.empty(t.n_users + 4, "U12"), np.empty(t.n_items + 3, "U12")
+        user_ids[new_user] = [str(i) for i in t.user_ids] + ["nobody", "1.0", "-3", "100000"]
+        item_ids[new_item] = [str(i) for i in t.item_ids] + ["nothing", "01", "99999"]
+        users = np.concatenate([new_user[t.users], new_user[-4:], new_user[:3]])
+        items = np.concatenate([new_item[t.items], new_item[:4], new_item[-3:]])
+        values = np.concatenate([t.values, np.full(7, 3)])
+        keys, first = np.unique(users * len(item_ids) + items, return_index=True)
+        for kind, (uids, iids) in {"text": (user_ids, item_ids), "text users": (user_ids, None)}.items():
+            if iids is None:
+                iids = np.array([int(i) if i.isdigit() and i != "01" else 7000 + n for n, i in enumerate(item_ids)])
+            path = write_dataset(self.out / "other.h5", len(uids), len(iids), users[first], items[first], values[first],
+                                 user_ids=uids, item_ids=iids)
+            with self.subTest(kind=kind):
+                wanted = self.check(self.model, path, ranks=(1, 4))
+                self.assertGreaterEqual(wanted["n_cold_users"], 4)
+
+    def test_rows_that_training_left_empty(self):
+        r = Ratings(self.train)
+        keep = (r.users % 5 > 0) & (r.items % 4 > 0)
+        data = write_dataset(self.out / "thin.h5", r.n_users, r.n_items, r.users[keep], r.items[keep], r.values[keep])
+        model = train(data, self.out / "m.h5", "--algorithm", "als", "--factors", 4, "--iterations", 2)
+        wanted = self.check(model, self.test, ranks=(1, 3))
+        self.assertGreater(wanted["n_cold_users"], 10)
+
+    def test_nothing_in_common(self):
+        path = random_dataset(self.out / "strangers.h5", 5, 6, 9, user_ids=["a", "b", "c", "d", "e"])
+        found = self.evaluate(2, self.model, path)
+        self.assertEqual((found["n_users"], found["n_ratings"], found["n_cold_users"]), (0, 0, 5))
+        self.assertTrue(all(found[m] is None for m in self.METRICS.split(",")))
+
+    def test_more_users_and_items_than_a_batch(self):
+        """Over 1024 known users on a rank and over 4096 items: batches and panels have edges."""
+        data = self.out / "large.h5"
+        run_good(2, "synth", "-o", data, "--users", 2100, "--items", 5000, "--ratings", 30000, "--quiet")
+        run_good(2, "split", data, "--train", self.out / "a.h5", "--test", self.out / "b.h5", "--method", "random",
+                 "--count", 2, "--quiet")
+        model = train(self.out / "a.h5", self.out / "m.h5", "--algorithm", "ials", "--factors", 4, "--iterations", 2)
+        self.check(model, self.out / "b.h5", ranks=(1, 2), metrics="rmse,recall@20,ndcg@10")
+
+    def test_table_and_formulas(self):
+        said = run_good(1, "evaluate", self.model, self.test, "--explain").stdout
+        for word in ("rmse", "mae", "recall@20", "ndcg@10", "log2", "sqrt"):
+            self.assertIn(word, said)
+
+
+class TestInfoAndVerify(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data, cls.model = cls.folder / "data.h5", cls.folder / "model.h5"
+        run_good(2, "synth", "-o", cls.data, "--users", 40, "--items", 30, "--ratings", 300, "--quiet")
+        train(cls.data, cls.model, "--algorithm", "ials", "--factors", 5, "--iterations", 2)
+
+    def test_info_as_json(self):
+        for n_ranks in (1, 3):
+            info = run_good(n_ranks, "info", self.model, "--json").json()
+            self.assertEqual((info["format"], info["factors"], info["algorithm"]), ("gridmf-model", 5, "ials"))
+            self.assertEqual(info["arrays"]["users/factors"], "float32 [40, 5]")
+            self.assertEqual(info["provenance"]["ranks"], 2)
+        info = run_good(1, "info", self.data, "--json").json()
+        self.assertEqual((info["format"], info["nnz"]), ("gridmf-dataset", 300))
+
+    def test_info_as_text(self):
+        said = run_good(1, "info", self.model).stdout
+        for word in ("gridmf-model", "ials", "users/factors", "float32 [40, 5]", "command_line"):
+            self.assertIn(word, said)
+
+    def test_statistics_of_a_dataset(self):
+        r = Ratings(self.data)
+        with h5py.File(self.data) as f:
+            self.assertEqual((f.attrs["n_users"], f.attrs["n_items"], f.attrs["nnz"]), (40, 30, 300))
+            self.assertEqual((f.attrs["min_rating"], f.attrs["max_rating"]), (r.values.min(), r.values.max()))
+            self.assertAlmostEqual(f.attrs["mean_rating"], r.values.mean(dtype="f8"), places=9)
+
+    def test_good_files(self):
+        for n_ranks in (1, 2, 7):
+            said = run_good(n_ranks, "verify", self.data, self.model).stdout.splitlines()
+            self.assertEqual(len(said), 2)
+            self.assertTrue(all(": good: " in line for line in said), said)
+
+    def datasets(self, path):
+        found = []
+        with h5py.File(path) as f:
+            f.visititems(lambda name, o: found.append((name, o.id.get_offset(), o.id.get_storage_size()))
+                         if isinstance(o, h5py.Dataset) else None)
+        return found
+
+    def damaged(self, path, offset, bit):
+        copy = self.out / "damaged.h5"
+        content = bytearray(path.read_bytes())
+        content[offset] ^= 1 << bit
+        copy.write_bytes(content)
+        return copy
+
+    def test_one_flipped_bit_in_any_dataset(self):
+        n_checked = 0
+        for path in (self.data, self.model):
+            for name, offset, size in self.datasets(path):
+                if name.startswith("integrity") and path == self.data:
+                    continue
+                with self.subTest(file=path.name, dataset=name):
+                    at = n_checked * 7919 % size
+                    result = run(1 if n_checked % 4 else 3, "verify", self.damaged(path, offset + at, n_checked % 8))
+                    self.assertEqual(result.rc, 65, result)
+                    self.assertEqual(len(result.messages()), 1, result)
+                    self.assertIn("/" + name.removeprefix("integrity/"), result.messages()[0])
+                    n_checked += 1
+        self.assertGreater(n_checked, 25)
+
+    def test_truncated_files(self):
+        content = self.model.read_bytes()
+        for length in (100, 4096, len(content) // 2, len(content) - 1):
+            for n_ranks in (1, 3):
+                with self.subTest(length=length, ranks=n_ranks):
+                    (self.out / "short.h5").write_bytes(content[:length])
+                    result = run(n_ranks, "verify", self.out / "short.h5")
+                    self.assertEqual((result.rc, len(result.messages())), (65, 1), result)
+
+
+class TestLaunch(harness.Case):
+    def test_help_and_version_are_printed_once(self):
+        for words in (["--version"], ["--help"], ["train", "--help"]):
+            one = execute([*launch(1), harness.GRIDMF, *words])
+            four = execute([*launch(4), harness.GRIDMF, *words])
+            self.assertEqual((one.rc, four.rc, four.stdout), (0, 0, one.stdout))
+        self.assertIn("--lambda-scale", one.stdout)
+
+    def test_quiet_means_quiet(self):
+        result = run_good(2, "synth", "-o", self.out / "a.h5", "--users", 9, "--items", 9, "--ratings", 20, "--quiet")
+        self.assertEqual((result.stdout, result.stderr), ("", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()

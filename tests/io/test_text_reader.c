@@ -1,0 +1,345 @@
+/* The text reader: every format, every reason why a line is bad, and the sort and sets under the importer. Serial. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/key_sort.h"
+#include "io/text_reader.h"
+
+enum { MAX_RATINGS = 64 };
+
+typedef struct result {
+  gmf_text_layout layout;
+  gmf_text_reader reader;
+  gmf_text_rating ratings[MAX_RATINGS];
+  int64_t n;
+  char *text; /* owned: ids point into it */
+} result;
+
+/* Resolves and reads a whole text; a newline is added as the input layer does. */
+static gmf_status read_text(const char *path, const char *text, int64_t n, const char *columns, bool skip, result *out,
+                            gmf_error *err)
+{
+  *out = (result){.n = 0};
+  gmf_text_format format = gmf_text_format_of(path);
+  gmf_status status = gmf_text_resolve(path, text, n, true, format, columns, &out->layout, err);
+  if (status != GMF_OK) return status;
+  out->text = malloc((size_t)n + 1);
+  memcpy(out->text, text, (size_t)n);
+  char *end = out->text + n;
+  if (n > 0 && end[-1] != '\n') *end++ = '\n';
+  char *begin = out->text + out->layout.data_begin;
+  gmf_text_open(&out->reader, &out->layout, begin > end ? end : begin, end, skip);
+  int64_t m;
+  while ((m = gmf_text_next(&out->reader, out->ratings + out->n, 3)) > 0) {
+    out->n += m;
+    assert_in_range(out->n, 0, MAX_RATINGS - 3);
+  }
+  return GMF_OK;
+}
+
+static result read_good(const char *path, const char *text, const char *columns)
+{
+  result r;
+  gmf_error err = {0};
+  assert_int_equal(read_text(path, text, (int64_t)strlen(text), columns, false, &r, &err), GMF_OK);
+  assert_int_equal(r.reader.first_bad.offset, -1);
+  return r;
+}
+
+static void assert_id(const gmf_text_id *id, const char *expected)
+{
+  char text[GMF_TEXT_MAX_ID_BYTES + 1];
+  if (id->kind == GMF_ID_INTEGER)
+    snprintf(text, sizeof text, "%lld", (long long)id->integer);
+  else
+    snprintf(text, sizeof text, "%.*s", id->length, id->text);
+  assert_string_equal(text, expected);
+}
+
+static void assert_rating(const result *r, int64_t index, const char *user, const char *item, float value, int64_t time)
+{
+  assert_in_range(index, 0, r->n - 1);
+  assert_id(&r->ratings[index].id[GMF_USERS], user);
+  assert_id(&r->ratings[index].id[GMF_ITEMS], item);
+  assert_true(r->ratings[index].value == value);
+  assert_int_equal(r->ratings[index].time, time);
+}
+
+static void test_csv(void **state)
+{
+  (void)state;
+  result r = read_good("r.csv", "\357\273\277userId,movieId,rating,timestamp\r\n1,2,3.5,10\r\n\r\n  \n-4,\"a \"\"b\"\", c\", +1e1 ,-7,x,\"y\"\n5,6,7,8",
+                       "");
+  assert_int_equal(r.n, 3);
+  assert_int_equal(r.reader.n_lines, 3);
+  assert_rating(&r, 0, "1", "2", 3.5f, 10);
+  assert_rating(&r, 1, "-4", "a \"b\", c", 10.0f, -7);
+  assert_rating(&r, 2, "5", "6", 7.0f, 8);
+  free(r.text);
+}
+
+static void test_headers_and_columns(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text, *columns;
+    int64_t n;
+    int rating, time; /* columns, -1: none */
+  } CASES[] = {{"1,2,3,4\n", "", 1, 2, 3},
+               {"a,b,3,4\n", "", 1, 2, 3},
+               {"a,b,c,d\n1,2,3,4\n", "", 1, 2, 3},
+               {"user,item,when\n1,2,3\n", "", 1, 2, -1},
+               {"user_id,item_id,date\n1,2,3\n", "", 1, -1, 2},
+               {"uid,iid\n1,2\n", "", 1, -1, -1},
+               {"1,2\n3,4\n", "", 2, -1, -1},
+               {"x,y,z\n1,2,3\n", "user=y,item=x", 1, -1, -1},
+               {"x,y,z\n1,2,3\n", "user=Y,item=1,rating=z", 1, 2, -1},
+               {"1,2,3\n1,2,3\n", "user=3,item=2,time=1", 2, -1, 0}};
+  for (size_t c = 0; c < sizeof CASES / sizeof CASES[0]; c++) {
+    result r = read_good("r.csv", CASES[c].text, CASES[c].columns);
+    assert_int_equal(r.n, CASES[c].n);
+    assert_int_equal(r.layout.column[GMF_ROLE_RATING], CASES[c].rating);
+    assert_int_equal(r.layout.column[GMF_ROLE_TIME], CASES[c].time);
+    free(r.text);
+  }
+}
+
+static void test_other_formats(void **state)
+{
+  (void)state;
+  result r = read_good("u.data", "1\t2\t3\t4\n a \tb c\t0.1 \t-5\n", "");
+  assert_rating(&r, 0, "1", "2", 3, 4);
+  assert_rating(&r, 1, "a", "b c", 0.1f, -5);
+  free(r.text);
+  r = read_good("ratings.dat", "1::2::3::4\na:b::c:d::5::6\n", "");
+  assert_rating(&r, 0, "1", "2", 3, 4);
+  assert_int_equal(r.n, 1 + 1);
+  assert_rating(&r, 1, "a:b", "c:d", 5, 6);
+  free(r.text);
+  r = read_good("m.mtx", "%%MatrixMarket matrix coordinate integer general\n%c\n\n 3 4  2 \n%d\n 3\t4  -7 \n1 1 2\n", "");
+  assert_int_equal(r.layout.mtx_entries, 2);
+  assert_rating(&r, 0, "3", "4", -7, 0);
+  assert_rating(&r, 1, "1", "1", 2, 0);
+  free(r.text);
+  r = read_good("a.adj", "u 1 2\t3\r\n\n v\nw  x y z 4 5 6 \n", "");
+  assert_int_equal(r.n, 9);
+  assert_int_equal(r.reader.n_lines, 3);
+  assert_rating(&r, 2, "u", "3", 1, 0);
+  assert_rating(&r, 8, "w", "6", 1, 0);
+  free(r.text);
+}
+
+static void test_numbers_round_as_strtod(void **state)
+{
+  (void)state;
+  static const char *const NUMBERS[] = {"0", "-0", "3.5", ".5", "5.", "0.1", "1e-5", "123456789012345", "0.000000000000001",
+                                        "99999999999999.9", "1234567890123456", "0.1234567890123456789", "16777217",
+                                        "3.4028234e38", "-1E+10", "4.35", "2.675", "00012.50"};
+  for (size_t k = 0; k < sizeof NUMBERS / sizeof NUMBERS[0]; k++) {
+    char text[128];
+    snprintf(text, sizeof text, "1,2,%s\n", NUMBERS[k]);
+    result r = read_good("r.csv", text, "");
+    assert_rating(&r, 0, "1", "2", (float)strtod(NUMBERS[k], NULL), 0);
+    free(r.text);
+  }
+}
+
+static void test_kinds_of_ids(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *id;
+    gmf_text_id_kind kind;
+  } CASES[] = {{"0", GMF_ID_INTEGER}, {"-1", GMF_ID_INTEGER}, {"9223372036854775807", GMF_ID_INTEGER},
+               {"-9223372036854775808", GMF_ID_INTEGER}, {"9223372036854775808", GMF_ID_HUGE},
+               {"-9223372036854775809", GMF_ID_HUGE}, {"007", GMF_ID_TEXT}, {"-0", GMF_ID_TEXT}, {"+1", GMF_ID_TEXT},
+               {"1.0", GMF_ID_TEXT}, {"1e3", GMF_ID_TEXT}, {"--1", GMF_ID_TEXT}, {"-", GMF_ID_TEXT},
+               {"12345678901234567890x", GMF_ID_TEXT}, {"\303\251", GMF_ID_TEXT}, {"a b", GMF_ID_TEXT}};
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    char text[128];
+    snprintf(text, sizeof text, "%s,%s,1\n", CASES[k].id, CASES[k].id);
+    result r = read_good("r.csv", text, "");
+    assert_int_equal(r.ratings[0].id[GMF_USERS].kind, CASES[k].kind);
+    assert_rating(&r, 0, CASES[k].id, CASES[k].id, 1, 0);
+    assert_int_equal(r.reader.first_huge[GMF_ITEMS].offset, CASES[k].kind == GMF_ID_HUGE ? 0 : -1);
+    free(r.text);
+  }
+}
+
+static void test_dates(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t seconds;
+  } CASES[] = {{"1970-01-01", 0}, {"2000-02-29", 951782400}, {"1969-12-31T23:59:59Z", -1}, {"2024-12-31 23:59:60", 1735689600},
+               {"1600-01-01 00:00:01.75", -11676095999}, {"1e3", 1000}, {"-1.9", -1}, {"9223372036854775807", INT64_MAX}};
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    char text[128];
+    snprintf(text, sizeof text, "1,2,3,%s\n", CASES[k].text);
+    result r = read_good("r.csv", text, "");
+    assert_rating(&r, 0, "1", "2", 3, CASES[k].seconds);
+    free(r.text);
+  }
+}
+
+#define BAD(text_, column_, reason_) {text_, sizeof text_ - 1, column_, reason_}
+
+static void test_bad_lines(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *line;
+    size_t n;
+    int64_t column;
+    const char *reason;
+  } CASES[] = {
+      BAD("1,2,NaN,4", 5, "rating is not a number: 'NaN'"),
+      BAD("1,2,inf,4", 5, "rating is not a number"),
+      BAD("1,2,1e400,4", 5, "too large"),
+      BAD("1,2,-1e39,4", 5, "too large"),
+      BAD("1,2,,4", 5, "rating is empty"),
+      BAD("1,2,\"1,2\",4", 5, "rating is not a number"),
+      BAD("1,2,0x10,4", 5, "rating is not a number"),
+      BAD("1,2,3 4,4", 5, "rating is not a number"),
+      BAD("1,2,1.2.3,4", 5, "rating is not a number"),
+      BAD("1,2,-,4", 5, "rating is not a number"),
+      BAD("1,2,3", 5, "3 columns, expected at least 4"),
+      BAD("1", 1, "1 column, expected at least 4"),
+      BAD(",2,3,4", 1, "user id is empty"),
+      BAD("1, ,3,4", 4, "item id is empty"),
+      BAD("1,2,3,", 7, "time is empty"),
+      BAD("1,2,3,today", 7, "time is neither"),
+      BAD("1,2,3,2001-02-29", 7, "time is neither"),
+      BAD("1,2,3,2001-02-28 24:00:00", 7, "time is neither"),
+      BAD("1,2,3,9223372036854775808", 7, "time does not fit"),
+      BAD("1,2,3,1e19", 7, "time does not fit"),
+      BAD("1,\"2,3,4", 3, "a quoted field does not end on its line"),
+      BAD("1,\"2\"x,3,4", 3, "text after a closing quote"),
+      BAD("1,a\0b,3,4", 3, "item id is not valid UTF-8"),
+      BAD("1,\xff\xfe,3,4", 3, "UTF-8"),
+      BAD("1,\xc0\x80,3,4", 3, "UTF-8"),
+      BAD("1,\xed\xa0\x80,3,4", 3, "UTF-8"),
+      BAD("1,\xe2\x82,3,4", 3, "UTF-8"),
+      BAD("1,\xf4\x90\x80\x80,3,4", 3, "UTF-8")};
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    char text[256] = "1,2,3,4\n\n5,6,7,8\n";
+    size_t n = strlen(text);
+    memcpy(text + n, CASES[k].line, CASES[k].n);
+    memcpy(text + n + CASES[k].n, "\n9,9,9,9\n", 9);
+    for (int skip = 0; skip < 2; skip++) {
+      result r;
+      gmf_error err = {0};
+      assert_int_equal(read_text("r.csv", text, (int64_t)(n + CASES[k].n + 9), "", skip, &r, &err), GMF_OK);
+      assert_int_equal(r.n, skip ? 3 : 2);
+      assert_int_equal(r.reader.n_bad_lines, 1);
+      assert_int_equal(r.reader.first_bad.offset, n);
+      assert_int_equal(r.reader.first_bad.column, CASES[k].column);
+      if (strstr(r.reader.first_bad.reason, CASES[k].reason) == NULL)
+        fail_msg("case %zu: '%s' instead of '%s'", k, r.reader.first_bad.reason, CASES[k].reason);
+      free(r.text);
+    }
+  }
+}
+
+static void test_files_that_are_refused(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *path, *text, *columns, *reason;
+    gmf_status status;
+  } CASES[] = {{"r.csv", "", "", "is empty", GMF_ERR_DATA},
+               {"r.csv", " <html>", "", "HTML", GMF_ERR_DATA},
+               {"r.csv", "PK\003\004", "", "zip", GMF_ERR_DATA},
+               {"r.csv", "\211HDF\r\n\032\n", "", "HDF5", GMF_ERR_DATA},
+               {"r.txt", "1 2 3\n", "", "--format", GMF_ERR_DATA},
+               {"r.csv", "a,b\n", "user=a", "item=", GMF_ERR_USAGE},
+               {"r.csv", "a,b\n", "user=a,item", "ROLE=COLUMN", GMF_ERR_USAGE},
+               {"r.csv", "a,b\n", "user=a,item=b,item=b", "one column", GMF_ERR_USAGE},
+               {"r.csv", "a,b\n", "user=1,item=300", "counted from 1", GMF_ERR_USAGE},
+               {"r.csv", "a,b\n", "user=a,item=c", "'c'", GMF_ERR_DATA},
+               {"r.mtx", "1 2 3\n", "", "%%MatrixMarket", GMF_ERR_DATA},
+               {"r.mtx", "%%MatrixMarket matrix array real general\n2 2\n", "", "array", GMF_ERR_DATA},
+               {"r.mtx", "%%MatrixMarket matrix coordinate complex general\n2 2 1\n", "", "complex", GMF_ERR_DATA},
+               {"r.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 1\n", "user=1,item=2", "--columns",
+                GMF_ERR_USAGE}};
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    result r;
+    gmf_error err = {0};
+    assert_int_equal(read_text(CASES[k].path, CASES[k].text, (int64_t)strlen(CASES[k].text), CASES[k].columns, false,
+                               &r, &err), CASES[k].status);
+    if (strstr(err.text, CASES[k].reason) == NULL) fail_msg("case %zu: '%s'", k, err.text);
+  }
+}
+
+/* Any bytes: the reader ends, stays in the buffer (sanitizers) and counts what it gives. */
+static void test_random_bytes(void **state)
+{
+  (void)state;
+  static const char ALPHABET[] = "0123456789,,,\"\"\n\n\r\t :-.eENa\303\251\377%";
+  static const char *const PATHS[] = {"r.csv", "r.tsv", "r.adj"};
+  uint32_t seed = 12345;
+  for (int round = 0; round < 20000; round++) {
+    char text[96] = "1,2,3\n";
+    int64_t n = 6;
+    for (int64_t more = round % 80; more > 0; more--) {
+      seed = seed * 1664525 + 1013904223;
+      text[n++] = ALPHABET[(seed >> 16) % (sizeof ALPHABET - 1)];
+    }
+    result r;
+    gmf_error err = {0};
+    if (read_text(PATHS[round % 3], text, n, "", round % 2 == 0, &r, &err) != GMF_OK) continue;
+    for (int64_t j = 0; j < r.n; j++)
+      for (int s = 0; s < GMF_N_SIDES; s++)
+        if (r.ratings[j].id[s].kind != GMF_ID_INTEGER) assert_in_range(r.ratings[j].id[s].length, 1, 96);
+    free(r.text);
+  }
+}
+
+static void test_key_sort_is_stable(void **state)
+{
+  (void)state;
+  enum { N = 5000 };
+  gmf_keyed *pairs = malloc(N * sizeof *pairs), *scratch = malloc(N * sizeof *scratch);
+  static const uint64_t MASKS[] = {0, 1, 0xff, 0xffff00, 0x8000000000000001, ~UINT64_C(0), 0x1fffff};
+  static const int64_t SIZES[] = {0, 1, 2, 40, 41, 300, N};
+  uint64_t seed = 7;
+  for (size_t m = 0; m < sizeof MASKS / sizeof MASKS[0]; m++)
+    for (size_t s = 0; s < sizeof SIZES / sizeof SIZES[0]; s++) {
+      for (int64_t i = 0; i < SIZES[s]; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        pairs[i] = (gmf_keyed){(seed ^ seed >> 29) & MASKS[m], i};
+      }
+      gmf_sort_keyed(pairs, scratch, SIZES[s]);
+      for (int64_t i = 1; i < SIZES[s]; i++)
+        assert_true(pairs[i - 1].key < pairs[i].key ||
+                    (pairs[i - 1].key == pairs[i].key && pairs[i - 1].value < pairs[i].value));
+    }
+  free(pairs);
+  free(scratch);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_csv),
+      cmocka_unit_test(test_headers_and_columns),
+      cmocka_unit_test(test_other_formats),
+      cmocka_unit_test(test_numbers_round_as_strtod),
+      cmocka_unit_test(test_kinds_of_ids),
+      cmocka_unit_test(test_dates),
+      cmocka_unit_test(test_bad_lines),
+      cmocka_unit_test(test_files_that_are_refused),
+      cmocka_unit_test(test_random_bytes),
+      cmocka_unit_test(test_key_sort_is_stable),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
