@@ -142,9 +142,8 @@ def write_dataset(path, n_users, n_items, users, items, values, times=None, user
         for side, values_of_side in zip(("users", "items"), ids):
             if values_of_side.dtype.kind == "U":
                 encoded = np.char.encode(values_of_side, "utf-8")
-                f.create_dataset(side + "/id", data=encoded, dtype=h5py.string_dtype("utf-8", encoded.itemsize))
-            else:
-                f[side + "/id"] = values_of_side
+                values_of_side = encoded.astype(h5py.string_dtype("utf-8", encoded.itemsize))
+            f[side + "/id"] = values_of_side
         g = f.create_group("ratings")
         g.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n_users, n_items]})
         g["indptr"] = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype("i8")

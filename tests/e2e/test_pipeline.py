@@ -308,11 +308,16 @@ class TestTrain(harness.Case):
             self.assertEqual([entry["user"] for entry in lists], [str(i) for i in data.user_ids])
             x, y = read_factors(model)
             scores = (x @ y.T).astype("f8")
-            wanted = self.top(scores, ~np.isnan(data.dense()))
-            found = np.array([[np.searchsorted(data.item_ids, int(i["item"])) for i in entry["items"]] for entry in lists])
-            rows = np.arange(len(x))[:, None]
-            np.testing.assert_allclose(scores[rows, found], scores[rows, wanted], rtol=1e-5, atol=1e-6)
-            self.assertGreater((found == wanted).mean(), 0.999)
+            seen = ~np.isnan(data.dense())
+            wanted = self.top(scores, seen)
+            n_equal = 0
+            for u, entry in enumerate(lists):
+                rows = [int(np.searchsorted(data.item_ids, int(i["item"]))) for i in entry["items"]]
+                best = wanted[u, :min(10, (~seen[u]).sum())]
+                np.testing.assert_allclose(scores[u, rows], scores[u, best], rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose([i["score"] for i in entry["items"]], scores[u, rows], rtol=1e-5, atol=1e-6)
+                n_equal += rows == list(best)
+            self.assertGreaterEqual(n_equal, len(lists) - 1)
 
 
 class TestEvaluate(harness.Case):
@@ -385,8 +390,10 @@ class TestEvaluate(harness.Case):
         for n_ranks in ranks:
             with self.subTest(ranks=n_ranks):
                 found = self.evaluate(n_ranks, model, test, metrics, **how)
-                self.assertEqual(set(found), set(wanted) | set(metrics.split(",")))
-                for name, value in wanted.items():
+                names = [name for name in wanted if name.startswith("n_")] + metrics.split(",")
+                self.assertEqual(sorted(found), sorted(names))
+                for name in names:
+                    value = wanted[name]
                     if name.startswith("n_"):
                         self.assertEqual(found[name], value, name)
                     else:
