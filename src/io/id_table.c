@@ -86,7 +86,8 @@ static gmf_status grow_texts(gmf_id_set *set, int64_t n_slots, gmf_error *err)
   for (int64_t i = 0; i < set->n; i++) {
     const gmf_id_key *key = &set->keys[i];
     if (key->kind == GMF_ID_INTEGER) continue;
-    uint64_t hash = XXH3_64bits(set->arena + key->value, (size_t)key->length), mask = (uint64_t)n_slots - 1, s = hash & mask;
+    uint64_t hash = XXH3_64bits(set->arena + key->value, (size_t)key->length);
+    uint64_t mask = (uint64_t)n_slots - 1, s = hash & mask;
     while (slots[s].index_plus_1 != 0) s = (s + 1) & mask; /* they are distinct: the first free slot will do */
     slots[s] = (gmf_text_slot){(uint32_t)(hash >> 32), (uint32_t)(i + 1)};
   }
@@ -329,7 +330,8 @@ typedef struct sample {
 
 static view view_of_sample(const sample *s) { return (view){s->bytes, s->length}; }
 
-/* Collective. splitters [size - 1]: quantiles of the samples of all ranks; ids below splitter r belong to ranks <= r. */
+/* Collective. splitters [size - 1]: quantiles of the samples of all ranks; ids below splitter r belong to ranks <= r,
+ * the others to ranks behind. */
 static gmf_status choose_splitters(const gmf_grid *grid, const strings *s, const gmf_keyed *order, sample *splitters,
                                    gmf_error *err)
 {

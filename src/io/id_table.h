@@ -34,7 +34,7 @@ typedef struct gmf_id_set {
 
 void gmf_id_set_free(gmf_id_set *set);
 
-/* Local. index[j] = index of the id of `side` of ratings[j], which is added and counted. At most GMF_ID_BATCH ratings. */
+/* Local. index[j] = index of the id of `side` of ratings[j], added and counted. At most GMF_ID_BATCH ratings. */
 enum { GMF_ID_BATCH = 256 };
 gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n,
                              uint32_t *index, gmf_error *err);

@@ -1,4 +1,4 @@
-/* Text ratings to a dataset file, in parallel. The file is the same, byte for byte, for any number of ranks, threads. */
+/* Text ratings to a dataset file, in parallel: the same bytes for any number of ranks and threads. */
 #ifndef GMF_IO_IMPORT_H
 #define GMF_IO_IMPORT_H
 

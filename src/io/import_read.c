@@ -160,7 +160,10 @@ typedef struct span {
   int64_t first_piece; /* of the group in work */
 } span;
 
-static int64_t n_pieces_of(const span *s) { return (s->end - s->begin + GMF_IMPORT_PIECE_BYTES - 1) / GMF_IMPORT_PIECE_BYTES; }
+static int64_t n_pieces_of(const span *s)
+{
+  return (s->end - s->begin + GMF_IMPORT_PIECE_BYTES - 1) / GMF_IMPORT_PIECE_BYTES;
+}
 
 static const span *span_of_piece(const span *spans, int n, int64_t piece)
 {

@@ -64,7 +64,8 @@ static const char *foreign_kind(const char *head, int64_t n)
     if (starts_with(head, n, MAGIC[m].magic, MAGIC[m].length)) return MAGIC[m].kind;
   int64_t i = 0;
   while (i < n && isspace((unsigned char)head[i])) i++;
-  if ((n - i >= 9 && strncasecmp(head + i, "<!doctype", 9) == 0) || (n - i >= 5 && strncasecmp(head + i, "<html", 5) == 0))
+  if ((n - i >= 9 && strncasecmp(head + i, "<!doctype", 9) == 0) ||
+      (n - i >= 5 && strncasecmp(head + i, "<html", 5) == 0))
     return "an HTML page: probably the answer of a failed download";
   int64_t n_looked = n < 4096 ? n : 4096, n_control = 0;
   for (i = 0; i < n_looked; i++) n_control += (unsigned char)head[i] < ' ' && !isspace((unsigned char)head[i]);

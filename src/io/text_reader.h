@@ -110,7 +110,7 @@ typedef struct gmf_text_reader {
   int64_t n_lines;     /* of data: blank lines and comments do not count */
   int64_t n_bad_lines;
   gmf_text_bad first_bad;
-  gmf_text_bad first_huge[GMF_N_SIDES]; /* the first id beyond 64 bits of each side; bad if the side has integers only */
+  gmf_text_bad first_huge[GMF_N_SIDES]; /* the first id beyond 64 bits; bad if its side has integers only */
 } gmf_text_reader;
 
 /* Reads whole lines: either nothing, or text whose last byte is a newline. Byte `begin` starts a line. */

@@ -34,9 +34,15 @@ void gmf_cholesky_solve_f8(const double *u, int k, int ld, double *x)
   GMF_ISA_PICK(gmf_kernel_level(), gmf_cholesky_solve_f8)(u, k, ld, x);
 }
 
-void gmf_residual(const float *a, const float *b, const double *x, int k, int ld, double *r)
+void gmf_row_residual(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss,
+                      int64_t n, int ld, const double *x, double *r)
 {
-  GMF_ISA_PICK(gmf_kernel_level(), gmf_residual)(a, b, x, k, ld, r);
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_row_residual)(y, stride, cols, values, loss, n, ld, x, r);
+}
+
+void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_subtract_product)(a, x, k, ld, r);
 }
 
 double gmf_quadratic_form(const double *a, const double *x, int k, int ld)

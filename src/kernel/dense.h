@@ -46,8 +46,15 @@ int gmf_cholesky_f8(double *a, int k, int ld, double threshold, double *work);
 void gmf_cholesky_solve_f4(const float *u, int k, int ld, float *x);
 void gmf_cholesky_solve_f8(const double *u, int k, int ld, double *x);
 
-/* r [ld] = b - a x, products and sums in f8; a [ld][ld] upper triangle. */
-void gmf_residual(const float *a, const float *b, const double *x, int k, int ld, double *r);
+/*
+ * r [ld] += sum_j (t(values[j]) - w(values[j]) x . y_j) y_j: what x [ld] leaves of a row's normal equations, from the
+ * ratings themselves and in f8; arguments as in gmf_gram_f4.
+ */
+void gmf_row_residual(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss,
+                      int64_t n, int ld, const double *x, double *r);
+
+/* r [ld] -= a x for a stored by its upper triangle. */
+void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r);
 
 /* x'ax for a stored by its upper triangle. */
 double gmf_quadratic_form(const double *a, const double *x, int k, int ld);

@@ -6,10 +6,12 @@
 
 #include "base/memory.h"
 
-/* A pivot below this share of its diagonal element has lost all of f4's digits. */
+/* A pivot below this share of its diagonal element has lost nearly all of f4's digits. */
 static const float F4_PIVOT = 3e-5f;
-/* A refinement step longer than this share of x means that the f4 factor is no good approximation. */
-static const double F4_STEP = 1e-3;
+/* A first step longer than this share of x: the f4 factors are no good approximation. */
+static const double F4_STEP = 1e-2;
+/* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
+static const double F4_ERROR = 1e-9;
 
 gmf_status gmf_row_solver_create(gmf_row_solver *s, int k, gmf_loss loss, gmf_error *err)
 {
@@ -17,7 +19,6 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, int k, gmf_loss loss, gmf_er
   *s = (gmf_row_solver){.k = k, .ld = gmf_pad(k), .loss = loss};
   int64_t ld = s->ld;
   GMF_TRY(GMF_NEW_ZERO(s->a, ld * ld, err));
-  GMF_TRY(GMF_NEW_ZERO(s->u, ld * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->b, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->work, 2 * GMF_GRAM_DEPTH * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->a8, ld * ld, err));
@@ -33,7 +34,6 @@ cleanup:
 void gmf_row_solver_destroy(gmf_row_solver *s)
 {
   GMF_FREE(s->a);
-  GMF_FREE(s->u);
   GMF_FREE(s->b);
   GMF_FREE(s->work);
   GMF_FREE(s->a8);
@@ -78,24 +78,45 @@ static bool solve_f8(gmf_row_solver *s, gmf_shared_gram shared, double lambda, f
   return round_solution(s, x);
 }
 
-/* Cholesky in f4 and one step of refinement; false asks for f8. The matrix is in s->a, the right-hand side in s->b. */
-static bool solve_f4(gmf_row_solver *s, float *x)
+/* A row's system, as it came. */
+typedef struct row_system {
+  const float *y;
+  int64_t stride;
+  const int32_t *cols;
+  const float *values;
+  int64_t n;
+  gmf_shared_gram shared;
+  double lambda;
+} row_system;
+
+/* One step of refinement: s->x8 += (U'U)^-1 (residual of s->x8). Returns the length of the step. step [ld] is scratch. */
+static double refine(gmf_row_solver *s, const row_system *row, float *step)
 {
-  int k = s->k, ld = s->ld;
-  memcpy(s->u, s->a, (size_t)ld * (size_t)ld * sizeof *s->u);
-  if (gmf_cholesky_f4(s->u, k, ld, F4_PIVOT, s->work) >= 0) return false;
-  memcpy(x, s->b, (size_t)ld * sizeof *x);
-  gmf_cholesky_solve_f4(s->u, k, ld, x);
-  for (int j = 0; j < ld; j++) s->x8[j] = (double)x[j];
-  gmf_residual(s->a, s->b, s->x8, k, ld, s->r8);
-  for (int j = 0; j < ld; j++) x[j] = (float)s->r8[j];
-  gmf_cholesky_solve_f4(s->u, k, ld, x);
-  double length = norm(s->x8, k);
-  for (int j = 0; j < ld; j++) {
-    s->r8[j] = (double)x[j];
+  for (int j = 0; j < s->ld; j++) s->r8[j] = -row->lambda * s->x8[j];
+  gmf_row_residual(row->y, row->stride, row->cols, row->values, s->loss, row->n, s->ld, s->x8, s->r8);
+  if (row->shared.f8 != NULL) gmf_subtract_product(row->shared.f8, s->x8, s->k, s->ld, s->r8);
+  for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
+  gmf_cholesky_solve_f4(s->a, s->k, s->ld, step);
+  for (int j = 0; j < s->ld; j++) {
+    s->r8[j] = (double)step[j];
     s->x8[j] += s->r8[j];
   }
-  if (!(norm(s->r8, k) <= F4_STEP * length)) return false;
+  return norm(s->r8, s->k);
+}
+
+/*
+ * Cholesky in f4, refined; false asks for f8. The matrix is in s->a, the right-hand side in s->b. The error of the
+ * first solution is about the length of the first step, and each further step shrinks it by the same rate.
+ */
+static bool solve_f4(gmf_row_solver *s, const row_system *row, float *x)
+{
+  if (gmf_cholesky_f4(s->a, s->k, s->ld, F4_PIVOT, s->work) >= 0) return false;
+  memcpy(x, s->b, (size_t)s->ld * sizeof *x);
+  gmf_cholesky_solve_f4(s->a, s->k, s->ld, x);
+  for (int j = 0; j < s->ld; j++) s->x8[j] = (double)x[j];
+  double length = norm(s->x8, s->k), rate = length > 0 ? refine(s, row, x) / length : 0;
+  if (!(rate <= F4_STEP)) return false;
+  for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, x);
   return round_solution(s, x);
 }
 
@@ -110,7 +131,8 @@ bool gmf_row_solve(gmf_row_solver *s, const float *y, int64_t stride, const int3
   memset(s->b, 0, (size_t)s->ld * sizeof *s->b);
   gmf_gram_f4(y, stride, cols, values, s->loss, n, s->ld, s->work, s->a, s->b);
   for (int i = 0; i < s->k; i++) s->a[(size_t)i * (size_t)s->ld + (size_t)i] += (float)lambda;
-  if (solve_f4(s, x)) return true;
+  row_system row = {y, stride, cols, values, n, shared, lambda};
+  if (solve_f4(s, &row, x)) return true;
 
   s->n_retried++;
   memset(s->a8, 0, square * sizeof *s->a8);

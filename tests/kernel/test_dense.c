@@ -112,7 +112,7 @@ static void check_solve(int k, int64_t n, gmf_loss loss, double lambda)
   float *x = gmf_calloc(p.ld, sizeof *x);
   gmf_shared_gram none = {NULL, NULL};
   assert_true(gmf_row_solve(&s, p.y, p.ld, p.cols, p.values, n, none, lambda, x));
-  assert_true(backward_error(&p, lambda, x) < 2e-6);
+  assert_true(backward_error(&p, lambda, x) < 1e-7); /* no more than rounding x to f4 leaves */
   double loss_by_kernel = gmf_row_loss(p.y, p.ld, p.cols, p.values, loss, n, p.ld, s.x8), loss_here = 0;
   for (int i = 0; i < k; i++) {
     loss_here -= 2 * p.b[i] * (double)x[i];
