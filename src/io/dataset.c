@@ -201,24 +201,41 @@ static void declare_statistics(const gmf_grid *grid, gmf_writer *w, const gmf_da
 }
 
 /*
- * Collective. The sum of all ratings, the same bits for any number of ranks: every value is a multiple of 2^-20 after
- * rounding, and integers of 128 bits add exactly. Carried in three limbs of 40 bits so that MPI can sum them.
+ * Local. The sum of n ratings in units of 2^-20, to which each is rounded: integers of 128 bits add exactly, in any
+ * order. Ratings of common size go through 64 bits, which hold 2^20 of them.
  */
-static double exact_mean(const gmf_grid *grid, const gmf_dataset_part *part, int64_t nnz)
+static __int128 exact_sum(const float *values, int64_t n)
 {
   __int128 sum = 0;
-  for (int64_t j = 0; j < part->indptr[part->n_rows]; j++)
-    sum += (__int128)roundl((long double)part->values[j] * 0x1p20L);
-  int64_t negative = sum < 0;
+  for (int64_t begin = 0; begin < n; begin += 1 << 20) {
+    int64_t end = gmf_min64(begin + (1 << 20), n), part = 0;
+    for (int64_t j = begin; j < end; j++) {
+      double x = (double)values[j] * 0x1p20;
+      if (fabs(x) < 0x1p40)
+        part += (int64_t)(x + copysign(0.5, x));
+      else
+        sum += (__int128)x;
+    }
+    sum += part;
+  }
+  return sum;
+}
+
+/* Collective. The mean of all ratings, the same bits for any number of ranks. The sums travel in limbs of 40 bits. */
+static double exact_mean(const gmf_grid *grid, const gmf_dataset_part *part, int64_t nnz)
+{
+  __int128 sum = exact_sum(part->values, part->indptr[part->n_rows]);
+  bool negative = sum < 0;
   unsigned __int128 rest = (unsigned __int128)(negative ? -sum : sum);
-  int64_t limbs[3];
-  for (int l = 0; l < 3; l++, rest >>= 40) {
+  int64_t limbs[4];
+  for (int l = 0; l < 4; l++, rest >>= 40) {
     limbs[l] = (int64_t)(rest & (((unsigned __int128)1 << 40) - 1));
     if (negative) limbs[l] = -limbs[l];
   }
-  gmf_sum_i64(grid, limbs, 3);
-  __int128 total = ((__int128)limbs[2] * ((__int128)1 << 80)) + ((__int128)limbs[1] * ((__int128)1 << 40)) + limbs[0];
-  return nnz > 0 ? (double)((long double)total * 0x1p-20L / (long double)nnz) : 0;
+  gmf_sum_i64(grid, limbs, 4);
+  long double total = 0;
+  for (int l = 3; l >= 0; l--) total = total * 0x1p40L + (long double)limbs[l];
+  return nnz > 0 ? (double)(total * 0x1p-20L / (long double)nnz) : 0;
 }
 
 static void declare_ids(gmf_writer *w, const gmf_dataset_part *part)

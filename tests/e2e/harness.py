@@ -28,6 +28,8 @@ MPI_ENVIRONMENT = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+    "OMPI_MCA_pml": "ob1",  # looking for networks takes longer than most tests
+    "OMPI_MCA_btl": "self,vader",
     "OMP_NUM_THREADS": "1",
 }
 
