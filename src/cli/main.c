@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "app/provenance.h"
 #include "base/build_info.h"
@@ -60,8 +63,9 @@ static void print_version(void)
 {
   char mpi[256], hdf5[256];
   gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
-  printf("gridmf %s (%s)\n%s, %s\ncompiler %s, %s build, flags: %s\nkernels: %s\n", GMF_BUILD.version,
-         GMF_BUILD.git_commit, mpi, hdf5, GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
+  printf("gridmf %s (%s)\n%s, %s\nzlib %s, zstd %s, jansson %s, xxHash %u\ncompiler %s, %s build, flags: %s\n"
+         "kernels: %s\n", GMF_BUILD.version, GMF_BUILD.git_commit, mpi, hdf5, zlibVersion(), ZSTD_versionString(),
+         jansson_version_str(), XXH_versionNumber(), GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
          gmf_kernel_level_name(gmf_kernel_level()));
 }
 

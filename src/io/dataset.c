@@ -214,7 +214,7 @@ static __int128 exact_sum(const float *values, int64_t n)
       if (fabs(x) < 0x1p40)
         part += (int64_t)(x + copysign(0.5, x));
       else
-        sum += (__int128)x;
+        sum += (__int128)fmax(fmin(x, 0x1p80), -0x1p80); /* beyond that a mean means nothing, but must not overflow */
     }
     sum += part;
   }

@@ -406,18 +406,6 @@ class TestOutput(ErrorCase):
                     self.check_result(result, IO, ["/small/"])
                     self.assertEqual(result.stdout, "", "left behind")
 
-    @unittest.skipUnless(shutil.which("unshare") and os.geteuid() == 0, "needs root and unshare")
-    def test_full_disk_at_the_second_output(self):
-        """The half that fits must not be left alone under its name."""
-        big = self.folder / "big2.h5"
-        run_good(2, "synth", "-o", big, "--users", 2000, "--items", 500, "--ratings", 60000, "--quiet")
-        result = self.on_small_disk(700, 2, "split", big, "--train", "SMALL/a.h5", "--test", "SMALL/b.h5", "--method",
-                                    "random", "--fraction", 0.5, "--quiet")
-        if result.rc == 99:
-            self.skipTest("mounting is not permitted here")
-        self.check_result(result, IO, ["b.h5"])
-        self.assertEqual(result.stdout, "", "left behind")
-
 
 @unittest.skipIf(run(1, "import", "--help").rc != 0, "this gridmf has no import")
 class TestImport(ErrorCase):
