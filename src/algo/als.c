@@ -32,17 +32,17 @@ struct gmf_als {
   const gmf_grid *grid; /* borrowed */
   gmf_als_options options;
   int k, ld;
-  gmf_block *const *blocks;          /* borrowed [GMF_N_SIDES] */
-  gmf_factor *factors[GMF_N_SIDES];  /* owned */
-  gmf_fold *folds[GMF_N_SIDES];      /* owned; NULL on a grid of one column */
-  float *panel;                      /* owned: the expanded rows of the side that is fixed */
-  double *row_loss;                  /* owned: of each of my rows, so that the sum does not depend on threads */
-  double *gram8;                     /* owned [ld][ld] */
-  float *gram4;                      /* owned [ld][ld] */
-  double *thread_gram;               /* owned [threads][ld][ld] */
-  gmf_row_solver *solvers;           /* owned [threads] */
+  gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
+  gmf_factor *factors[GMF_N_SIDES]; /* owned */
+  gmf_fold *folds[GMF_N_SIDES];     /* owned; NULL on a grid of one column */
+  float *panel;                     /* owned: the expanded rows of the side that is fixed */
+  double *row_loss;                 /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *gram8;                    /* owned [ld][ld] */
+  float *gram4;                     /* owned [ld][ld] */
+  double *thread_gram;              /* owned [threads][ld][ld] */
+  gmf_row_solver *solvers;          /* owned [threads] */
   int n_threads;
-  double constant;                   /* loss of all ratings at zero factors */
+  double constant; /* loss of all ratings at zero factors */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -163,8 +163,7 @@ gmf_status gmf_als_gram(gmf_als *als, gmf_side side, double *gram, gmf_error *er
   gmf_phase before = gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
   shared_gram(als, side);
   for (int i = 0; i < als->k; i++)
-    for (int j = 0; j < als->k; j++)
-      gram[i * als->k + j] = als->gram8[(i < j ? i : j) * als->ld + (i < j ? j : i)];
+    for (int j = 0; j < als->k; j++) gram[i * als->k + j] = als->gram8[(i < j ? i : j) * als->ld + (i < j ? j : i)];
   gmf_trace_phase(als->grid->trace, before);
   return GMF_OK;
 }
@@ -217,12 +216,12 @@ static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *fir
     als->row_loss[r] = 0;
     if (n == 0) {
       memset(row, 0, (size_t)als->ld * sizeof *row);
-    } else if (!gmf_row_solve(s, als->panel, als->ld, b->cols + begin, b->values + begin, n, shared,
-                              row_lambda(als, n), row)) {
+    } else if (!gmf_row_solve(s, als->panel, als->ld, b->cols + begin, b->values + begin, n, shared, row_lambda(als, n),
+                              row)) {
       first = gmf_min64(first, own_row(als, side, r));
     } else if (with_loss) {
-      als->row_loss[r] = shared_loss(als, s->x8) + gmf_row_loss(als->panel, als->ld, b->cols + begin,
-                                                                b->values + begin, als->options.loss, n, als->ld, s->x8);
+      als->row_loss[r] = shared_loss(als, s->x8) + gmf_row_loss(als->panel, als->ld, b->cols + begin, b->values + begin,
+                                                                als->options.loss, n, als->ld, s->x8);
     }
   }
   *first_singular = first;

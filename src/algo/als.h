@@ -24,8 +24,8 @@ typedef struct gmf_als gmf_als;
 
 /* A sweep's outcome, the same on all ranks. */
 typedef struct gmf_als_sweep {
-  double objective; /* loss + regularisation of the factors after the sweep, exact */
-  double loss;      /* without regularisation */
+  double objective;  /* loss + regularisation of the factors after the sweep, exact */
+  double loss;       /* without regularisation */
   int64_t n_retried; /* rows that f4 could not factor and f8 could, both half-sweeps, all ranks */
 } gmf_als_sweep;
 

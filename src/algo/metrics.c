@@ -54,8 +54,10 @@ static gmf_status parse_one(const char *word, gmf_metric *m, gmf_error *err)
     return GMF_OK;
   }
   bool found = gmf_nearest_word(KIND_WORDS, kind, near, sizeof near);
-  return gmf_fail(err, GMF_ERR_USAGE, "--metrics %s: unknown%s%s%s; there are rmse, mae, recall@K, ndcg@K, precision@K "
-                  "and hit@K", word, found ? "; did you mean " : "", near, found ? "?" : "");
+  return gmf_fail(err, GMF_ERR_USAGE,
+                  "--metrics %s: unknown%s%s%s; there are rmse, mae, recall@K, ndcg@K, precision@K "
+                  "and hit@K",
+                  word, found ? "; did you mean " : "", near, found ? "?" : "");
 }
 
 gmf_status gmf_metrics_parse(const char *text, gmf_metrics *metrics, gmf_error *err)
@@ -64,7 +66,8 @@ gmf_status gmf_metrics_parse(const char *text, gmf_metrics *metrics, gmf_error *
   while (*text != '\0') {
     char word[32];
     size_t length = strcspn(text, ",");
-    if (length == 0 || length >= sizeof word) return gmf_fail(err, GMF_ERR_USAGE, "--metrics: a name is needed at '%.40s'", text);
+    if (length == 0 || length >= sizeof word)
+      return gmf_fail(err, GMF_ERR_USAGE, "--metrics: a name is needed at '%.40s'", text);
     if (metrics->n == GMF_METRICS_MAX) return gmf_fail(err, GMF_ERR_USAGE, "--metrics: more than %d", GMF_METRICS_MAX);
     snprintf(word, sizeof word, "%.*s", (int)length, text);
     gmf_metric *m = &metrics->list[metrics->n];
@@ -88,7 +91,8 @@ void gmf_metrics_add_list(gmf_metrics *metrics, const bool *is_hit, int64_t n_li
       hits += is_hit[r];
       if (is_hit[r]) gain += 1 / log2((double)(r + 2));
     }
-    for (int64_t r = 0; m->kind == GMF_METRIC_NDCG && r < m->k && r < n_relevant; r++) ideal += 1 / log2((double)(r + 2));
+    for (int64_t r = 0; m->kind == GMF_METRIC_NDCG && r < m->k && r < n_relevant; r++)
+      ideal += 1 / log2((double)(r + 2));
     switch (m->kind) {
       case GMF_METRIC_RECALL: metrics->sum[i] += (double)hits / (double)n_relevant; break;
       case GMF_METRIC_PRECISION: metrics->sum[i] += (double)hits / (double)m->k; break;

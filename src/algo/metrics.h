@@ -3,7 +3,8 @@
  *
  * For a user, T are the held-out items that the model knows (trained on), L the list of the K best items by score that
  * the user did not have in training, ties to the lower row; hits are the items of L that are in T. Ranking metrics are
- * means over the users with at least one item in T; rmse and mae are over the held-out ratings of known users and items.
+ * means over the users with at least one item in T; rmse and mae are over the held-out ratings of known users and
+ * items.
  */
 #ifndef GMF_ALGO_METRICS_H
 #define GMF_ALGO_METRICS_H

@@ -58,7 +58,8 @@ static const gmf_option OPTIONS[] = {
     {"lambda", GMF_OPT_REAL, FIELD(lambda), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
      "regularisation; 0.05 for als, 0.1 for ials where it is not given"},
     {"lambda-scale", GMF_OPT_CHOICE, FIELD(lambda_scale), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|count", "",
-     "what lambda is multiplied by in a row: 1, or its number of ratings; count for als, none for ials where not given"},
+     "what lambda is multiplied by in a row: 1, or its number of ratings; count for als, none for ials where not "
+     "given"},
     {"alpha", GMF_OPT_REAL, FIELD(alpha), GMF_VERB_TRAIN, true, "A", 0, 1e30, NULL, "40",
      "ials: confidence is 1 + A |rating|; 40 suits counts and clicks, about 1 suits star ratings"},
     {"loss", GMF_OPT_CHOICE, FIELD(loss), GMF_VERB_TRAIN, true, NULL, 0, 0, "hkv", "hkv",
@@ -165,7 +166,8 @@ gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *
 gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
 {
   if (c->algorithm < 0)
-    return gmf_fail(err, GMF_ERR_USAGE, "--algorithm is needed: als for ratings such as stars, ials for clicks and counts");
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--algorithm is needed: als for ratings such as stars, ials for clicks and counts");
   bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
   if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
@@ -181,7 +183,8 @@ gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, i
   long rows = strtol(config->grid, &end, 10), cols = 0;
   if (*end == 'x' || *end == 'X') cols = strtol(end + 1, &end, 10);
   if (*end != '\0' || rows < 1 || cols < 1 || rows > n_ranks || cols > n_ranks)
-    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: RxC with R x C = %d ranks is needed, or auto", config->grid, n_ranks);
+    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: RxC with R x C = %d ranks is needed, or auto", config->grid,
+                    n_ranks);
   if (rows * cols != n_ranks)
     return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: has %ld places, but there are %d ranks", config->grid, rows * cols,
                     n_ranks);

@@ -21,16 +21,16 @@ typedef struct held_out {
 /* Some users of this rank, ascending in the model. */
 typedef struct batch {
   int64_t n;
-  int64_t *rows;        /* owned [BATCH_USERS]: in the model */
-  float *factors;       /* owned [BATCH_USERS][k] */
-  float *bias;          /* owned [BATCH_USERS] */
-  int64_t *begin;       /* owned [BATCH_USERS + 1]: each user's held-out ratings */
-  held_out *ratings;    /* owned, ascending by item within a user */
+  int64_t *rows;     /* owned [BATCH_USERS]: in the model */
+  float *factors;    /* owned [BATCH_USERS][k] */
+  float *bias;       /* owned [BATCH_USERS] */
+  int64_t *begin;    /* owned [BATCH_USERS + 1]: each user's held-out ratings */
+  held_out *ratings; /* owned, ascending by item within a user */
   int64_t capacity;
-  int64_t *seen_begin;  /* owned [BATCH_USERS + 1] */
-  int64_t *seen;        /* owned, ascending within a user */
+  int64_t *seen_begin; /* owned [BATCH_USERS + 1] */
+  int64_t *seen;       /* owned, ascending within a user */
   int64_t seen_capacity;
-  gmf_topn *lists;      /* owned [BATCH_USERS] */
+  gmf_topn *lists; /* owned [BATCH_USERS] */
 } batch;
 
 /* Evaluation on one rank. */
@@ -39,9 +39,9 @@ typedef struct evaluator {
   gmf_dataset *test;
   const gmf_model_info *info;
   int64_t k;
-  int64_t *user_rows;   /* [my test users]: in the model, -1 when cold */
-  int64_t *item_rows;   /* [items of the test set] */
-  int64_t *order;       /* [my test users]: known ones by their row in the model */
+  int64_t *user_rows; /* [my test users]: in the model, -1 when cold */
+  int64_t *item_rows; /* [items of the test set] */
+  int64_t *order;     /* [my test users]: known ones by their row in the model */
   int64_t n_known;
   batch b;
   float *panel;         /* [PANEL_ITEMS][k] */
@@ -60,9 +60,9 @@ static void free_evaluator(evaluator *e)
   gmf_model_file_close(&e->model);
   gmf_dataset_close(&e->test);
   for (int64_t u = 0; e->b.lists != NULL && u < BATCH_USERS; u++) gmf_topn_destroy(&e->b.lists[u]);
-  void *const arrays[] = {e->user_rows, e->item_rows, e->order,      e->b.rows,  e->b.factors,    e->b.bias,
-                          e->b.begin,   e->b.ratings, e->b.seen_begin, e->b.seen, e->b.lists,      e->panel,
-                          e->item_bias, e->item_counts, e->scores,   e->items,   e->values};
+  void *const arrays[] = {e->user_rows, e->item_rows,   e->order,        e->b.rows, e->b.factors, e->b.bias,
+                          e->b.begin,   e->b.ratings,   e->b.seen_begin, e->b.seen, e->b.lists,   e->panel,
+                          e->item_bias, e->item_counts, e->scores,       e->items,  e->values};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_seen_free(&e->seen);
 }
@@ -220,8 +220,10 @@ static int64_t lower_bound(const held_out *ratings, int64_t n, int64_t item)
   int64_t low = 0;
   while (low < n) {
     int64_t middle = low + (n - low) / 2;
-    if (ratings[middle].item < item) low = middle + 1;
-    else n = middle;
+    if (ratings[middle].item < item)
+      low = middle + 1;
+    else
+      n = middle;
   }
   return low;
 }
@@ -235,7 +237,8 @@ static void score_user(const evaluator *e, int64_t j, int64_t panel_begin, int64
     for (int64_t i = 0; i < n; i++) scores[i] += e->item_bias[i];
   const held_out *ratings = b->ratings + b->begin[j];
   int64_t n_ratings = b->begin[j + 1] - b->begin[j];
-  for (int64_t r = lower_bound(ratings, n_ratings, panel_begin); r < n_ratings && ratings[r].item < panel_begin + n; r++)
+  for (int64_t r = lower_bound(ratings, n_ratings, panel_begin); r < n_ratings && ratings[r].item < panel_begin + n;
+       r++)
     gmf_metrics_add_rating(sums, offset + (double)scores[ratings[r].item - panel_begin], (double)ratings[r].value);
   if (sums->longest == 0) return;
   for (int64_t i = 0; i < n; i++)
@@ -257,8 +260,7 @@ static gmf_status score_panel(evaluator *e, int64_t begin, gmf_metrics *sums, gm
     int64_t m = gmf_min64(TILE_USERS, b->n - first);
     float *scores = e->scores + (int64_t)omp_get_thread_num() * TILE_USERS * PANEL_ITEMS;
     gmf_scores(b->factors + first * e->k, m, e->k, e->panel, n, e->k, (int)e->k, scores, PANEL_ITEMS);
-    for (int64_t j = 0; j < m; j++)
-      score_user(e, first + j, begin, n, scores + j * PANEL_ITEMS, &sums[first + j]);
+    for (int64_t j = 0; j < m; j++) score_user(e, first + j, begin, n, scores + j * PANEL_ITEMS, &sums[first + j]);
   }
 cleanup:
   return status;

@@ -39,8 +39,8 @@ void gmf_log_line(const gmf_log *log, const char *format, ...)
 void gmf_log_event(const gmf_log *log, const char *event, json_t *object)
 {
   if (log->json != NULL) {
-    json_t *line = json_pack("{s:s, s:i, s:f}", "event", event, "schema", SCHEMA_VERSION, "elapsed",
-                             MPI_Wtime() - log->start);
+    json_t *line =
+        json_pack("{s:s, s:i, s:f}", "event", event, "schema", SCHEMA_VERSION, "elapsed", MPI_Wtime() - log->start);
     if (object != NULL) json_object_update(line, object);
     json_dumpf(line, log->json, JSON_COMPACT | JSON_REAL_PRECISION(12));
     fputc('\n', log->json);
@@ -75,10 +75,10 @@ void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status)
       json_object_set_new(phases, gmf_phase_name((gmf_phase)p), json_real(grid->trace->seconds[p]));
   int64_t peak = gmf_process_peak_bytes();
   gmf_max_i64(grid, &peak, 1);
-  gmf_log_event(log, "end", json_pack("{s:i, s:o, s:I, s:I, s:I}", "status", (int)status, "phases", phases,
-                                      "peak_bytes_per_rank", (json_int_t)peak, "exchange_bytes",
-                                      (json_int_t)grid->trace->exchange_bytes, "collectives",
-                                      (json_int_t)grid->trace->n_collectives));
+  gmf_log_event(log, "end",
+                json_pack("{s:i, s:o, s:I, s:I, s:I}", "status", (int)status, "phases", phases, "peak_bytes_per_rank",
+                          (json_int_t)peak, "exchange_bytes", (json_int_t)grid->trace->exchange_bytes, "collectives",
+                          (json_int_t)grid->trace->n_collectives));
 }
 
 const char *gmf_thousands(int64_t n)

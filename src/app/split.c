@@ -184,13 +184,14 @@ static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_e
   if (isnan(c->fraction) == (c->count == 0))
     return gmf_fail(err, GMF_ERR_USAGE, "one of --fraction F and --count N is needed");
   if (c->method == GMF_SPLIT_LEAVE_LAST && !d->has_time)
-    return gmf_fail(err, GMF_ERR_DATA, "%s: has no times, which --method leave-last goes by; import them with "
-                    "--columns time=..., or use --method random --count N", d->path);
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "%s: has no times, which --method leave-last goes by; import them with "
+                    "--columns time=..., or use --method random --count N",
+                    d->path);
   return GMF_OK;
 }
 
-gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config *c, const gmf_log *log,
-                     gmf_error *err)
+gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config *c, const gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_dataset *d = NULL;

@@ -113,7 +113,8 @@ static float value_of(const synthesis *s, const float *taste, int64_t user, int6
     double u = gmf_random_uniform(seed, GMF_STREAM_SYNTH_NOISE, (uint64_t)user, (uint32_t)item);
     return (float)(1 + floor(fmin(-log(1 - u) * exp(0.5 * a), 1e6)));
   }
-  double r = 3.5 + 0.8 * a + s->c->noise * gmf_random_normal(seed, GMF_STREAM_SYNTH_NOISE, (uint64_t)user, (uint32_t)item);
+  double r =
+      3.5 + 0.8 * a + s->c->noise * gmf_random_normal(seed, GMF_STREAM_SYNTH_NOISE, (uint64_t)user, (uint32_t)item);
   return (float)(fmin(fmax(round(2 * r), 1), 10) / 2);
 }
 
@@ -192,7 +193,8 @@ static gmf_status fill_user(const synthesis *s, int64_t r, scratch *t, gmf_error
   int64_t user = s->row_begin + r, d = s->indptr[r + 1] - s->indptr[r], *items = s->items + s->indptr[r];
   if (d == 0) return GMF_OK;
   for (int64_t f = 0; f < s->c->factors; f++)
-    t->taste[f] = (float)gmf_random_normal((uint64_t)s->c->seed, GMF_STREAM_SYNTH_USER_TASTE, (uint64_t)user, (uint32_t)f);
+    t->taste[f] =
+        (float)gmf_random_normal((uint64_t)s->c->seed, GMF_STREAM_SYNTH_USER_TASTE, (uint64_t)user, (uint32_t)f);
   if (4 * d > s->n) {
     if (t->all == NULL && GMF_NEW(t->all, s->n, err) != GMF_OK) return GMF_ERR_MEMORY;
     draw_many(s, user, t->taste, d, t->all, items);
@@ -240,8 +242,8 @@ static gmf_status make_tastes(synthesis *s, gmf_error *err)
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < s->n; i++)
     for (int64_t f = 0; f < s->c->factors; f++)
-      s->tastes[i * s->c->factors + f] = (float)gmf_random_normal((uint64_t)s->c->seed, GMF_STREAM_SYNTH_ITEM_TASTE,
-                                                                  (uint64_t)i, (uint32_t)f);
+      s->tastes[i * s->c->factors + f] =
+          (float)gmf_random_normal((uint64_t)s->c->seed, GMF_STREAM_SYNTH_ITEM_TASTE, (uint64_t)i, (uint32_t)f);
   return GMF_OK;
 }
 

@@ -137,10 +137,14 @@ static gmf_status name_singular_row(const training *t, const gmf_als_singular *s
 static void format_duration(double seconds, char *out, size_t size)
 {
   int64_t s = (int64_t)(seconds + 0.5);
-  if (seconds < 10) snprintf(out, size, "%.1f s", seconds);
-  else if (s < 60) snprintf(out, size, "%" PRId64 " s", s);
-  else if (s < 3600) snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
-  else snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+  if (seconds < 10)
+    snprintf(out, size, "%.1f s", seconds);
+  else if (s < 60)
+    snprintf(out, size, "%" PRId64 " s", s);
+  else if (s < 3600)
+    snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+  else
+    snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
 }
 
 static void log_sweep(const training *t, int64_t i, const gmf_als_sweep *sweep)
@@ -169,8 +173,10 @@ static gmf_status run_sweeps(training *t, gmf_error *err)
     if (status == GMF_ERR_NUMERIC) status = name_singular_row(t, &singular, err);
     GMF_TRY(status);
     if (!isfinite(sweep.objective))
-      GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC, "sweep %" PRId64 ": the objective is not finite; ratings, --alpha or "
-                       "--lambda are too large for single precision", i + 1));
+      GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC,
+                       "sweep %" PRId64 ": the objective is not finite; ratings, --alpha or "
+                       "--lambda are too large for single precision",
+                       i + 1));
     t->seconds[i] = MPI_Wtime() - before;
     t->objective[i] = sweep.objective;
     t->loss[i] = sweep.loss;
@@ -207,8 +213,8 @@ static gmf_status write_model(training *t, gmf_error *err)
   int64_t *counts[GMF_N_SIDES] = {NULL};
   double *gram = NULL;
   gmf_model_history history[] = {{"objective", t->objective}, {"loss", t->loss}, {"seconds", t->seconds}};
-  gmf_model_parts parts = {.k = (int)k, .with_seen = t->config->seen, .n_sweeps = t->config->iterations,
-                           .history = history, .n_history = 3};
+  gmf_model_parts parts = {
+      .k = (int)k, .with_seen = t->config->seen, .n_sweeps = t->config->iterations, .history = history, .n_history = 3};
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_WRITE);
 
   for (int s = 0; s < GMF_N_SIDES; s++)
@@ -222,8 +228,8 @@ static gmf_status write_model(training *t, gmf_error *err)
   GMF_TRY(gmf_model_write(t->grid, t->writer, t->dataset, &parts, err));
   gmf_log_line(t->log, "wrote %s: %.1f MB, verified by reading back", t->config->output,
                (double)gmf_writer_bytes(t->writer) / 1e6);
-  gmf_log_event(t->log, "model", json_pack("{s:s, s:I}", "path", t->config->output, "bytes",
-                                           (json_int_t)gmf_writer_bytes(t->writer)));
+  gmf_log_event(t->log, "model",
+                json_pack("{s:s, s:I}", "path", t->config->output, "bytes", (json_int_t)gmf_writer_bytes(t->writer)));
 
 cleanup:
   for (int s = 0; s < GMF_N_SIDES; s++) {

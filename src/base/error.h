@@ -5,18 +5,17 @@
 #include "gridmf/status.h"
 
 /* Leaves for `cleanup:` with `status` set when expr is not GMF_OK. The function has both names. */
-#define GMF_TRY(expr)      \
-  do {                     \
+#define GMF_TRY(expr)        \
+  do {                       \
     gmf_status st_ = (expr); \
-    if (st_ != GMF_OK) {   \
-      status = st_;        \
-      goto cleanup;        \
-    }                      \
+    if (st_ != GMF_OK) {     \
+      status = st_;          \
+      goto cleanup;          \
+    }                        \
   } while (0)
 
 /* Records status and text in err (may be NULL) unless an earlier cause is there; returns status. */
-gmf_status gmf_fail(gmf_error *err, gmf_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+gmf_status gmf_fail(gmf_error *err, gmf_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Forgets what err holds. */
 void gmf_error_clear(gmf_error *err);

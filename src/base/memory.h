@@ -11,7 +11,8 @@
 
 #include "base/error.h"
 
-/* n elements of `size` bytes, not initialised; NULL when they cannot be had. n = 0 gives a pointer that may be freed. */
+/* n elements of `size` bytes, not initialised; NULL when they cannot be had. n = 0 gives a pointer that may be freed.
+ */
 void *gmf_malloc(int64_t n, size_t size);
 /* The same, all bytes zero. */
 void *gmf_calloc(int64_t n, size_t size);
@@ -23,14 +24,14 @@ void gmf_free(void *p);
 gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char *what);
 
 /* ptr = n elements of its own type; the value is a gmf_status. */
-#define GMF_NEW(ptr, n, err)                                    \
+#define GMF_NEW(ptr, n, err) \
   (((ptr) = gmf_malloc((n), sizeof *(ptr))) != NULL ? GMF_OK : gmf_out_of_memory((err), (n), sizeof *(ptr), #ptr))
-#define GMF_NEW_ZERO(ptr, n, err)                               \
+#define GMF_NEW_ZERO(ptr, n, err) \
   (((ptr) = gmf_calloc((n), sizeof *(ptr))) != NULL ? GMF_OK : gmf_out_of_memory((err), (n), sizeof *(ptr), #ptr))
-#define GMF_FREE(ptr)  \
-  do {                 \
-    gmf_free(ptr);     \
-    (ptr) = NULL;      \
+#define GMF_FREE(ptr) \
+  do {                \
+    gmf_free(ptr);    \
+    (ptr) = NULL;     \
   } while (0)
 
 /* Makes room for at least n elements, doubling; *capacity counts elements. The value is a gmf_status. */

@@ -273,8 +273,8 @@ static gmf_status parse_option(const gmf_option_table *table, unsigned verb, int
   if (is_output)
     snprintf(name, sizeof name, "output");
   else if (word[1] != '-')
-    return gmf_fail(err, GMF_ERR_USAGE, "unknown option %s; long options begin with two dashes, and -o names the output",
-                    word);
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "unknown option %s; long options begin with two dashes, and -o names the output", word);
   else
     snprintf(name, sizeof name, "%.*s", equals != NULL ? (int)(equals - word - 2) : (int)strlen(word) - 2, word + 2);
 
@@ -283,8 +283,10 @@ static gmf_status parse_option(const gmf_option_table *table, unsigned verb, int
   if (o == NULL) return unknown_name(table, verb, name, GMF_ERR_USAGE, err);
   if (given != NULL) given[o - table->options] = true;
   const char *value = is_output ? (word[2] != '\0' ? word + 2 : NULL) : (equals != NULL ? equals + 1 : NULL);
-  if (o->kind == GMF_OPT_FLAG && value == NULL) value = negated ? "no" : "yes";
-  else if (negated) return gmf_fail(err, GMF_ERR_USAGE, "--%s takes no value", name);
+  if (o->kind == GMF_OPT_FLAG && value == NULL)
+    value = negated ? "no" : "yes";
+  else if (negated)
+    return gmf_fail(err, GMF_ERR_USAGE, "--%s takes no value", name);
   if (value == NULL) {
     if (*i + 1 >= argc) return gmf_fail(err, GMF_ERR_USAGE, "--%s needs a value: %s", name, o->value);
     value = argv[++*i];

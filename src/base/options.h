@@ -31,17 +31,17 @@ typedef struct gmf_text_list {
 } gmf_text_list;
 
 typedef struct gmf_option {
-  const char *name;      /* without dashes: "lambda-scale" */
+  const char *name; /* without dashes: "lambda-scale" */
   gmf_option_kind kind;
-  size_t offset;         /* of the field in the configuration */
-  size_t size;           /* of GMF_OPT_TEXT's array */
-  unsigned verbs;        /* the verbs that take it: a set of bits the program defines */
-  bool is_model;         /* part of the mathematics: stored as an attribute of what the run writes */
-  const char *value;     /* shown for the value in --help: "K", "FILE" */
-  double min, max;       /* of INT and REAL */
-  const char *choices;   /* of CHOICE: "none|count", in the order of its enum */
-  const char *def;       /* default, as text; "" leaves the option unset: REAL NaN, CHOICE -1, TEXT empty */
-  const char *help;      /* one sentence */
+  size_t offset;       /* of the field in the configuration */
+  size_t size;         /* of GMF_OPT_TEXT's array */
+  unsigned verbs;      /* the verbs that take it: a set of bits the program defines */
+  bool is_model;       /* part of the mathematics: stored as an attribute of what the run writes */
+  const char *value;   /* shown for the value in --help: "K", "FILE" */
+  double min, max;     /* of INT and REAL */
+  const char *choices; /* of CHOICE: "none|count", in the order of its enum */
+  const char *def;     /* default, as text; "" leaves the option unset: REAL NaN, CHOICE -1, TEXT empty */
+  const char *help;    /* one sentence */
 } gmf_option;
 
 typedef struct gmf_option_table {

@@ -33,8 +33,9 @@ static void print_table(const gmf_evaluation *e, bool explain)
     printf("passed over    %s ratings of users or items without training ratings, %s users\n",
            gmf_thousands(e->n_cold_ratings), gmf_thousands(e->n_cold_users));
   if (explain)
-    printf("L: the K best items that the user did not have in training, ties to the lower row. T: the user's test items\n"
-           "that the model was trained on. Means are over users with at least one item in T.\n");
+    printf(
+        "L: the K best items that the user did not have in training, ties to the lower row. T: the user's test items\n"
+        "that the model was trained on. Means are over users with at least one item in T.\n");
 }
 
 gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)

@@ -44,7 +44,8 @@ gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
   gmf_status status = GMF_OK;
   gmf_import_options options = options_of(&run->config);
   gmf_import_report report;
-  if (run->arguments.n == 0) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "at least one text file is needed; see gridmf import --help"));
+  if (run->arguments.n == 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "at least one text file is needed; see gridmf import --help"));
   if (run->config.output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o DATA.h5 is needed"));
   GMF_TRY(gmf_import(run->grid, run->arguments.values, run->arguments.n, run->config.output, &options, &report, err));
   log_report(run, &report);

@@ -27,9 +27,9 @@ typedef struct verb_entry {
 } verb_entry;
 
 static const verb_entry VERBS[] = {
-    {"import", GMF_VERB_IMPORT, gmf_verb_import},       {"split", GMF_VERB_SPLIT, gmf_verb_split},
-    {"train", GMF_VERB_TRAIN, gmf_verb_train},          {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
-    {"synth", GMF_VERB_SYNTH, gmf_verb_synth},          {"info", GMF_VERB_INFO, gmf_verb_info},
+    {"import", GMF_VERB_IMPORT, gmf_verb_import}, {"split", GMF_VERB_SPLIT, gmf_verb_split},
+    {"train", GMF_VERB_TRAIN, gmf_verb_train},    {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
+    {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
     {"verify", GMF_VERB_VERIFY, gmf_verb_verify},
 };
 static const char VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
@@ -63,10 +63,12 @@ static void print_version(void)
 {
   char mpi[256], hdf5[256];
   gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
-  printf("gridmf %s (%s)\n%s, %s\nzlib %s, zstd %s, jansson %s, xxHash %u\ncompiler %s, %s build, flags: %s\n"
-         "kernels: %s\n", GMF_BUILD.version, GMF_BUILD.git_commit, mpi, hdf5, zlibVersion(), ZSTD_versionString(),
-         jansson_version_str(), XXH_versionNumber(), GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
-         gmf_kernel_level_name(gmf_kernel_level()));
+  printf(
+      "gridmf %s (%s)\n%s, %s\nzlib %s, zstd %s, jansson %s, xxHash %u\ncompiler %s, %s build, flags: %s\n"
+      "kernels: %s\n",
+      GMF_BUILD.version, GMF_BUILD.git_commit, mpi, hdf5, zlibVersion(), ZSTD_versionString(), jansson_version_str(),
+      XXH_versionNumber(), GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
+      gmf_kernel_level_name(gmf_kernel_level()));
 }
 
 /* Help, version and manual need no ranks. True when that was all. */

@@ -10,10 +10,13 @@ typedef struct verb_text {
 
 static const verb_text VERBS[] = {
     {GMF_VERB_IMPORT, "import", "FILE... -o DATA.h5", "text ratings into a dataset file, read in parallel",
-     "Reads csv with or without header, tab-separated and '::'-separated text, MatrixMarket and adjacency lists (user item "
-     "item ...), plain or compressed by gzip or zstd. Ids are 64-bit integers, or strings when any id of the side is no "
+     "Reads csv with or without header, tab-separated and '::'-separated text, MatrixMarket and adjacency lists (user "
+     "item "
+     "item ...), plain or compressed by gzip or zstd. Ids are 64-bit integers, or strings when any id of the side is "
+     "no "
      "integer; rows of the dataset are in ascending order of the ids. Plain files are read in byte ranges by all ranks "
-     "and threads. Filters apply in this order: min-rating, binarize, min-item-count, min-user-count, one pass each. The "
+     "and threads. Filters apply in this order: min-rating, binarize, min-item-count, min-user-count, one pass each. "
+     "The "
      "dataset is the same, byte for byte, for any number of ranks.",
      "mpirun -n 4 gridmf import ratings.csv -o data.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
@@ -21,7 +24,8 @@ static const verb_text VERBS[] = {
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
     {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
-     "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is written "
+     "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
+     "written "
      "under a temporary name, read back, verified and renamed: a visible model is a complete one.",
      "mpirun -n 4 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
@@ -62,8 +66,9 @@ void gmf_manual_help(FILE *out)
   fprintf(out, "gridmf %s: trains recommender models on MPI clusters\n\n", GMF_BUILD.version);
   fprintf(out, "usage: [mpirun -n RANKS] gridmf VERB [FILE...] [OPTIONS]\n\n");
   for (int v = 0; v < N_VERBS; v++) fprintf(out, "  %-9s %s\n", VERBS[v].name, VERBS[v].summary);
-  fprintf(out, "\ngridmf VERB --help lists a verb's options; gridmf --version tells the libraries and kernels in use;\n"
-               "man gridmf has it all. gridmf-query answers questions to a model.\n\n");
+  fprintf(out,
+          "\ngridmf VERB --help lists a verb's options; gridmf --version tells the libraries and kernels in use;\n"
+          "man gridmf has it all. gridmf-query answers questions to a model.\n\n");
   for (int v = 0; v < 4; v++) fprintf(out, "  %s\n", VERBS[v].example);
   fprintf(out, "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n");
 }
@@ -91,21 +96,26 @@ static void man_verb(const verb_text *v, FILE *out)
 
 void gmf_manual_page(FILE *out)
 {
-  fprintf(out, ".Dd November 21, 2026\n.Dt GRIDMF 1\n.Os\n.Sh NAME\n.Nm gridmf\n"
-               ".Nd train recommender models on MPI clusters\n.Sh SYNOPSIS\n");
-  for (int v = 0; v < N_VERBS; v++) fprintf(out, ".Nm gridmf %s %s\n.Op Ar options\n", VERBS[v].name, VERBS[v].arguments);
-  fprintf(out, ".Sh DESCRIPTION\n.Nm\nfactorises a matrix of users and items that is distributed over the ranks of an MPI "
-               "job: text ratings in, factors out in HDF5, recommendations by\n.Xr gridmf-query 1 .\n"
-               "It runs under mpirun or srun, or alone as one rank. Results go to standard output, the log to standard "
-               "error. Options may also stand in an INI file named by\n.Fl -config ,\nwith the same keys.\n");
+  fprintf(out,
+          ".Dd November 21, 2026\n.Dt GRIDMF 1\n.Os\n.Sh NAME\n.Nm gridmf\n"
+          ".Nd train recommender models on MPI clusters\n.Sh SYNOPSIS\n");
+  for (int v = 0; v < N_VERBS; v++)
+    fprintf(out, ".Nm gridmf %s %s\n.Op Ar options\n", VERBS[v].name, VERBS[v].arguments);
+  fprintf(out,
+          ".Sh DESCRIPTION\n.Nm\nfactorises a matrix of users and items that is distributed over the ranks of an MPI "
+          "job: text ratings in, factors out in HDF5, recommendations by\n.Xr gridmf-query 1 .\n"
+          "It runs under mpirun or srun, or alone as one rank. Results go to standard output, the log to standard "
+          "error. Options may also stand in an INI file named by\n.Fl -config ,\nwith the same keys.\n");
   for (int v = 0; v < N_VERBS; v++) man_verb(&VERBS[v], out);
-  fprintf(out, ".Sh METRICS\nT are a user's test items that the model was trained on, L its K best items without those it "
-               "had in training, ties to the lower row.\n.Bl -bullet\n");
+  fprintf(out,
+          ".Sh METRICS\nT are a user's test items that the model was trained on, L its K best items without those it "
+          "had in training, ties to the lower row.\n.Bl -bullet\n");
   for (int m = 0; m < GMF_N_METRIC_KINDS; m++) fprintf(out, ".It\n%s\n", gmf_metric_formula((gmf_metric_kind)m));
-  fprintf(out, ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
-               ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2 or avx512.\n"
-               ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "
-               "give the same bytes.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
+  fprintf(out,
+          ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
+          ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2 or avx512.\n"
+          ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "
+          "give the same bytes.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
   for (size_t e = 0; e < sizeof EXIT_CODES / sizeof *EXIT_CODES; e++)
     fprintf(out, ".It %d\n%s\n", (int)EXIT_CODES[e].status, EXIT_CODES[e].meaning);
   fprintf(out, ".El\n.Sh SEE ALSO\n.Xr gridmf-query 1\n");

@@ -197,8 +197,7 @@ static gmf_status make_row_set(const pile *p, int64_t n_fixed, row_set *set, gmf
   *set = (row_set){.n_words = n_fixed / 64 + 1};
   GMF_TRY(GMF_NEW_ZERO(set->words, set->n_words, err));
   GMF_TRY(GMF_NEW(set->before, set->n_words, err));
-  for (int64_t j = 0; j < p->n; j++)
-    set->words[p->ratings[j].fixed / 64] |= (uint64_t)1 << (p->ratings[j].fixed % 64);
+  for (int64_t j = 0; j < p->n; j++) set->words[p->ratings[j].fixed / 64] |= (uint64_t)1 << (p->ratings[j].fixed % 64);
   for (int64_t w = 0; w < set->n_words; w++) {
     set->before[w] = (uint32_t)set->n;
     set->n += __builtin_popcountll(set->words[w]);
@@ -361,8 +360,7 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   }
   free_buffers(&buffers);
   buffers = (round_buffers){0};
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(compress(grid, (gmf_side)s, axes, ld, &piles[s], &blocks[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(compress(grid, (gmf_side)s, axes, ld, &piles[s], &blocks[s], err));
 
 cleanup:
   free_buffers(&buffers);

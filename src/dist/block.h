@@ -20,16 +20,16 @@ typedef struct gmf_rating_source {
 } gmf_rating_source;
 
 typedef struct gmf_block {
-  gmf_side side;         /* the side that is updated */
-  const gmf_axis *axis;  /* borrowed: of the updated side */
-  int64_t row_begin;     /* first position of my group of updated rows */
-  int64_t n_rows;        /* of the group */
-  int64_t *row_ptr;      /* owned [n_rows + 1] */
-  int32_t *cols;         /* owned [nnz]: places in the expanded panel; a row's ratings ascend in dataset order */
-  float *values;         /* owned [nnz] */
-  int64_t *counts;       /* owned [n_rows]: ratings of each row over the whole grid row */
-  int32_t *by_work;      /* owned [n_rows]: local rows, those with most ratings here first */
-  gmf_expand *expand;    /* owned: of the fixed side */
+  gmf_side side;        /* the side that is updated */
+  const gmf_axis *axis; /* borrowed: of the updated side */
+  int64_t row_begin;    /* first position of my group of updated rows */
+  int64_t n_rows;       /* of the group */
+  int64_t *row_ptr;     /* owned [n_rows + 1] */
+  int32_t *cols;        /* owned [nnz]: places in the expanded panel; a row's ratings ascend in dataset order */
+  float *values;        /* owned [nnz] */
+  int64_t *counts;      /* owned [n_rows]: ratings of each row over the whole grid row */
+  int32_t *by_work;     /* owned [n_rows]: local rows, those with most ratings here first */
+  gmf_expand *expand;   /* owned: of the fixed side */
 } gmf_block;
 
 /*

@@ -40,6 +40,6 @@ void gmf_factor_randomize(const gmf_grid *grid, gmf_factor *f, uint64_t seed, do
 gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *f, float **slice, int64_t *slice_begin,
                                 int64_t *slice_n, gmf_error *err)
 {
-  return gmf_axis_to_slices(grid, f->axis, f->rows, f->ld * (int64_t)sizeof *f->rows,
-                            f->k * (int64_t)sizeof *f->rows, (void **)slice, slice_begin, slice_n, err);
+  return gmf_axis_to_slices(grid, f->axis, f->rows, f->ld * (int64_t)sizeof *f->rows, f->k * (int64_t)sizeof *f->rows,
+                            (void **)slice, slice_begin, slice_n, err);
 }

@@ -8,14 +8,14 @@
 #include "dist/block.h"
 
 typedef struct gmf_fold {
-  int64_t row_words;   /* doubles that a row folds */
-  int64_t batch_rows;  /* rows of one owner in a batch, at most */
+  int64_t row_words;  /* doubles that a row folds */
+  int64_t batch_rows; /* rows of one owner in a batch, at most */
   int64_t n_batches;
-  int n_owners;        /* the ranks of my grid row */
-  int64_t *first;      /* owned [n_owners + 1]: local row (in the block) where each owner's rows begin */
-  int *counts;         /* owned [n_owners]: doubles that each owner receives in the current batch */
-  double *partial;     /* owned [n_owners * batch_rows][row_words] */
-  double *sums;        /* owned [batch_rows][row_words]: of my rows, after gmf_fold_run */
+  int n_owners;    /* the ranks of my grid row */
+  int64_t *first;  /* owned [n_owners + 1]: local row (in the block) where each owner's rows begin */
+  int *counts;     /* owned [n_owners]: doubles that each owner receives in the current batch */
+  double *partial; /* owned [n_owners * batch_rows][row_words] */
+  double *sums;    /* owned [batch_rows][row_words]: of my rows, after gmf_fold_run */
 } gmf_fold;
 
 /* Local; the arguments lead to the same batches on all ranks of a grid row. */

@@ -49,8 +49,9 @@ static gmf_status check_indptr(const gmf_dataset *d, gmf_error *err)
               (d->row_end < d->n[GMF_USERS] || d->indptr[n] == d->nnz);
   for (int64_t r = 0; r < n && good; r++) good = d->indptr[r] <= d->indptr[r + 1];
   return good ? GMF_OK
-              : gmf_fail(err, GMF_ERR_DATA, "%s: /%s is damaged: it does not ascend from 0 to %" PRId64
-                         "; run 'gridmf verify'", d->path, RATINGS(GMF_CSR_INDPTR), d->nnz);
+              : gmf_fail(err, GMF_ERR_DATA,
+                         "%s: /%s is damaged: it does not ascend from 0 to %" PRId64 "; run 'gridmf verify'", d->path,
+                         RATINGS(GMF_CSR_INDPTR), d->nnz);
 }
 
 static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
@@ -85,8 +86,7 @@ static gmf_status read_rows(gmf_dataset *d, int n_ranks, int rank, gmf_error *er
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has %" PRId64 " entries for %" PRId64 " users", d->path,
                      RATINGS(GMF_CSR_INDPTR), indptr.dims[0], d->n[GMF_USERS]));
   d->row_end = d->n[GMF_USERS];
-  if (rank > 0)
-    GMF_TRY(find_row(&indptr, d->n[GMF_USERS], gmf_slice_begin(d->nnz, n_ranks, rank), &d->row_begin, err));
+  if (rank > 0) GMF_TRY(find_row(&indptr, d->n[GMF_USERS], gmf_slice_begin(d->nnz, n_ranks, rank), &d->row_begin, err));
   if (rank < n_ranks - 1)
     GMF_TRY(find_row(&indptr, d->n[GMF_USERS], gmf_slice_begin(d->nnz, n_ranks, rank + 1), &d->row_end, err));
   /* A damaged indptr can make the searches disagree; check_indptr of the ranks then reports it. */
@@ -149,12 +149,12 @@ gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int6
   if (times != NULL) GMF_TRY(gmf_h5_array_read(&d->times, begin, n, GMF_I8, times, err));
   for (int64_t j = 0; j < n; j++) {
     if (items[j] < 0 || items[j] >= d->n[GMF_ITEMS])
-      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] = %" PRId64 ", but there are %" PRId64
-                       " items; the file is damaged", d->path, RATINGS(GMF_CSR_INDICES), begin + j, items[j],
-                       d->n[GMF_ITEMS]));
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
+                       "%s: /%s[%" PRId64 "] = %" PRId64 ", but there are %" PRId64 " items; the file is damaged",
+                       d->path, RATINGS(GMF_CSR_INDICES), begin + j, items[j], d->n[GMF_ITEMS]));
     if (!isfinite(values[j]))
-      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] is not a finite number", d->path,
-                       RATINGS(GMF_CSR_DATA), begin + j));
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] is not a finite number", d->path, RATINGS(GMF_CSR_DATA),
+                       begin + j));
   }
 cleanup:
   return status;
@@ -273,8 +273,8 @@ static gmf_status write_indptr(const gmf_grid *grid, gmf_writer *w, const gmf_da
   GMF_TRY(gmf_agree(grid, GMF_NEW(ends, part->n_rows + 1, err), err));
   for (int64_t r = 0; r <= part->n_rows; r++) ends[r] = begin + part->indptr[r];
   int64_t skip = grid->rank > 0; /* the row before wrote my first entry as its end */
-  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_INDPTR), part->row_begin + skip, part->n_rows + 1 - skip, ends + skip,
-                           err));
+  GMF_TRY(
+      gmf_writer_write(w, RATINGS(GMF_CSR_INDPTR), part->row_begin + skip, part->n_rows + 1 - skip, ends + skip, err));
 cleanup:
   gmf_free(ends);
   return status;

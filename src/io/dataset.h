@@ -28,8 +28,8 @@ typedef struct gmf_dataset {
   int64_t n[GMF_N_SIDES]; /* users, items */
   int64_t nnz;            /* ratings in the whole file */
   bool has_time;
-  int64_t row_begin, row_end; /* my users */
-  int64_t *indptr;            /* owned [row_end - row_begin + 1]: positions of my ratings in the whole file */
+  int64_t row_begin, row_end;        /* my users */
+  int64_t *indptr;                   /* owned [row_end - row_begin + 1]: positions of my ratings in the whole file */
   gmf_h5_array items, values, times; /* owned */
 } gmf_dataset;
 

@@ -180,8 +180,10 @@ static bool type_from_h5(hid_t id, gmf_type *out)
   switch (H5Tget_class(id)) {
     case H5T_FLOAT: *out = gmf_type_of(size == 4 ? GMF_F4 : GMF_F8); return size == 4 || size == 8;
     case H5T_INTEGER:
-      if (H5Tget_sign(id) == H5T_SGN_NONE && size == 8) *out = gmf_type_of(GMF_U8);
-      else *out = gmf_type_of(size == 4 ? GMF_I4 : GMF_I8);
+      if (H5Tget_sign(id) == H5T_SGN_NONE && size == 8)
+        *out = gmf_type_of(GMF_U8);
+      else
+        *out = gmf_type_of(size == 4 ? GMF_I4 : GMF_I8);
       return size == 4 || size == 8;
     case H5T_STRING: *out = gmf_type_text((int64_t)size); return H5Tis_variable_str(id) == 0 && size > 0;
     default: return false;
@@ -244,7 +246,8 @@ gmf_status gmf_h5_array_read(const gmf_h5_array *array, int64_t begin, int64_t n
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: rows %" PRId64 " to %" PRId64 " of %" PRId64 " do not exist", name, begin,
                      begin + n - 1, array->dims[0]));
   if ((array->type.kind == GMF_TEXT) != (as == GMF_TEXT))
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: holds %s", name, as == GMF_TEXT ? "numbers, not text" : "text, not numbers"));
+    GMF_TRY(
+        gmf_fail(err, GMF_ERR_DATA, "%s: holds %s", name, as == GMF_TEXT ? "numbers, not text" : "text, not numbers"));
   hsize_t start[2] = {(hsize_t)begin, 0}, count[2] = {(hsize_t)n, (hsize_t)array->dims[1]};
   /* Text is read in the type it is stored in: HDF5 converts nothing between ASCII and UTF-8. */
   type = as == GMF_TEXT ? H5Dget_type(array->id) : gmf_type_h5(gmf_type_of(as));

@@ -18,7 +18,7 @@ typedef struct gmf_type {
   int64_t size; /* bytes of an element; of GMF_TEXT: the fixed length, padded with NUL */
 } gmf_type;
 
-gmf_type gmf_type_of(gmf_type_kind kind);     /* not for GMF_TEXT */
+gmf_type gmf_type_of(gmf_type_kind kind); /* not for GMF_TEXT */
 gmf_type gmf_type_text(int64_t length);
 /* A new HDF5 type; close with H5Tclose. */
 hid_t gmf_type_h5(gmf_type type);
@@ -44,10 +44,10 @@ gmf_status gmf_h5_format(hid_t file, const char *path, const char **format, gmf_
 
 /* A dataset opened for reading. */
 typedef struct gmf_h5_array {
-  hid_t id;          /* owned */
-  gmf_type type;     /* of the elements in the file */
-  int n_dims;        /* 1 or 2 */
-  int64_t dims[2];   /* dims[1] is 1 where n_dims is 1 */
+  hid_t id;        /* owned */
+  gmf_type type;   /* of the elements in the file */
+  int n_dims;      /* 1 or 2 */
+  int64_t dims[2]; /* dims[1] is 1 where n_dims is 1 */
 } gmf_h5_array;
 
 bool gmf_h5_exists(hid_t file, const char *name);

@@ -17,11 +17,11 @@ typedef struct key {
 } key;
 
 typedef struct matcher {
-  bool numbers;    /* both sides are integers */
-  int64_t length;  /* of the texts */
-  key *keys;       /* owned [n], sorted */
+  bool numbers;   /* both sides are integers */
+  int64_t length; /* of the texts */
+  key *keys;      /* owned [n], sorted */
   int64_t n;
-  char *texts;     /* owned: integer ids written out, where text is needed */
+  char *texts; /* owned: integer ids written out, where text is needed */
 } matcher;
 
 static int by_number(const void *a, const void *b, void *length)
@@ -59,7 +59,8 @@ static gmf_status make_matcher(const gmf_ids *wanted, gmf_type model_type, match
     m->length = stride;
   }
   for (int64_t j = 0; j < m->n; j++)
-    m->keys[j] = (key){m->numbers ? ((const int64_t *)wanted->values)[j] : 0, texts != NULL ? texts + j * stride : NULL, j};
+    m->keys[j] =
+        (key){m->numbers ? ((const int64_t *)wanted->values)[j] : 0, texts != NULL ? texts + j * stride : NULL, j};
   size_t length = (size_t)m->length;
   qsort_r(m->keys, (size_t)m->n, sizeof *m->keys, m->numbers ? by_number : by_text, &length);
 cleanup:
@@ -77,8 +78,10 @@ static int64_t find_text(const matcher *m, const char *text, int64_t length)
     int order = strncmp(m->keys[middle].text, text, n);
     if (order == 0 && strnlen(m->keys[middle].text, (size_t)m->length) > n) order = 1;
     if (order == 0) return m->keys[middle].place;
-    if (order < 0) low = middle + 1;
-    else high = middle - 1;
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle - 1;
   }
   return -1;
 }
@@ -89,8 +92,10 @@ static int64_t find_number(const matcher *m, int64_t number)
   while (low <= high) {
     int64_t middle = low + (high - low) / 2;
     if (m->keys[middle].number == number) return m->keys[middle].place;
-    if (m->keys[middle].number < number) low = middle + 1;
-    else high = middle - 1;
+    if (m->keys[middle].number < number)
+      low = middle + 1;
+    else
+      high = middle - 1;
   }
   return -1;
 }

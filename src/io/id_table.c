@@ -144,8 +144,8 @@ static inline uint32_t add_text(gmf_id_set *set, const char *text, int32_t lengt
   return slot->index_plus_1 - 1;
 }
 
-gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n,
-                             uint32_t *index, gmf_error *err)
+gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n, uint32_t *index,
+                             gmf_error *err)
 {
   uint64_t hash[GMF_ID_BATCH];
   int64_t n_texts = 0, bytes = 0;
@@ -221,8 +221,8 @@ typedef struct view {
 
 typedef struct strings {
   int64_t n;
-  view *views;   /* owned [n] */
-  char *storage; /* owned: the bytes of the views */
+  view *views;     /* owned [n] */
+  char *storage;   /* owned: the bytes of the views */
   int64_t *counts; /* owned [n] */
 } strings;
 
@@ -603,8 +603,7 @@ static void narrow_text(const gmf_grid *grid, gmf_ids *ids)
   if (ids->type.kind != GMF_TEXT) return;
   int64_t longest = 1, old = ids->type.size;
   char *values = ids->values;
-  for (int64_t i = 0; i < ids->n; i++)
-    longest = gmf_max64(longest, (int64_t)strnlen(values + i * old, (size_t)old));
+  for (int64_t i = 0; i < ids->n; i++) longest = gmf_max64(longest, (int64_t)strnlen(values + i * old, (size_t)old));
   gmf_max_i64(grid, &longest, 1);
   for (int64_t i = 0; i < ids->n; i++) memmove(values + i * longest, values + i * old, (size_t)longest);
   ids->type = gmf_type_text(longest);

@@ -10,8 +10,8 @@
 #include "runtime/grid.h"
 
 typedef struct gmf_id_key {
-  int64_t value;         /* the integer, or where the text begins in the arena */
-  int32_t length;        /* of the text */
+  int64_t value;  /* the integer, or where the text begins in the arena */
+  int32_t length; /* of the text */
   gmf_text_id_kind kind;
 } gmf_id_key;
 
@@ -25,7 +25,7 @@ typedef struct gmf_id_set {
   int64_t *counts;        /* owned [n]: how often each was met */
   int64_t n_huge, n_text; /* of the ids, how many are of these kinds */
   int64_t key_capacity, count_capacity;
-  char *arena;            /* owned [arena_bytes]: the texts, one after the other */
+  char *arena; /* owned [arena_bytes]: the texts, one after the other */
   int64_t arena_bytes, arena_capacity;
   gmf_integer_slot *integers; /* owned: open addressing, linear probes, at most half full */
   gmf_text_slot *texts;       /* owned: the same for ids that are not integers of 64 bits */
@@ -36,8 +36,8 @@ void gmf_id_set_free(gmf_id_set *set);
 
 /* Local. index[j] = index of the id of `side` of ratings[j], added and counted. At most GMF_ID_BATCH ratings. */
 enum { GMF_ID_BATCH = 256 };
-gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n,
-                             uint32_t *index, gmf_error *err);
+gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rating *ratings, int64_t n, uint32_t *index,
+                             gmf_error *err);
 
 /* Local. The same for any number of plain integers. */
 gmf_status gmf_id_set_intern_integers(gmf_id_set *set, const int64_t *values, int64_t n, uint32_t *index,

@@ -24,22 +24,22 @@ typedef struct gmf_import_options {
   gmf_duplicates duplicates;
   bool skip_bad_lines; /* count them instead of failing at the first */
   bool has_min_rating;
-  double min_rating;   /* ratings below it are dropped, after duplicates were settled */
-  bool binarize;       /* then every value becomes 1 */
+  double min_rating;                      /* ratings below it are dropped, after duplicates were settled */
+  bool binarize;                          /* then every value becomes 1 */
   int64_t min_item_count, min_user_count; /* then items, then users with fewer ratings are dropped, one pass each */
-  int n_threads;       /* of this rank; 0: as OpenMP has it */
+  int n_threads;                          /* of this rank; 0: as OpenMP has it */
 } gmf_import_options;
 
 /* Equal on all ranks. */
 typedef struct gmf_import_report {
-  int64_t n_files, n_bytes;     /* as on the disk */
-  int64_t n_lines;              /* of data: no header, blank line or comment */
-  int64_t n_records;            /* ratings read from good lines */
-  int64_t n_bad_lines;          /* skipped */
-  int64_t n_duplicates;         /* ratings that were merged into another one */
+  int64_t n_files, n_bytes;                        /* as on the disk */
+  int64_t n_lines;                                 /* of data: no header, blank line or comment */
+  int64_t n_records;                               /* ratings read from good lines */
+  int64_t n_bad_lines;                             /* skipped */
+  int64_t n_duplicates;                            /* ratings that were merged into another one */
   int64_t n_dropped_by_rating, n_dropped_by_count; /* ratings that the filters took */
-  int64_t n_users, n_items, nnz; /* of the dataset */
-  char first_bad_line[512];     /* "FILE:LINE:COLUMN: reason", "" where none was skipped */
+  int64_t n_users, n_items, nnz;                   /* of the dataset */
+  char first_bad_line[512];                        /* "FILE:LINE:COLUMN: reason", "" where none was skipped */
 } gmf_import_report;
 
 /*

@@ -14,8 +14,8 @@
 #define GMF_IMPORT_PIECE_BYTES (1 << 20) /* what a thread reads at a time; a build may lower it for tests */
 #endif
 
-enum { OPEN_FILES = 64 };           /* plain files that a rank has open at one time */
-static const int64_t RATIO = 4;     /* text bytes in a compressed byte, for balance only */
+enum { OPEN_FILES = 64 };       /* plain files that a rank has open at one time */
+static const int64_t RATIO = 4; /* text bytes in a compressed byte, for balance only */
 
 void gmf_import_share_free(gmf_import_share *share)
 {
@@ -43,8 +43,10 @@ static gmf_status check_same_columns(const gmf_import_share *share, gmf_error *e
     for (int role = GMF_ROLE_RATING; role <= GMF_ROLE_TIME; role++) {
       bool first = share->layouts[0].column[role] >= 0, here = share->layouts[f].column[role] >= 0;
       if (first != here)
-        return gmf_fail(err, GMF_ERR_DATA, "%s has a %s column and %s has none; import them separately or choose "
-                        "columns with --columns", share->paths[first ? 0 : f], NOUN[role], share->paths[first ? f : 0]);
+        return gmf_fail(err, GMF_ERR_DATA,
+                        "%s has a %s column and %s has none; import them separately or choose "
+                        "columns with --columns",
+                        share->paths[first ? 0 : f], NOUN[role], share->paths[first ? f : 0]);
     }
   return GMF_OK;
 }
@@ -55,8 +57,8 @@ static gmf_status probe_files(gmf_import_share *share, const gmf_import_options 
   char *head = NULL;
   gmf_text_format format = gmf_text_format_of(options->format);
   if (format == GMF_TEXT_UNKNOWN && strcmp(options->format, "auto") != 0 && options->format[0] != 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "format '%s' is none of auto, csv, tsv, dat, mtx, adjacency",
-                     options->format));
+    GMF_TRY(
+        gmf_fail(err, GMF_ERR_USAGE, "format '%s' is none of auto, csv, tsv, dat, mtx, adjacency", options->format));
   GMF_TRY(GMF_NEW(head, GMF_TEXT_HEAD_BYTES, err));
   for (int f = 0; f < share->n_files; f++) {
     int64_t n = 0;
@@ -113,8 +115,7 @@ static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader,
     GMF_TRY(gmf_id_set_intern(&thread->sets[GMF_USERS], GMF_USERS, batch, m, users, &thread->error));
     GMF_TRY(gmf_id_set_intern(&thread->sets[GMF_ITEMS], GMF_ITEMS, batch, m, items, &thread->error));
     gmf_raw_rating *out = thread->scratch + n;
-    for (int64_t j = 0; j < m; j++)
-      out[j] = (gmf_raw_rating){batch[j].time, items[j], users[j], batch[j].value};
+    for (int64_t j = 0; j < m; j++) out[j] = (gmf_raw_rating){batch[j].time, items[j], users[j], batch[j].value};
     n += m;
   }
   *n_ratings = n;
@@ -363,12 +364,10 @@ static gmf_status describe(const gmf_grid *grid, const gmf_import_share *share, 
     begin = gmf_slice_begin(place->offset, grid->size, grid->rank);
     end = gmf_slice_begin(place->offset, grid->size, grid->rank + 1);
   }
-  if (begin < end)
-    status = gmf_input_count_newlines(share->paths[place->file], compression, begin, end, &n, err);
+  if (begin < end) status = gmf_input_count_newlines(share->paths[place->file], compression, begin, end, &n, err);
   GMF_TRY(gmf_agree(grid, status, err));
   gmf_sum_i64(grid, &n, 1);
-  snprintf(out, size, "%s:%" PRId64 ":%" PRId64 ": %s", share->paths[place->file], n + 1, place->column,
-           place->reason);
+  snprintf(out, size, "%s:%" PRId64 ":%" PRId64 ": %s", share->paths[place->file], n + 1, place->column, place->reason);
 cleanup:
   return status;
 }

@@ -42,12 +42,12 @@ typedef struct gmf_import_thread {
 /* What a rank has read. */
 typedef struct gmf_import_share {
   int n_files;
-  const char *const *paths;  /* borrowed [n_files] */
-  gmf_input_file *files;     /* owned [n_files], equal on all ranks */
-  gmf_text_layout *layouts;  /* owned [n_files], equal on all ranks */
+  const char *const *paths; /* borrowed [n_files] */
+  gmf_input_file *files;    /* owned [n_files], equal on all ranks */
+  gmf_text_layout *layouts; /* owned [n_files], equal on all ranks */
   int n_threads;
   gmf_import_thread *threads; /* owned [n_threads] */
-  gmf_piece *pieces;         /* owned [n_pieces], in the order of the input; those of lower ranks come before */
+  gmf_piece *pieces;          /* owned [n_pieces], in the order of the input; those of lower ranks come before */
   int64_t n_pieces, piece_capacity;
   bool as_text[GMF_N_SIDES]; /* some id of the side is no integer; equal on all ranks */
 } gmf_import_share;

@@ -43,13 +43,13 @@ typedef struct thread_map {
 typedef struct router {
   const gmf_grid *grid; /* borrowed */
   int n_threads;
-  int64_t *cuts;    /* owned [size + 1]: the first row of each rank; one entry a rank, not a row */
-  int *shifts;      /* owned [size]: row >> shift is the row's bucket */
-  int64_t n_buckets; /* of a rank */
-  thread_map *maps; /* owned [n_threads] */
-  int64_t *cursors; /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
-  int64_t *bucket_begin;   /* owned [n_buckets + 1] */
-  gmf_raw_rating *ratings; /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
+  int64_t *cuts;               /* owned [size + 1]: the first row of each rank; one entry a rank, not a row */
+  int *shifts;                 /* owned [size]: row >> shift is the row's bucket */
+  int64_t n_buckets;           /* of a rank */
+  thread_map *maps;            /* owned [n_threads] */
+  int64_t *cursors;            /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
+  int64_t *bucket_begin;       /* owned [n_buckets + 1] */
+  gmf_raw_rating *ratings;     /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
   gmf_raw_rating *send, *recv; /* owned: a batch on its way out and in, by rank */
   int64_t send_capacity, recv_capacity;
 } router;
@@ -187,8 +187,7 @@ static gmf_status fill_maps(router *r, gmf_import_share *share, uint32_t **index
       int64_t row = row_of(rows[GMF_USERS], index[GMF_USERS][t], i);
       if (row >= 0) map->users[i] = target_of(r, row);
     }
-    for (int64_t i = 0; i < sets[GMF_ITEMS].n; i++)
-      map->items[i] = row_of(rows[GMF_ITEMS], index[GMF_ITEMS][t], i);
+    for (int64_t i = 0; i < sets[GMF_ITEMS].n; i++) map->items[i] = row_of(rows[GMF_ITEMS], index[GMF_ITEMS][t], i);
   }
   for (int t = 0; t < r->n_threads; t++)
     for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_set_free(&share->threads[t].sets[s]);
@@ -491,8 +490,7 @@ static void close_gaps(const router *r, gmf_import_rows *rows, const int64_t *n_
     if (to != from) {
       memmove(rows->items + to, rows->items + from, (size_t)n_kept[b] * sizeof *rows->items);
       memmove(rows->values + to, rows->values + from, (size_t)n_kept[b] * sizeof *rows->values);
-      if (rows->times != NULL)
-        memmove(rows->times + to, rows->times + from, (size_t)n_kept[b] * sizeof *rows->times);
+      if (rows->times != NULL) memmove(rows->times + to, rows->times + from, (size_t)n_kept[b] * sizeof *rows->times);
     }
     to += n_kept[b];
   }
@@ -518,8 +516,8 @@ static gmf_status sort_buckets(const router *r, const gmf_import_options *option
   GMF_TRY(GMF_NEW_ZERO(n_kept, r->n_buckets, err));
   GMF_TRY(GMF_NEW_ZERO(sorters, r->n_threads, err));
   for (int t = 0; t < r->n_threads; t++)
-    sorters[t] = (sorter){.options = options, .router = r, .rows = rows, .item_bits = item_bits,
-                          .first_conflict = {.row = INT64_MAX}};
+    sorters[t] = (sorter){
+        .options = options, .router = r, .rows = rows, .item_bits = item_bits, .first_conflict = {.row = INT64_MAX}};
 #pragma omp parallel for num_threads(r->n_threads) schedule(dynamic, 1)
   for (int64_t b = 0; b < r->n_buckets; b++) {
     sorter *s = &sorters[omp_get_thread_num()];
@@ -530,8 +528,7 @@ static gmf_status sort_buckets(const router *r, const gmf_import_options *option
     if (c->row < first->row || (c->row == first->row && c->item < first->item)) *first = *c;
     report->n_duplicates += sorters[t].n_duplicates;
     report->n_dropped_by_rating += sorters[t].n_dropped;
-    if (sorters[t].error.status != GMF_OK)
-      status = gmf_fail(err, sorters[t].error.status, "%s", sorters[t].error.text);
+    if (sorters[t].error.status != GMF_OK) status = gmf_fail(err, sorters[t].error.status, "%s", sorters[t].error.text);
   }
   if (status == GMF_OK) close_gaps(r, rows, n_kept);
 cleanup:
@@ -561,10 +558,15 @@ static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space
   gmf_id_space_text(grid, &space[GMF_USERS], row, user, sizeof user);
   gmf_id_space_text(grid, &space[GMF_ITEMS], found[0], item, sizeof item);
   if (found[1] == CONFLICT_OVERFLOW)
-    return gmf_fail(err, GMF_ERR_DATA, "user '%s', item '%s': the sum of duplicate ratings is too large for a 32-bit "
-                    "float", user, item);
-  return gmf_fail(err, GMF_ERR_DATA, "user '%s' rates item '%s' more than once (%" PRId64 " such ratings in all); "
-                  "--duplicates last, sum, max or mean says what to do with them", user, item, n_duplicates);
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "user '%s', item '%s': the sum of duplicate ratings is too large for a 32-bit "
+                    "float",
+                    user, item);
+  return gmf_fail(err, GMF_ERR_DATA,
+                  "user '%s' rates item '%s' more than once (%" PRId64
+                  " such ratings in all); "
+                  "--duplicates last, sum, max or mean says what to do with them",
+                  user, item, n_duplicates);
 }
 
 static gmf_status make_rows(const router *r, bool has_time, gmf_import_rows *rows, gmf_error *err)

@@ -28,8 +28,7 @@ gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *optio
  * Collective. Ids without ratings go; so do items with less than min_item_count ratings, then users with less than
  * min_user_count.
  */
-gmf_status gmf_import_filter(const gmf_grid *grid, const gmf_import_options *options,
-                             gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows, gmf_import_report *report,
-                             gmf_error *err);
+gmf_status gmf_import_filter(const gmf_grid *grid, const gmf_import_options *options, gmf_id_space space[GMF_N_SIDES],
+                             gmf_import_rows *rows, gmf_import_report *report, gmf_error *err);
 
 #endif

@@ -94,8 +94,8 @@ static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_data
   int64_t rows = d->row_end - d->row_begin, begin = d->indptr[0], n = d->indptr[rows] - begin;
   int64_t skip = grid->rank > 0; /* the rank before writes its end, which is my beginning */
   GMF_TRY(gmf_agree(grid, read_seen(d, begin, n, &part, err), err));
-  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDPTR, d->row_begin + skip, rows + 1 - skip,
-                           d->indptr + skip, err));
+  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDPTR, d->row_begin + skip, rows + 1 - skip, d->indptr + skip,
+                           err));
   const void *indices = part.narrow != NULL ? (const void *)part.narrow : part.items;
   GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDICES, begin, n, indices, err));
   GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_DATA, begin, n, part.values, err));

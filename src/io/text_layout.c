@@ -12,7 +12,10 @@
 static const struct {
   const char *name;
   gmf_text_format format;
-} FORMATS[] = {{"csv", GMF_TEXT_CSV}, {"tsv", GMF_TEXT_TSV}, {"dat", GMF_TEXT_DAT}, {"mtx", GMF_TEXT_MTX},
+} FORMATS[] = {{"csv", GMF_TEXT_CSV},
+               {"tsv", GMF_TEXT_TSV},
+               {"dat", GMF_TEXT_DAT},
+               {"mtx", GMF_TEXT_MTX},
                {"adjacency", GMF_TEXT_ADJACENCY}};
 enum { N_FORMATS = (int)(sizeof FORMATS / sizeof FORMATS[0]), MAX_NAME = 256 };
 
@@ -54,12 +57,16 @@ static const char *foreign_kind(const char *head, int64_t n)
     const char *magic;
     int64_t length;
     const char *kind;
-  } MAGIC[] = {{"\211HDF\r\n", 6, "an HDF5 file"},      {"PK\003\004", 4, "a zip archive; unpack it first"},
+  } MAGIC[] = {{"\211HDF\r\n", 6, "an HDF5 file"},
+               {"PK\003\004", 4, "a zip archive; unpack it first"},
                {"\3757zXZ", 5, "xz-compressed; gzip and zstd are read, unpack it first"},
                {"BZh", 3, "bzip2-compressed; gzip and zstd are read, unpack it first"},
-               {"PAR1", 4, "a Parquet file"},           {"%PDF", 4, "a PDF document"},
-               {"SQLite format 3", 15, "a SQLite data base"}, {"\223NUMPY", 6, "a NumPy file"},
-               {"\377\376", 2, "UTF-16 text; convert it to UTF-8"}, {"\376\377", 2, "UTF-16 text; convert it to UTF-8"}};
+               {"PAR1", 4, "a Parquet file"},
+               {"%PDF", 4, "a PDF document"},
+               {"SQLite format 3", 15, "a SQLite data base"},
+               {"\223NUMPY", 6, "a NumPy file"},
+               {"\377\376", 2, "UTF-16 text; convert it to UTF-8"},
+               {"\376\377", 2, "UTF-16 text; convert it to UTF-8"}};
   for (size_t m = 0; m < sizeof MAGIC / sizeof MAGIC[0]; m++)
     if (starts_with(head, n, MAGIC[m].magic, MAGIC[m].length)) return MAGIC[m].kind;
   int64_t i = 0;
@@ -77,11 +84,16 @@ static gmf_text_format format_of_name(const char *path)
   static const struct {
     const char *extension;
     gmf_text_format format;
-  } BY_NAME[] = {{".csv", GMF_TEXT_CSV}, {".tsv", GMF_TEXT_TSV}, {".data", GMF_TEXT_TSV}, {".mtx", GMF_TEXT_MTX},
+  } BY_NAME[] = {{".csv", GMF_TEXT_CSV},
+                 {".tsv", GMF_TEXT_TSV},
+                 {".data", GMF_TEXT_TSV},
+                 {".mtx", GMF_TEXT_MTX},
                  {".adj", GMF_TEXT_ADJACENCY}}; /* .dat is used for everything: its content decides */
   size_t n = strlen(path);
-  if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0) n -= 3;
-  else if (n > 4 && strcasecmp(path + n - 4, ".zst") == 0) n -= 4;
+  if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0)
+    n -= 3;
+  else if (n > 4 && strcasecmp(path + n - 4, ".zst") == 0)
+    n -= 4;
   for (size_t e = 0; e < sizeof BY_NAME / sizeof BY_NAME[0]; e++) {
     size_t length = strlen(BY_NAME[e].extension);
     if (n > length && strncasecmp(path + n - length, BY_NAME[e].extension, length) == 0) return BY_NAME[e].format;
@@ -150,15 +162,17 @@ static gmf_status mtx_banner(head_lines *h, bool *has_value, gmf_error *err)
   GMF_TRY(next_line(h, &begin, &end, &found, err));
   snprintf(banner, sizeof banner, "%.*s", found ? (int)(end - begin < 255 ? end - begin : 255) : 0, found ? begin : "");
   if (sscanf(banner, "%%%%MatrixMarket %63s %63s %63s %63s", object, layout, field, symmetry) != 4)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s:1:1: a MatrixMarket file begins with '%%%%MatrixMarket matrix coordinate "
-                     "real general'", h->path));
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
+                     "%s:1:1: a MatrixMarket file begins with '%%%%MatrixMarket matrix coordinate "
+                     "real general'",
+                     h->path));
   *has_value = strcasecmp(field, "pattern") != 0;
   if (strcasecmp(object, "matrix") != 0 || strcasecmp(layout, "coordinate") != 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s:1:1: '%s %s' is not read; store a 'matrix coordinate'", h->path, object,
                      layout));
   if (*has_value && strcasecmp(field, "real") != 0 && strcasecmp(field, "integer") != 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s:1:1: field '%s' is not read; use real, integer or pattern", h->path,
-                     field));
+    GMF_TRY(
+        gmf_fail(err, GMF_ERR_DATA, "%s:1:1: field '%s' is not read; use real, integer or pattern", h->path, field));
   if (strcasecmp(symmetry, "general") != 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s:1:1: symmetry '%s' is not read; store the matrix as 'general'", h->path,
                      symmetry));
@@ -186,8 +200,8 @@ static gmf_status resolve_mtx(head_lines *h, gmf_text_layout *layout, gmf_error 
   } while (found && *begin == '%');
   snprintf(line, sizeof line, "%.*s", found ? (int)(end - begin < 255 ? end - begin : 255) : 0, found ? begin : "");
   if (sscanf(line, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %n", &layout->mtx_size[0], &layout->mtx_size[1],
-             &layout->mtx_entries, &stop) != 3 || line[stop] != 0 || layout->mtx_size[0] < 0 ||
-      layout->mtx_size[1] < 0 || layout->mtx_entries < 0)
+             &layout->mtx_entries, &stop) != 3 ||
+      line[stop] != 0 || layout->mtx_size[0] < 0 || layout->mtx_size[1] < 0 || layout->mtx_entries < 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: the size line 'ROWS COLUMNS ENTRIES' is missing or wrong: '%.60s'",
                      h->path, line));
   set_column(layout, GMF_ROLE_USER, 0);
@@ -238,7 +252,8 @@ static gmf_status parse_columns(const char *text, wanted *w, gmf_error *err)
   for (const char *p = text; *p != 0;) {
     size_t n = strcspn(p, ","), key = strcspn(p, "=,");
     if (key >= n)
-      GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "--columns: '%.*s' is not ROLE=COLUMN, as in user=userId,item=2", (int)n, p));
+      GMF_TRY(
+          gmf_fail(err, GMF_ERR_USAGE, "--columns: '%.*s' is not ROLE=COLUMN, as in user=userId,item=2", (int)n, p));
     GMF_TRY(set_wanted(w, p, key, p + key + 1, n - key - 1, err));
     p += n;
     p += *p == ',';
@@ -391,8 +406,10 @@ static gmf_status resolve_format(const char *path, const char *head, int64_t n, 
   GMF_TRY(first_line(&lines, &begin, &end, &found, err));
   *format = found ? format_of_line(begin, end - begin) : GMF_TEXT_UNKNOWN;
   if (*format == GMF_TEXT_UNKNOWN)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: its format cannot be told from its name or first line; give --format csv, "
-                     "tsv, dat, mtx or adjacency", path));
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
+                     "%s: its format cannot be told from its name or first line; give --format csv, "
+                     "tsv, dat, mtx or adjacency",
+                     path));
 cleanup:
   return status;
 }

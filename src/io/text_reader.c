@@ -534,8 +534,8 @@ static int careful_line(gmf_text_reader *r, gmf_text_rating *out)
 void gmf_text_open(gmf_text_reader *reader, const gmf_text_layout *layout, char *begin, char *end, bool skip_bad_lines)
 {
   GMF_CHECK(begin == end || end[-1] == '\n');
-  *reader = (gmf_text_reader){.layout = layout, .begin = begin, .at = begin, .end = end,
-                              .skip_bad_lines = skip_bad_lines};
+  *reader =
+      (gmf_text_reader){.layout = layout, .begin = begin, .at = begin, .end = end, .skip_bad_lines = skip_bad_lines};
   reader->first_bad.offset = reader->first_huge[GMF_USERS].offset = reader->first_huge[GMF_ITEMS].offset = -1;
 }
 

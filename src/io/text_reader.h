@@ -16,11 +16,11 @@
 
 typedef enum gmf_text_format {
   GMF_TEXT_UNKNOWN,
-  GMF_TEXT_CSV,       /* ',' with RFC 4180 quotes; an optional header */
-  GMF_TEXT_TSV,       /* tab; an optional header */
-  GMF_TEXT_DAT,       /* '::'; an optional header */
-  GMF_TEXT_MTX,       /* MatrixMarket coordinate real|integer|pattern general: row = user, column = item, from 1 */
-  GMF_TEXT_ADJACENCY  /* "user item item ...", split by blanks; every rating is 1 */
+  GMF_TEXT_CSV,      /* ',' with RFC 4180 quotes; an optional header */
+  GMF_TEXT_TSV,      /* tab; an optional header */
+  GMF_TEXT_DAT,      /* '::'; an optional header */
+  GMF_TEXT_MTX,      /* MatrixMarket coordinate real|integer|pattern general: row = user, column = item, from 1 */
+  GMF_TEXT_ADJACENCY /* "user item item ...", split by blanks; every rating is 1 */
 } gmf_text_format;
 
 /* What a column means. The first two are gmf_side. */
@@ -84,7 +84,7 @@ typedef enum gmf_text_id_kind {
 typedef struct gmf_text_id {
   const char *text; /* borrowed from the buffer; not set for integers */
   int64_t integer;
-  int32_t length;   /* bytes of text */
+  int32_t length; /* bytes of text */
   gmf_text_id_kind kind;
 } gmf_text_id;
 
@@ -107,15 +107,14 @@ typedef struct gmf_text_reader {
   bool skip_bad_lines;
   char *list_at, *list_end; /* adjacency: the items of the line in work that are still to come */
   gmf_text_id list_user;
-  int64_t n_lines;     /* of data: blank lines and comments do not count */
+  int64_t n_lines; /* of data: blank lines and comments do not count */
   int64_t n_bad_lines;
   gmf_text_bad first_bad;
   gmf_text_bad first_huge[GMF_N_SIDES]; /* the first id beyond 64 bits; bad if its side has integers only */
 } gmf_text_reader;
 
 /* Reads whole lines: either nothing, or text whose last byte is a newline. Byte `begin` starts a line. */
-void gmf_text_open(gmf_text_reader *reader, const gmf_text_layout *layout, char *begin, char *end,
-                   bool skip_bad_lines);
+void gmf_text_open(gmf_text_reader *reader, const gmf_text_layout *layout, char *begin, char *end, bool skip_bad_lines);
 
 /*
  * The next ratings, at most `capacity`; 0 at the end or, without skip_bad_lines, at the first bad line

@@ -30,8 +30,9 @@ static gmf_status check_blocks(verification *v, const char *name, const gmf_h5_a
     int64_t begin = b * block_rows, n = gmf_min64(block_rows, array->dims[0] - begin);
     GMF_TRY(gmf_h5_array_read(array, begin, n, array->type.kind, buffer, v->err));
     if (gmf_checksum(buffer, n * row_bytes) != sums[b])
-      GMF_TRY(gmf_fail(v->err, GMF_ERR_DATA, "%s: /%s is damaged: rows %" PRId64 " to %" PRId64
-                       " do not match their checksum", v->path, name, begin, begin + n - 1));
+      GMF_TRY(gmf_fail(v->err, GMF_ERR_DATA,
+                       "%s: /%s is damaged: rows %" PRId64 " to %" PRId64 " do not match their checksum", v->path, name,
+                       begin, begin + n - 1));
     v->n_blocks++;
     v->n_bytes += n * row_bytes;
   }
@@ -82,8 +83,9 @@ gmf_status gmf_verify(const gmf_grid *grid, const char *path, int64_t *n_blocks,
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
   local = gmf_h5_open(path, NULL, &file, &mine);
   if (local == GMF_OK && H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit, &v, H5O_INFO_BASIC) < 0)
-    local = mine.status != GMF_OK ? mine.status
-                                  : gmf_fail(&mine, GMF_ERR_DATA, "%s: cannot be walked through: %s", path, gmf_h5_reason());
+    local = mine.status != GMF_OK
+                ? mine.status
+                : gmf_fail(&mine, GMF_ERR_DATA, "%s: cannot be walked through: %s", path, gmf_h5_reason());
   if (file >= 0) H5Fclose(file);
   if (err != NULL && err->status == GMF_OK) *err = mine;
   GMF_TRY(gmf_agree(grid, local, err));

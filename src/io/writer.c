@@ -35,7 +35,7 @@ typedef enum attr_kind { ATTR_TEXT, ATTR_I64, ATTR_F64 } attr_kind;
 typedef struct attribute {
   char object[NAME_BYTES], name[NAME_BYTES];
   attr_kind kind;
-  char *text;       /* owned */
+  char *text; /* owned */
   int64_t i64[4];
   double f64;
   int n; /* -1: a scalar */
@@ -80,8 +80,7 @@ static gmf_status check_folder(const char *path, gmf_error *err)
   return GMF_OK;
 }
 
-gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *format, gmf_writer **out,
-                           gmf_error *err)
+gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *format, gmf_writer **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_writer *w = NULL;
@@ -294,8 +293,7 @@ static gmf_status reserve_space(gmf_writer *w, gmf_error *err)
   gmf_status status = GMF_OK;
   struct stat st;
   int fd = open(w->temporary, O_RDWR);
-  if (fd < 0 || fstat(fd, &st) != 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->temporary, strerror(errno)));
+  if (fd < 0 || fstat(fd, &st) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->temporary, strerror(errno)));
   /* Early allocation in HDF5 fixes the end of the file in its metadata only; the file grows to it here. */
   int64_t bytes = gmf_max64((int64_t)st.st_size, 1);
   int code = posix_fallocate(fd, 0, bytes);
@@ -330,8 +328,7 @@ static gmf_status make_file(gmf_writer *w, gmf_error *err)
   hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
   H5Pclose(access);
   H5Pclose(create);
-  if (file < 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason()));
+  if (file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason()));
   status = make_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(reserve_space(w, err));
@@ -348,8 +345,10 @@ static gmf_status open_parallel(gmf_writer *w, gmf_error *err)
   w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
   H5Pclose(access);
   if (w->file < 0)
-    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by all ranks: %s; is the folder on a file system that all "
-                    "nodes share?", w->path, gmf_h5_reason());
+    return gmf_fail(err, GMF_ERR_IO,
+                    "%s: cannot be opened by all ranks: %s; is the folder on a file system that all "
+                    "nodes share?",
+                    w->path, gmf_h5_reason());
   return GMF_OK;
 }
 
@@ -407,8 +406,8 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
 
   H5Pset_dxpl_mpio(how, H5FD_MPIO_INDEPENDENT);
   H5Sselect_hyperslab(in_file, H5S_SELECT_SET, start, NULL, count, NULL);
-  herr_t code = from != NULL ? H5Dwrite(id, type, in_memory, in_file, how, from)
-                             : H5Dread(id, type, in_memory, in_file, how, to);
+  herr_t code =
+      from != NULL ? H5Dwrite(id, type, in_memory, in_file, how, from) : H5Dread(id, type, in_memory, in_file, how, to);
   if (code < 0)
     status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s; is the disk full?", w->path,
                       from != NULL ? "writing" : "reading back", a->name, begin, gmf_h5_reason());
@@ -447,8 +446,7 @@ static int64_t overlap_with(const array *a, int n_ranks, int r, int64_t begin, i
   return gmf_max64(0, gmf_min64(end, to) - gmf_max64(begin, from));
 }
 
-gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
-                            gmf_error *err)
+gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   array *a = find_array(w, name);
@@ -496,8 +494,10 @@ static gmf_status read_back(const gmf_writer *w, const array *a, void *buffer, g
     int64_t begin = row_of_block(a, b), n = row_of_block(a, b + 1) - begin;
     GMF_TRY(transfer(w, a, begin, n, NULL, buffer, err));
     if (gmf_checksum(buffer, n * a->row_bytes) != a->checksums[b])
-      GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: /%s reads back differently than it was written, rows %" PRId64 " to %"
-                       PRId64 "; the disk or its file system loses data", w->path, a->name, begin, begin + n - 1));
+      GMF_TRY(gmf_fail(err, GMF_ERR_IO,
+                       "%s: /%s reads back differently than it was written, rows %" PRId64 " to %" PRId64
+                       "; the disk or its file system loses data",
+                       w->path, a->name, begin, begin + n - 1));
   }
 cleanup:
   return status;

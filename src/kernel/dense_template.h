@@ -9,19 +9,19 @@
  * C[i][j .. j + width vectors) += sum_d q[d][i] p[d][j], for TILE_ROWS rows from i: accumulators stay in registers.
  * They start from zero, so that a long row's sum is one of short sums and not a single chain of f4 additions.
  */
-#define TILE(width)                                                                                                  \
-  static inline void NAME(tile##width)(const REAL *p, const REAL *q, int depth, int ld, int i, int j, REAL *c)      \
-  {                                                                                                                  \
-    VECTOR sum[TILE_ROWS][width] = {{{0}}};                                                                          \
-    for (int d = 0; d < depth; d++) {                                                                                \
-      const REAL *pd = p + (size_t)d * (size_t)ld + j, *qd = q + (size_t)d * (size_t)ld + i;                         \
-      VECTOR column[width];                                                                                          \
-      for (int v = 0; v < width; v++) column[v] = *(const VECTOR *)(pd + v * LANES);                                 \
-      for (int r = 0; r < TILE_ROWS; r++)                                                                            \
-        for (int v = 0; v < width; v++) sum[r][v] += qd[r] * column[v];                                              \
-    }                                                                                                                \
-    for (int r = 0; r < TILE_ROWS; r++)                                                                              \
-      for (int v = 0; v < width; v++) *(VECTOR *)(c + (size_t)(i + r) * (size_t)ld + j + v * LANES) += sum[r][v];    \
+#define TILE(width)                                                                                               \
+  static inline void NAME(tile##width)(const REAL *p, const REAL *q, int depth, int ld, int i, int j, REAL *c)    \
+  {                                                                                                               \
+    VECTOR sum[TILE_ROWS][width] = {{{0}}};                                                                       \
+    for (int d = 0; d < depth; d++) {                                                                             \
+      const REAL *pd = p + (size_t)d * (size_t)ld + j, *qd = q + (size_t)d * (size_t)ld + i;                      \
+      VECTOR column[width];                                                                                       \
+      for (int v = 0; v < width; v++) column[v] = *(const VECTOR *)(pd + v * LANES);                              \
+      for (int r = 0; r < TILE_ROWS; r++)                                                                         \
+        for (int v = 0; v < width; v++) sum[r][v] += qd[r] * column[v];                                           \
+    }                                                                                                             \
+    for (int r = 0; r < TILE_ROWS; r++)                                                                           \
+      for (int v = 0; v < width; v++) *(VECTOR *)(c + (size_t)(i + r) * (size_t)ld + j + v * LANES) += sum[r][v]; \
   }
 TILE(2)
 TILE(1)
@@ -113,8 +113,7 @@ void NAME(gmf_cholesky_solve)(const REAL *u, int k, int ld, REAL *x)
     const REAL *row = u + (size_t)p * (size_t)ld;
     REAL z = x[p] / row[p];
     for (int j = p + 1; j < ld && j % LANES != 0; j++) x[j] -= z * row[j];
-    for (int j = (p + LANES) / LANES * LANES; j < ld; j += LANES)
-      *(VECTOR *)(x + j) -= z * *(const VECTOR *)(row + j);
+    for (int j = (p + LANES) / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(x + j) -= z * *(const VECTOR *)(row + j);
     x[p] = z;
   }
   for (int p = k - 1; p >= 0; p--) {

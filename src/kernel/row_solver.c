@@ -89,7 +89,8 @@ typedef struct row_system {
   double lambda;
 } row_system;
 
-/* One step of refinement: s->x8 += (U'U)^-1 (residual of s->x8). Returns the length of the step. step [ld] is scratch. */
+/* One step of refinement: s->x8 += (U'U)^-1 (residual of s->x8). Returns the length of the step. step [ld] is scratch.
+ */
 static double refine(gmf_row_solver *s, const row_system *row, float *step)
 {
   for (int j = 0; j < s->ld; j++) s->r8[j] = -row->lambda * s->x8[j];

@@ -4,10 +4,10 @@
  *   (G + sum_j w_j y_j y_j' + lambda I) x = sum_j t_j y_j       (see loss.h for w, t)
  *
  * The fast path forms and factors in f4, and refines the solution by the factors with residuals of the ratings
- * themselves in f8 (iterative refinement: Wilkinson, "Rounding errors in algebraic processes", 1963). Sums of f4 products
- * then only steer the way: what x converges to is the solution of the exact system, rounded to f4, which is what the f8
- * path and the folded sums of other grids give too. A row that f4 cannot factor, or whose first step is not small, is
- * formed again and factored in f8. What f8 finds singular is.
+ * themselves in f8 (iterative refinement: Wilkinson, "Rounding errors in algebraic processes", 1963). Sums of f4
+ * products then only steer the way: what x converges to is the solution of the exact system, rounded to f4, which is
+ * what the f8 path and the folded sums of other grids give too. A row that f4 cannot factor, or whose first step is not
+ * small, is formed again and factored in f8. What f8 finds singular is.
  *
  * Local, one solver a thread; allocates only in gmf_row_solver_create.
  */
@@ -20,9 +20,9 @@
 typedef struct gmf_row_solver {
   int k, ld;
   gmf_loss loss;
-  float *a, *b, *work;            /* owned [ld][ld], [ld], [2 GMF_GRAM_DEPTH][ld] */
+  float *a, *b, *work;               /* owned [ld][ld], [ld], [2 GMF_GRAM_DEPTH][ld] */
   double *a8, *b8, *x8, *r8, *work8; /* owned, likewise */
-  int64_t n_retried;              /* rows that needed f8 */
+  int64_t n_retried;                 /* rows that needed f8 */
 } gmf_row_solver;
 
 gmf_status gmf_row_solver_create(gmf_row_solver *solver, int k, gmf_loss loss, gmf_error *err);

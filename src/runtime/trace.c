@@ -4,10 +4,10 @@
 #include <string.h>
 
 static const char *const PHASE_NAMES[GMF_N_PHASES] = {
-    [GMF_PHASE_OTHER] = "other",           [GMF_PHASE_READ] = "read",     [GMF_PHASE_MAP_IDS] = "map ids",
-    [GMF_PHASE_SORT] = "sort",             [GMF_PHASE_GRAM] = "gram",     [GMF_PHASE_DISTRIBUTE] = "distribute",
-    [GMF_PHASE_EXPAND] = "expand",         [GMF_PHASE_SOLVE] = "solve",   [GMF_PHASE_FOLD] = "fold",
-    [GMF_PHASE_SCORE] = "score",           [GMF_PHASE_WRITE] = "write",
+    [GMF_PHASE_OTHER] = "other",   [GMF_PHASE_READ] = "read",   [GMF_PHASE_MAP_IDS] = "map ids",
+    [GMF_PHASE_SORT] = "sort",     [GMF_PHASE_GRAM] = "gram",   [GMF_PHASE_DISTRIBUTE] = "distribute",
+    [GMF_PHASE_EXPAND] = "expand", [GMF_PHASE_SOLVE] = "solve", [GMF_PHASE_FOLD] = "fold",
+    [GMF_PHASE_SCORE] = "score",   [GMF_PHASE_WRITE] = "write",
 };
 
 const char *gmf_phase_name(gmf_phase phase) { return PHASE_NAMES[phase]; }
@@ -88,7 +88,8 @@ void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out)
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   if (rank != 0) out = NULL;
-  if (out != NULL) fprintf(out, "%-14s %7s %10s %10s %10s  rank of max\n", "phase", "calls", "min s", "mean s", "max s");
+  if (out != NULL)
+    fprintf(out, "%-14s %7s %10s %10s %10s  rank of max\n", "phase", "calls", "min s", "mean s", "max s");
   for (int p = 1; p <= GMF_N_PHASES; p++) {
     int phase = p % GMF_N_PHASES; /* "other" comes last */
     int64_t calls = closed.calls[phase];

@@ -11,16 +11,16 @@
 
 typedef enum gmf_phase {
   GMF_PHASE_OTHER,
-  GMF_PHASE_READ,      /* files into memory: text parsing, dataset slices */
-  GMF_PHASE_MAP_IDS,   /* external ids to rows */
-  GMF_PHASE_SORT,      /* ratings into order */
+  GMF_PHASE_READ,       /* files into memory: text parsing, dataset slices */
+  GMF_PHASE_MAP_IDS,    /* external ids to rows */
+  GMF_PHASE_SORT,       /* ratings into order */
   GMF_PHASE_DISTRIBUTE, /* ratings to the ranks that use them */
-  GMF_PHASE_GRAM,      /* the k x k matrix that all rows share */
-  GMF_PHASE_EXPAND,    /* fixed factor rows to the ranks that need them */
-  GMF_PHASE_SOLVE,     /* normal equations of my rows, and their solution */
-  GMF_PHASE_FOLD,      /* partial normal equations to their owner */
-  GMF_PHASE_SCORE,     /* scores, top-N, metrics */
-  GMF_PHASE_WRITE,     /* files */
+  GMF_PHASE_GRAM,       /* the k x k matrix that all rows share */
+  GMF_PHASE_EXPAND,     /* fixed factor rows to the ranks that need them */
+  GMF_PHASE_SOLVE,      /* normal equations of my rows, and their solution */
+  GMF_PHASE_FOLD,       /* partial normal equations to their owner */
+  GMF_PHASE_SCORE,      /* scores, top-N, metrics */
+  GMF_PHASE_WRITE,      /* files */
   GMF_N_PHASES
 } gmf_phase;
 

@@ -40,7 +40,8 @@ static gmf_status parse(settings *s, gmf_text_list *arguments, gmf_error *err, i
   return gmf_options_parse(&TABLE, 1, n, words, 0, s, arguments, NULL, err);
 }
 
-#define PARSE(...) parse(&s, &arguments, &err, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *), (char *[]){__VA_ARGS__})
+#define PARSE(...) \
+  parse(&s, &arguments, &err, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *), (char *[]){__VA_ARGS__})
 
 static void test_good(void **state)
 {

@@ -56,8 +56,7 @@ static void test_axes(const gmf_grid *grid)
     check_axis(grid, a);
     check_axis(grid, b);
     int64_t *own = gmf_malloc(gmf_axis_n_own(a, grid->rank), sizeof *own), *slice = NULL, begin = 0, n = 0;
-    for (int64_t j = 0; j < gmf_axis_n_own(a, grid->rank); j++)
-      own[j] = 7 * gmf_axis_row(a, a->prefix[grid->rank] + j);
+    for (int64_t j = 0; j < gmf_axis_n_own(a, grid->rank); j++) own[j] = 7 * gmf_axis_row(a, a->prefix[grid->rank] + j);
     CHECK(gmf_axis_to_slices(grid, a, own, sizeof *own, sizeof *own, (void **)&slice, &begin, &n, NULL) == GMF_OK);
     for (int64_t j = 0; j < n; j++) CHECK(slice[j] == 7 * (begin + j));
     gmf_free(slice);
@@ -204,7 +203,8 @@ static void test_blocks(const gmf_grid *grid)
     }
     indptr[u + 1] = n;
   }
-  int64_t begin = gmf_slice_begin(USERS, grid->size, grid->rank), end = gmf_slice_begin(USERS, grid->size, grid->rank + 1);
+  int64_t begin = gmf_slice_begin(USERS, grid->size, grid->rank),
+          end = gmf_slice_begin(USERS, grid->size, grid->rank + 1);
   gmf_rating_source source = {{USERS, ITEMS}, begin, end, indptr + begin, read_fake, file};
   int64_t counts[ITEMS];
   CHECK(gmf_count_items(grid, &source, counts, NULL) == GMF_OK);

@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 /* The next definition of a function after this library's. */
-#define REAL(result, name, ...)                                             \
-  static result (*real)(__VA_ARGS__);                                       \
-  if (real == NULL) {                                                       \
-    void *symbol = dlsym(RTLD_NEXT, name);                                  \
-    memcpy(&real, &symbol, sizeof real);                                    \
+#define REAL(result, name, ...)            \
+  static result (*real)(__VA_ARGS__);      \
+  if (real == NULL) {                      \
+    void *symbol = dlsym(RTLD_NEXT, name); \
+    memcpy(&real, &symbol, sizeof real);   \
   }
 
 static bool is_target(int fd)

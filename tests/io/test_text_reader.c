@@ -76,7 +76,9 @@ static void assert_rating(const result *r, int64_t index, const char *user, cons
 static void test_csv(void **state)
 {
   (void)state;
-  result r = read_good("r.csv", "\357\273\277userId,movieId,rating,timestamp\r\n1,2,3.5,10\r\n\r\n  \n-4,\"a \"\"b\"\", c\", +1e1 ,-7,x,\"y\"\n5,6,7,8",
+  result r = read_good("r.csv",
+                       "\357\273\277userId,movieId,rating,timestamp\r\n1,2,3.5,10\r\n\r\n  \n-4,\"a \"\"b\"\", c\", "
+                       "+1e1 ,-7,x,\"y\"\n5,6,7,8",
                        "");
   assert_int_equal(r.n, 3);
   assert_int_equal(r.reader.n_lines, 3);
@@ -124,7 +126,8 @@ static void test_other_formats(void **state)
   assert_int_equal(r.n, 1 + 1);
   assert_rating(&r, 1, "a:b", "c:d", 5, 6);
   free(r.text);
-  r = read_good("m.mtx", "%%MatrixMarket matrix coordinate integer general\n%c\n\n 3 4  2 \n%d\n 3\t4  -7 \n1 1 2\n", "");
+  r = read_good("m.mtx", "%%MatrixMarket matrix coordinate integer general\n%c\n\n 3 4  2 \n%d\n 3\t4  -7 \n1 1 2\n",
+                "");
   assert_int_equal(r.layout.mtx_entries, 2);
   assert_rating(&r, 0, "3", "4", -7, 0);
   assert_rating(&r, 1, "1", "1", 2, 0);
@@ -140,9 +143,24 @@ static void test_other_formats(void **state)
 static void test_numbers_round_as_strtod(void **state)
 {
   (void)state;
-  static const char *const NUMBERS[] = {"0", "-0", "3.5", ".5", "5.", "0.1", "1e-5", "123456789012345", "0.000000000000001",
-                                        "99999999999999.9", "1234567890123456", "0.1234567890123456789", "16777217",
-                                        "3.4028234e38", "-1E+10", "4.35", "2.675", "00012.50"};
+  static const char *const NUMBERS[] = {"0",
+                                        "-0",
+                                        "3.5",
+                                        ".5",
+                                        "5.",
+                                        "0.1",
+                                        "1e-5",
+                                        "123456789012345",
+                                        "0.000000000000001",
+                                        "99999999999999.9",
+                                        "1234567890123456",
+                                        "0.1234567890123456789",
+                                        "16777217",
+                                        "3.4028234e38",
+                                        "-1E+10",
+                                        "4.35",
+                                        "2.675",
+                                        "00012.50"};
   for (size_t k = 0; k < sizeof NUMBERS / sizeof NUMBERS[0]; k++) {
     char text[128];
     snprintf(text, sizeof text, "1,2,%s\n", NUMBERS[k]);
@@ -158,11 +176,22 @@ static void test_kinds_of_ids(void **state)
   static const struct {
     const char *id;
     gmf_text_id_kind kind;
-  } CASES[] = {{"0", GMF_ID_INTEGER}, {"-1", GMF_ID_INTEGER}, {"9223372036854775807", GMF_ID_INTEGER},
-               {"-9223372036854775808", GMF_ID_INTEGER}, {"9223372036854775808", GMF_ID_HUGE},
-               {"-9223372036854775809", GMF_ID_HUGE}, {"007", GMF_ID_TEXT}, {"-0", GMF_ID_TEXT}, {"+1", GMF_ID_TEXT},
-               {"1.0", GMF_ID_TEXT}, {"1e3", GMF_ID_TEXT}, {"--1", GMF_ID_TEXT}, {"-", GMF_ID_TEXT},
-               {"12345678901234567890x", GMF_ID_TEXT}, {"\303\251", GMF_ID_TEXT}, {"a b", GMF_ID_TEXT}};
+  } CASES[] = {{"0", GMF_ID_INTEGER},
+               {"-1", GMF_ID_INTEGER},
+               {"9223372036854775807", GMF_ID_INTEGER},
+               {"-9223372036854775808", GMF_ID_INTEGER},
+               {"9223372036854775808", GMF_ID_HUGE},
+               {"-9223372036854775809", GMF_ID_HUGE},
+               {"007", GMF_ID_TEXT},
+               {"-0", GMF_ID_TEXT},
+               {"+1", GMF_ID_TEXT},
+               {"1.0", GMF_ID_TEXT},
+               {"1e3", GMF_ID_TEXT},
+               {"--1", GMF_ID_TEXT},
+               {"-", GMF_ID_TEXT},
+               {"12345678901234567890x", GMF_ID_TEXT},
+               {"\303\251", GMF_ID_TEXT},
+               {"a b", GMF_ID_TEXT}};
   for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
     char text[128];
     snprintf(text, sizeof text, "%s,%s,1\n", CASES[k].id, CASES[k].id);
@@ -180,8 +209,14 @@ static void test_dates(void **state)
   static const struct {
     const char *text;
     int64_t seconds;
-  } CASES[] = {{"1970-01-01", 0}, {"2000-02-29", 951782400}, {"1969-12-31T23:59:59Z", -1}, {"2024-12-31 23:59:60", 1735689600},
-               {"1600-01-01 00:00:01.75", -11676095999}, {"1e3", 1000}, {"-1.9", -1}, {"9223372036854775807", INT64_MAX}};
+  } CASES[] = {{"1970-01-01", 0},
+               {"2000-02-29", 951782400},
+               {"1969-12-31T23:59:59Z", -1},
+               {"2024-12-31 23:59:60", 1735689600},
+               {"1600-01-01 00:00:01.75", -11676095999},
+               {"1e3", 1000},
+               {"-1.9", -1},
+               {"9223372036854775807", INT64_MAX}};
   for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
     char text[128];
     snprintf(text, sizeof text, "1,2,3,%s\n", CASES[k].text);
@@ -191,7 +226,10 @@ static void test_dates(void **state)
   }
 }
 
-#define BAD(text_, column_, reason_) {text_, sizeof text_ - 1, column_, reason_}
+#define BAD(text_, column_, reason_)          \
+  {                                           \
+    text_, sizeof text_ - 1, column_, reason_ \
+  }
 
 static void test_bad_lines(void **state)
 {
@@ -201,35 +239,34 @@ static void test_bad_lines(void **state)
     size_t n;
     int64_t column;
     const char *reason;
-  } CASES[] = {
-      BAD("1,2,NaN,4", 5, "rating is not a number: 'NaN'"),
-      BAD("1,2,inf,4", 5, "rating is not a number"),
-      BAD("1,2,1e400,4", 5, "too large"),
-      BAD("1,2,-1e39,4", 5, "too large"),
-      BAD("1,2,,4", 5, "rating is empty"),
-      BAD("1,2,\"1,2\",4", 5, "rating is not a number"),
-      BAD("1,2,0x10,4", 5, "rating is not a number"),
-      BAD("1,2,3 4,4", 5, "rating is not a number"),
-      BAD("1,2,1.2.3,4", 5, "rating is not a number"),
-      BAD("1,2,-,4", 5, "rating is not a number"),
-      BAD("1,2,3", 5, "3 columns, expected at least 4"),
-      BAD("1", 1, "1 column, expected at least 4"),
-      BAD(",2,3,4", 1, "user id is empty"),
-      BAD("1, ,3,4", 4, "item id is empty"),
-      BAD("1,2,3,", 7, "time is empty"),
-      BAD("1,2,3,today", 7, "time is neither"),
-      BAD("1,2,3,2001-02-29", 7, "time is neither"),
-      BAD("1,2,3,2001-02-28 24:00:00", 7, "time is neither"),
-      BAD("1,2,3,9223372036854775808", 7, "time does not fit"),
-      BAD("1,2,3,1e19", 7, "time does not fit"),
-      BAD("1,\"2,3,4", 3, "a quoted field does not end on its line"),
-      BAD("1,\"2\"x,3,4", 3, "text after a closing quote"),
-      BAD("1,a\0b,3,4", 3, "item id is not valid UTF-8"),
-      BAD("1,\xff\xfe,3,4", 3, "UTF-8"),
-      BAD("1,\xc0\x80,3,4", 3, "UTF-8"),
-      BAD("1,\xed\xa0\x80,3,4", 3, "UTF-8"),
-      BAD("1,\xe2\x82,3,4", 3, "UTF-8"),
-      BAD("1,\xf4\x90\x80\x80,3,4", 3, "UTF-8")};
+  } CASES[] = {BAD("1,2,NaN,4", 5, "rating is not a number: 'NaN'"),
+               BAD("1,2,inf,4", 5, "rating is not a number"),
+               BAD("1,2,1e400,4", 5, "too large"),
+               BAD("1,2,-1e39,4", 5, "too large"),
+               BAD("1,2,,4", 5, "rating is empty"),
+               BAD("1,2,\"1,2\",4", 5, "rating is not a number"),
+               BAD("1,2,0x10,4", 5, "rating is not a number"),
+               BAD("1,2,3 4,4", 5, "rating is not a number"),
+               BAD("1,2,1.2.3,4", 5, "rating is not a number"),
+               BAD("1,2,-,4", 5, "rating is not a number"),
+               BAD("1,2,3", 5, "3 columns, expected at least 4"),
+               BAD("1", 1, "1 column, expected at least 4"),
+               BAD(",2,3,4", 1, "user id is empty"),
+               BAD("1, ,3,4", 4, "item id is empty"),
+               BAD("1,2,3,", 7, "time is empty"),
+               BAD("1,2,3,today", 7, "time is neither"),
+               BAD("1,2,3,2001-02-29", 7, "time is neither"),
+               BAD("1,2,3,2001-02-28 24:00:00", 7, "time is neither"),
+               BAD("1,2,3,9223372036854775808", 7, "time does not fit"),
+               BAD("1,2,3,1e19", 7, "time does not fit"),
+               BAD("1,\"2,3,4", 3, "a quoted field does not end on its line"),
+               BAD("1,\"2\"x,3,4", 3, "text after a closing quote"),
+               BAD("1,a\0b,3,4", 3, "item id is not valid UTF-8"),
+               BAD("1,\xff\xfe,3,4", 3, "UTF-8"),
+               BAD("1,\xc0\x80,3,4", 3, "UTF-8"),
+               BAD("1,\xed\xa0\x80,3,4", 3, "UTF-8"),
+               BAD("1,\xe2\x82,3,4", 3, "UTF-8"),
+               BAD("1,\xf4\x90\x80\x80,3,4", 3, "UTF-8")};
   for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
     char text[256] = "1,2,3,4\n\n5,6,7,8\n";
     size_t n = strlen(text);
@@ -256,26 +293,27 @@ static void test_files_that_are_refused(void **state)
   static const struct {
     const char *path, *text, *columns, *reason;
     gmf_status status;
-  } CASES[] = {{"r.csv", "", "", "is empty", GMF_ERR_DATA},
-               {"r.csv", " <html>", "", "HTML", GMF_ERR_DATA},
-               {"r.csv", "PK\003\004", "", "zip", GMF_ERR_DATA},
-               {"r.csv", "\211HDF\r\n\032\n", "", "HDF5", GMF_ERR_DATA},
-               {"r.txt", "1 2 3\n", "", "--format", GMF_ERR_DATA},
-               {"r.csv", "a,b\n", "user=a", "item=", GMF_ERR_USAGE},
-               {"r.csv", "a,b\n", "user=a,item", "ROLE=COLUMN", GMF_ERR_USAGE},
-               {"r.csv", "a,b\n", "user=a,item=b,item=b", "one column", GMF_ERR_USAGE},
-               {"r.csv", "a,b\n", "user=1,item=300", "counted from 1", GMF_ERR_USAGE},
-               {"r.csv", "a,b\n", "user=a,item=c", "'c'", GMF_ERR_DATA},
-               {"r.mtx", "1 2 3\n", "", "%%MatrixMarket", GMF_ERR_DATA},
-               {"r.mtx", "%%MatrixMarket matrix array real general\n2 2\n", "", "array", GMF_ERR_DATA},
-               {"r.mtx", "%%MatrixMarket matrix coordinate complex general\n2 2 1\n", "", "complex", GMF_ERR_DATA},
-               {"r.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 1\n", "user=1,item=2", "--columns",
-                GMF_ERR_USAGE}};
+  } CASES[] = {
+      {"r.csv", "", "", "is empty", GMF_ERR_DATA},
+      {"r.csv", " <html>", "", "HTML", GMF_ERR_DATA},
+      {"r.csv", "PK\003\004", "", "zip", GMF_ERR_DATA},
+      {"r.csv", "\211HDF\r\n\032\n", "", "HDF5", GMF_ERR_DATA},
+      {"r.txt", "1 2 3\n", "", "--format", GMF_ERR_DATA},
+      {"r.csv", "a,b\n", "user=a", "item=", GMF_ERR_USAGE},
+      {"r.csv", "a,b\n", "user=a,item", "ROLE=COLUMN", GMF_ERR_USAGE},
+      {"r.csv", "a,b\n", "user=a,item=b,item=b", "one column", GMF_ERR_USAGE},
+      {"r.csv", "a,b\n", "user=1,item=300", "counted from 1", GMF_ERR_USAGE},
+      {"r.csv", "a,b\n", "user=a,item=c", "'c'", GMF_ERR_DATA},
+      {"r.mtx", "1 2 3\n", "", "%%MatrixMarket", GMF_ERR_DATA},
+      {"r.mtx", "%%MatrixMarket matrix array real general\n2 2\n", "", "array", GMF_ERR_DATA},
+      {"r.mtx", "%%MatrixMarket matrix coordinate complex general\n2 2 1\n", "", "complex", GMF_ERR_DATA},
+      {"r.mtx", "%%MatrixMarket matrix coordinate real general\n2 2 1\n", "user=1,item=2", "--columns", GMF_ERR_USAGE}};
   for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
     result r;
     gmf_error err = {0};
-    assert_int_equal(read_text(CASES[k].path, CASES[k].text, (int64_t)strlen(CASES[k].text), CASES[k].columns, false,
-                               &r, &err), CASES[k].status);
+    assert_int_equal(
+        read_text(CASES[k].path, CASES[k].text, (int64_t)strlen(CASES[k].text), CASES[k].columns, false, &r, &err),
+        CASES[k].status);
     if (strstr(err.text, CASES[k].reason) == NULL) fail_msg("case %zu: '%s'", k, err.text);
   }
 }
@@ -330,16 +368,11 @@ static void test_key_sort_is_stable(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_csv),
-      cmocka_unit_test(test_headers_and_columns),
-      cmocka_unit_test(test_other_formats),
-      cmocka_unit_test(test_numbers_round_as_strtod),
-      cmocka_unit_test(test_kinds_of_ids),
-      cmocka_unit_test(test_dates),
-      cmocka_unit_test(test_bad_lines),
-      cmocka_unit_test(test_files_that_are_refused),
-      cmocka_unit_test(test_random_bytes),
-      cmocka_unit_test(test_key_sort_is_stable),
+      cmocka_unit_test(test_csv),           cmocka_unit_test(test_headers_and_columns),
+      cmocka_unit_test(test_other_formats), cmocka_unit_test(test_numbers_round_as_strtod),
+      cmocka_unit_test(test_kinds_of_ids),  cmocka_unit_test(test_dates),
+      cmocka_unit_test(test_bad_lines),     cmocka_unit_test(test_files_that_are_refused),
+      cmocka_unit_test(test_random_bytes),  cmocka_unit_test(test_key_sort_is_stable),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

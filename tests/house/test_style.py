@@ -1,0 +1,81 @@
+"""Rules that a machine can check: format, shell scripts, what must not be committed, the sample and the manual."""
+
+import filecmp
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
+GRIDMF = os.environ.get("GRIDMF")
+
+
+def files(*patterns):
+    found = [p for pattern in patterns for p in SOURCE.glob(pattern) if "build" not in p.relative_to(SOURCE).parts]
+    assert found, f"nothing matches {patterns}"
+    return found
+
+
+def run(*command):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+
+
+class Style(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("clang-format"), "clang-format is not installed")
+    def test_format(self):
+        done = run("clang-format", "--dry-run", "-Werror", *files("src/**/*.[ch]", "include/**/*.h", "tests/**/*.[ch]"))
+        self.assertEqual(done.returncode, 0, done.stderr[:2000])
+
+    @unittest.skipUnless(shutil.which("shellcheck"), "shellcheck is not installed")
+    def test_shell(self):
+        scripts = [p for p in files("scripts/*", "jobs/*", ".ci/*", "tests/**/*.sh")
+                   if p.is_file() and re.match(rb"#!.*\b(ba)?sh\b|# shellcheck", p.read_bytes()[:64])]
+        self.assertGreater(len(scripts), 3)
+        done = run("shellcheck", "-x", "-P", SOURCE / "scripts", *scripts)
+        self.assertEqual(done.returncode, 0, done.stdout[:2000])
+
+    def test_function_length(self):
+        """A function can be seen at once: none over 80 lines, few over 50."""
+        lengths = []
+        for path in files("src/**/*.c"):
+            begin = 0
+            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
+                if line == "{":
+                    begin = number
+                elif line == "}":
+                    lengths.append((number - begin, f"{path}:{begin}"))
+        self.assertLess(max(lengths)[0], 80, max(lengths))
+        self.assertLess(sum(n > 50 for n, _ in lengths), 0.02 * len(lengths))
+
+    def test_nothing_private(self):
+        """No path of a machine, no data set of others, nothing unfinished."""
+        words = re.compile("TO" + "DO|FIX" + "ME|march=" + "native|/ho" + "me/|/wo" + "rk/")
+        for path in files("src/**/*", "include/**/*", "scripts/**/*", "jobs/*", "tests/**/*", "*.md", "CMakeLists.txt"):
+            if path.is_file() and path.suffix not in (".pyc", ".h5"):
+                self.assertIsNone(words.search(path.read_text(encoding="utf-8", errors="replace")), path)
+
+    def test_sample(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = run(SOURCE / "scripts" / "make-sample", "--output", folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for name in ("ratings.csv", "movies.csv"):
+                self.assertTrue(filecmp.cmp(pathlib.Path(folder) / name, SOURCE / "inputs" / name, shallow=False), name)
+
+    def test_manual(self):
+        """The page has every option that the verbs' helps have, and mandoc reads it without errors."""
+        page = run(GRIDMF, "--manual").stdout
+        for verb in ("import", "split", "train", "evaluate", "synth", "info", "verify"):
+            for option in re.findall(r"^  (?:-o, )?--(\S+)", run(GRIDMF, verb, "--help").stdout, re.MULTILINE):
+                self.assertIn(f"Fl -{option}", page, verb)
+        if shutil.which("mandoc"):
+            with tempfile.NamedTemporaryFile("w", suffix=".1") as file:
+                file.write(page)
+                file.flush()
+                self.assertEqual(run("mandoc", "-Tlint", "-Werror", file.name).returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
