@@ -31,7 +31,7 @@ typedef struct round_buffers {
   float *values;
   int32_t *target;
   rating *send;
-  int64_t *counts, *next; /* owned [ranks], [ranks + 1] */
+  int64_t *counts, *recv_counts, *next; /* owned [ranks], [ranks], [ranks + 1] */
 } round_buffers;
 
 void gmf_block_destroy(gmf_block **block)
@@ -58,6 +58,7 @@ static void free_buffers(round_buffers *b)
   gmf_free(b->target);
   gmf_free(b->send);
   gmf_free(b->counts);
+  gmf_free(b->recv_counts);
   gmf_free(b->next);
 }
 
@@ -72,6 +73,7 @@ static gmf_status new_buffers(int n_ranks, round_buffers *b, gmf_error *err)
   GMF_TRY(GMF_NEW(b->target, BATCH, err));
   GMF_TRY(GMF_NEW(b->send, BATCH, err));
   GMF_TRY(GMF_NEW(b->counts, n_ranks, err));
+  GMF_TRY(GMF_NEW(b->recv_counts, n_ranks, err));
   GMF_TRY(GMF_NEW(b->next, n_ranks + 1, err));
 cleanup:
   return status;
@@ -166,18 +168,17 @@ static void group_by_target(const gmf_grid *grid, gmf_axis *const axes[GMF_N_SID
   }
 }
 
-/* Collective. Sends a round's ratings of one side and adds what arrives to my pile. */
+/* Collective. Sends a round's ratings of one side; what arrives lands at the end of my pile. */
 static gmf_status send_round(const gmf_grid *grid, round_buffers *b, pile *mine, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  rating *recv = NULL;
   int64_t n = 0;
-  GMF_TRY(gmf_exchange_new(grid, sizeof *recv, b->send, b->counts, (void **)&recv, NULL, &n, err));
+  gmf_exchange_counts(grid, b->counts, b->recv_counts);
+  for (int r = 0; r < grid->size; r++) n += b->recv_counts[r];
   GMF_TRY(gmf_agree(grid, GMF_RESERVE(mine->ratings, mine->capacity, mine->n + n, err), err));
-  memcpy(mine->ratings + mine->n, recv, (size_t)n * sizeof *recv);
+  gmf_exchange(grid, sizeof *b->send, b->send, b->counts, mine->ratings + mine->n, b->recv_counts);
   mine->n += n;
 cleanup:
-  gmf_free(recv);
   return status;
 }
 
@@ -346,11 +347,17 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   gmf_status status = GMF_OK;
   pile piles[GMF_N_SIDES] = {{0}};
   round_buffers buffers = {0};
-  int64_t rounds = n_rounds(grid, source);
+  int64_t rounds = n_rounds(grid, source),
+          share = source->indptr[source->row_end - source->row_begin] - source->indptr[0];
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
 
+  gmf_sum_i64(grid, &share, 1);
+  share /= grid->size;
   for (int s = 0; s < GMF_N_SIDES; s++) blocks[s] = NULL;
-  GMF_TRY(gmf_agree(grid, new_buffers(grid->size, &buffers, err), err));
+  status = new_buffers(grid->size, &buffers, err);
+  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) /* a little over the fair share, which is what most get */
+    status = GMF_RESERVE(piles[s].ratings, piles[s].capacity, share + share / 8, err);
+  GMF_TRY(gmf_agree(grid, status, err));
   for (int64_t r = 0; r < rounds; r++) {
     GMF_TRY(gmf_agree(grid, read_round(source, r, axes, &buffers, err), err));
     for (int s = 0; s < GMF_N_SIDES; s++) {
