@@ -86,7 +86,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   GMF_TRY(GMF_NEW_ZERO(als->gram8, square, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram4, square, err));
   als->n_threads = omp_get_max_threads();
-  GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+  if (gmf_loss_has_gram(als->options.loss)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
   GMF_TRY(GMF_NEW_ZERO(als->solvers, als->n_threads, err));
   for (int t = 0; t < als->n_threads; t++)
     GMF_TRY(gmf_row_solver_create(&als->solvers[t], als->k, als->options.loss, err));
@@ -141,9 +141,8 @@ static void shared_gram(gmf_als *als, gmf_side side)
   const gmf_factor *y = als->factors[side];
   int64_t square = (int64_t)als->ld * als->ld;
   gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
-#pragma omp parallel num_threads(als->n_threads)
-  {
-    int t = omp_get_thread_num();
+#pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
+  for (int t = 0; t < als->n_threads; t++) { /* parts, not threads: OpenMP may give fewer threads than asked for */
     int64_t begin = gmf_slice_begin(y->n, als->n_threads, t), end = gmf_slice_begin(y->n, als->n_threads, t + 1);
     double *mine = als->thread_gram + t * square;
     memset(mine, 0, (size_t)square * sizeof *mine);
@@ -157,15 +156,13 @@ static void shared_gram(gmf_als *als, gmf_side side)
   for (int64_t j = 0; j < square; j++) als->gram4[j] = (float)als->gram8[j];
 }
 
-gmf_status gmf_als_gram(gmf_als *als, gmf_side side, double *gram, gmf_error *err)
+void gmf_als_gram(gmf_als *als, gmf_side side, double *gram)
 {
-  (void)err;
   gmf_phase before = gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
   shared_gram(als, side);
   for (int i = 0; i < als->k; i++)
     for (int j = 0; j < als->k; j++) gram[i * als->k + j] = als->gram8[(i < j ? i : j) * als->ld + (i < j ? j : i)];
   gmf_trace_phase(als->grid->trace, before);
-  return GMF_OK;
 }
 
 /* ---- half-sweeps ------------------------------------------------------------------------------------------------- */
@@ -351,7 +348,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
   if (total->n_singular == 0) return GMF_OK;
 
-  MPI_Allreduce(MPI_IN_PLACE, &first_singular, 1, MPI_INT64_T, MPI_MIN, grid->all);
+  gmf_min_i64(grid, &first_singular, 1);
   *singular = (gmf_als_singular){side, first_singular};
   return gmf_fail(err, GMF_ERR_NUMERIC, "the system of %s row %lld is singular", gmf_side_noun(side),
                   (long long)first_singular);

@@ -52,7 +52,7 @@ gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singula
 /* Local. My rows of a side; owned by the solver. */
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
 
-/* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. */
-gmf_status gmf_als_gram(gmf_als *als, gmf_side side, double *gram, gmf_error *err);
+/* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. For losses that have one (loss.h). */
+void gmf_als_gram(gmf_als *als, gmf_side side, double *gram);
 
 #endif

@@ -14,7 +14,8 @@
 #define COUNT_MAX 9e15 /* counts are kept exact in a double */
 
 enum {
-  ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH,
+  ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH | GMF_VERB_INFO |
+        GMF_VERB_VERIFY,
   WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO
@@ -53,7 +54,7 @@ static const gmf_option OPTIONS[] = {
      "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted"},
     {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_ORDER, NULL, "64",
      "length of a factor row"},
-    {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e9, NULL, "15",
+    {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "15",
      "sweeps: users given items, then items given users"},
     {"lambda", GMF_OPT_REAL, FIELD(lambda), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
      "regularisation; 0.05 for als, 0.1 for ials where it is not given"},

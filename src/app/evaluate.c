@@ -69,26 +69,6 @@ static void free_evaluator(evaluator *e)
 
 /* ---- matching ---------------------------------------------------------------------------------------------------- */
 
-/* Marks as cold (-1) the matched rows that the model did not train on. */
-static gmf_status drop_cold(evaluator *e, gmf_side side, int64_t *rows, int64_t n, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t *counts = NULL, low = INT64_MAX, high = -1;
-  for (int64_t j = 0; j < n; j++) {
-    if (rows[j] < 0) continue;
-    low = gmf_min64(low, rows[j]);
-    high = gmf_max64(high, rows[j]);
-  }
-  if (high < 0) return GMF_OK;
-  GMF_TRY(GMF_NEW(counts, high - low + 1, err));
-  GMF_TRY(gmf_model_file_counts(e->model, side, low, high - low + 1, counts, err));
-  for (int64_t j = 0; j < n; j++)
-    if (rows[j] >= 0 && counts[rows[j] - low] == 0) rows[j] = -1;
-cleanup:
-  gmf_free(counts);
-  return status;
-}
-
 static gmf_status match_side(evaluator *e, gmf_side side, int64_t begin, int64_t n, int64_t **rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -96,7 +76,6 @@ static gmf_status match_side(evaluator *e, gmf_side side, int64_t begin, int64_t
   GMF_TRY(GMF_NEW(*rows, n, err));
   GMF_TRY(gmf_dataset_read_ids(e->test, side, begin, n, &ids, err));
   GMF_TRY(gmf_match_ids(e->model, side, &ids, *rows, err));
-  GMF_TRY(drop_cold(e, side, *rows, n, err));
 cleanup:
   gmf_ids_free(&ids);
   return status;
@@ -331,6 +310,7 @@ static gmf_status evaluate_local(evaluator *e, const char *model, gmf_error *err
   GMF_TRY(gmf_model_file_open(model, &e->model, err));
   e->info = gmf_model_file_info(e->model);
   e->k = e->info->n_factors;
+  e->out->has_seen = e->info->has_seen;
   GMF_TRY(allocate(e, err));
   GMF_TRY(match_side(e, GMF_USERS, e->test->row_begin, e->test->row_end - e->test->row_begin, &e->user_rows, err));
   GMF_TRY(match_side(e, GMF_ITEMS, 0, e->test->n[GMF_ITEMS], &e->item_rows, err));

@@ -9,6 +9,7 @@
 /* What was evaluated, and what was passed over; the same on all ranks. */
 typedef struct gmf_evaluation {
   gmf_metrics metrics;
+  bool has_seen;          /* the model holds its training ratings, so that the lists leave them out */
   int64_t n_test;         /* ratings in the test set */
   int64_t n_cold_users;   /* test users whom the model has not trained on */
   int64_t n_cold_ratings; /* ratings passed over because their user or item was not trained on */

@@ -65,7 +65,8 @@ static double chance(const gmf_config *c, int64_t user, int64_t item)
 /* How many of a user's d ratings are held out, where their number is fixed. */
 static int64_t n_held_out(const gmf_config *c, int64_t d)
 {
-  if (!isnan(c->fraction)) return (int64_t)floor(c->fraction * (double)d);
+  /* 0.29 x 100 is 29, also where 0.29 is a little less in binary. */
+  if (!isnan(c->fraction)) return (int64_t)floor(c->fraction * (double)d * (1 + 1e-12));
   return d > c->count ? c->count : 0;
 }
 
@@ -144,7 +145,7 @@ cleanup:
 
 /* Collective. */
 static gmf_status write_half(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const slice *s,
-                             bool held_out, gmf_writer *w, const gmf_log *log, gmf_error *err)
+                             bool held_out, gmf_writer *w, int64_t *n, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   half h = {0};
@@ -167,9 +168,8 @@ static gmf_status write_half(const gmf_grid *grid, const gmf_config *c, const gm
                            .times = h.times,
                            .has_time = d->has_time};
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
-  int64_t n = h.indptr[s->n_rows];
-  gmf_sum_i64(grid, &n, 1);
-  gmf_log_line(log, "wrote %s: %s ratings", held_out ? c->test : c->train, gmf_thousands(n));
+  *n = h.indptr[s->n_rows];
+  gmf_sum_i64(grid, n, 1);
 cleanup:
   free_half(&h);
   return status;
@@ -179,7 +179,6 @@ static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_e
 {
   if (c->train[0] == '\0' || c->test[0] == '\0')
     return gmf_fail(err, GMF_ERR_USAGE, "--train TRAIN.h5 and --test TEST.h5 are needed");
-  if (strcmp(c->train, c->test) == 0) return gmf_fail(err, GMF_ERR_USAGE, "--train and --test name the same file");
   if (c->method < 0) return gmf_fail(err, GMF_ERR_USAGE, "--method random or --method leave-last is needed");
   if (isnan(c->fraction) == (c->count == 0))
     return gmf_fail(err, GMF_ERR_USAGE, "one of --fraction F and --count N is needed");
@@ -196,6 +195,7 @@ gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_status status = GMF_OK;
   gmf_dataset *d = NULL;
   gmf_writer *writers[2] = {NULL, NULL};
+  int64_t n[2] = {0, 0};
   slice s = {0};
 
   GMF_TRY(gmf_dataset_open(grid, dataset, &d, err));
@@ -208,7 +208,10 @@ gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config
   GMF_TRY(gmf_agree(grid, choose(c, d, &s, err), err));
   gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
   for (int held_out = 0; held_out < 2; held_out++)
-    GMF_TRY(write_half(grid, c, d, &s, held_out, writers[held_out], log, err));
+    GMF_TRY(write_half(grid, c, d, &s, held_out, writers[held_out], &n[held_out], err));
+  for (int h = 0; h < 2; h++) GMF_TRY(gmf_writer_commit(writers[h], err)); /* both or none, but for a failing rename */
+  gmf_log_line(log, "wrote %s: %s ratings", c->train, gmf_thousands(n[0]));
+  gmf_log_line(log, "wrote %s: %s ratings", c->test, gmf_thousands(n[1]));
 
 cleanup:
   free_slice(&s);

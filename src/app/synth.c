@@ -302,6 +302,7 @@ gmf_status gmf_synth(const gmf_grid *grid, const gmf_config *c, const gmf_log *l
   part.values = s.values;
   add_attributes(w, c);
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
+  GMF_TRY(gmf_writer_commit(w, err));
   gmf_log_line(log, "wrote %s: %s users, %s items, %s ratings", c->output, gmf_thousands(s.m), gmf_thousands(s.n),
                gmf_thousands(c->ratings));
 

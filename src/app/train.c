@@ -128,8 +128,9 @@ static gmf_status name_singular_row(const training *t, const gmf_als_singular *s
   gmf_id_text(&ids, 0, id, sizeof id);
   gmf_ids_free(&ids);
   return gmf_fail(err, GMF_ERR_NUMERIC,
-                  "the normal equations of %s %.200s are singular at lambda %g with %" PRId64
-                  " factors; use a larger --lambda, or fewer --factors than the %s has ratings",
+                  "the normal equations of %s %.200s have no finite solution at lambda %g with %" PRId64
+                  " factors: they are singular, or ratings too large; use a larger --lambda, or fewer --factors than "
+                  "the %s has ratings",
                   gmf_side_noun(singular->side), id, t->config->lambda, t->config->factors,
                   gmf_side_noun(singular->side));
 }
@@ -221,7 +222,7 @@ static gmf_status write_model(training *t, gmf_error *err)
     GMF_TRY(side_parts(t, (gmf_side)s, &factors[s], &counts[s], &parts.sides[s], err));
   if (t->config->algorithm == GMF_ALGORITHM_IALS) {
     GMF_TRY(gmf_agree(t->grid, GMF_NEW(gram, k * k, err), err));
-    GMF_TRY(gmf_als_gram(t->als, GMF_ITEMS, gram, err));
+    gmf_als_gram(t->als, GMF_ITEMS, gram);
     parts.items_gram = gram;
   }
   if (gmf_provenance_reproducible()) memset(t->seconds, 0, (size_t)t->config->iterations * sizeof *t->seconds);

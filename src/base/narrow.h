@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 
+/* Factors and biases stay below this in size, so that no score can overflow; readers hold files to it. */
+static const float GMF_VALUE_LIMIT = 1e15f;
+
 static inline int gmf_int(int64_t n)
 {
   GMF_CHECK(n >= INT_MIN && n <= INT_MAX);

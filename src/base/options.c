@@ -268,7 +268,7 @@ static gmf_status parse_option(const gmf_option_table *table, unsigned verb, int
 {
   char name[WORD_BYTES];
   const char *word = argv[*i];
-  bool is_output = strncmp(word, "-o", 2) == 0;
+  bool is_output = strcmp(word, "-o") == 0;
   const char *equals = strchr(word, '=');
   if (is_output)
     snprintf(name, sizeof name, "output");
@@ -282,7 +282,7 @@ static gmf_status parse_option(const gmf_option_table *table, unsigned verb, int
   const gmf_option *o = find(table, verb, name, &negated);
   if (o == NULL) return unknown_name(table, verb, name, GMF_ERR_USAGE, err);
   if (given != NULL) given[o - table->options] = true;
-  const char *value = is_output ? (word[2] != '\0' ? word + 2 : NULL) : (equals != NULL ? equals + 1 : NULL);
+  const char *value = !is_output && equals != NULL ? equals + 1 : NULL;
   if (o->kind == GMF_OPT_FLAG && value == NULL)
     value = negated ? "no" : "yes";
   else if (negated)
@@ -402,12 +402,12 @@ void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out)
   }
 }
 
-void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, FILE *out)
+void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, const char *except, FILE *out)
 {
   for (int i = 0; i < table->n; i++) {
     const gmf_option *o = &table->options[i];
     char value[4200];
-    if ((o->verbs & verb) == 0 || o->kind == GMF_OPT_LIST) continue;
+    if ((o->verbs & verb) == 0 || o->kind == GMF_OPT_LIST || choice_index(except, o->name) >= 0) continue;
     gmf_option_text(o, config, value, sizeof value);
     if (value[0] != '\0') fprintf(out, "%s = %s\n", o->name, value);
   }

@@ -78,8 +78,8 @@ void gmf_print_wrapped(FILE *out, const char *text, int indent, int width);
 void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out);
 void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out);
 
-/* "key = value" lines of a verb's options, for --print-config. */
-void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, FILE *out);
+/* "key = value" lines of a verb's options, for --print-config, without those named in `except` ("a|b"). */
+void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, const char *except, FILE *out);
 
 /* The entry of `words` ("a|b|c") nearest to `word` by edit distance, into out; false when none is near. */
 bool gmf_nearest_word(const char *words, const char *word, char *out, size_t size);

@@ -44,6 +44,9 @@ gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
   gmf_evaluation evaluation;
   GMF_TRY(gmf_need_arguments(run, 2, "a model and a test set", err));
   GMF_TRY(gmf_evaluate(run->grid, run->arguments.values[0], run->arguments.values[1], &run->config, &evaluation, err));
+  if (!evaluation.has_seen && evaluation.metrics.longest > 0)
+    gmf_log_line(&run->log,
+                 "warning: the model was trained with --no-seen, so the lists hold items of the training too");
   if (run->grid->rank == 0 && run->config.json) print_json(&evaluation);
   if (run->grid->rank == 0 && !run->config.json) print_table(&evaluation, run->config.explain);
 cleanup:

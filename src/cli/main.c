@@ -2,10 +2,12 @@
  * gridmf: one verb a run, under mpirun or srun, or alone. Rank 0 prints; every rank leaves with the same status, which
  * is the exit code.
  */
+#include <errno.h>
+#include <libgen.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -13,6 +15,7 @@
 #include "app/provenance.h"
 #include "base/build_info.h"
 #include "base/memory.h"
+#include "base/narrow.h"
 #include "cli/manual.h"
 #include "cli/verbs.h"
 #include "io/h5.h"
@@ -96,15 +99,50 @@ static bool answer_questions(int argc, char **argv)
 /* Collective. Threads of this rank: as asked, else OMP_NUM_THREADS, else the cores shared among the node's ranks. */
 static void set_threads(const gmf_run *run)
 {
-  int n_local = gmf_ranks_on_node(run->grid), cores = omp_get_num_procs();
+  int n_local = 1, cores = 1, own = omp_get_num_procs();
+  gmf_node_share(run->grid, &n_local, &cores);
   if (run->config.threads > 0)
     omp_set_num_threads((int)run->config.threads);
   else if (getenv("OMP_NUM_THREADS") == NULL)
-    omp_set_num_threads(cores / n_local > 1 ? cores / n_local : 1);
-  int online = (int)sysconf(_SC_NPROCESSORS_ONLN), wanted = omp_get_max_threads() * n_local;
-  if (wanted > online && omp_get_max_threads() > 1)
-    gmf_log_line(&run->log, "warning: %d ranks x %d threads on a node of %d cores; set --threads or OMP_NUM_THREADS",
-                 n_local, omp_get_max_threads(), online);
+    omp_set_num_threads((int)gmf_max64(1, gmf_min64(own, cores / n_local)));
+  if (omp_get_max_threads() * n_local > cores && omp_get_max_threads() > 1)
+    gmf_log_line(&run->log, "warning: %d ranks x %d threads on %d cores of this node; set --threads or OMP_NUM_THREADS",
+                 n_local, omp_get_max_threads(), cores);
+}
+
+/* Whether two paths name one file, there already or to be made: folder and last part of the name agree. */
+static bool is_same_file(const char *a, const char *b)
+{
+  struct stat x, y;
+  char copy_a[GMF_PATH_BYTES], copy_b[GMF_PATH_BYTES];
+  if (stat(a, &x) == 0 && stat(b, &y) == 0) return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+  snprintf(copy_a, sizeof copy_a, "%s", a);
+  snprintf(copy_b, sizeof copy_b, "%s", b);
+  if (strcmp(basename(copy_a), basename(copy_b)) != 0) return false;
+  return stat(dirname(copy_a), &x) == 0 && stat(dirname(copy_b), &y) == 0 && x.st_dev == y.st_dev &&
+         x.st_ino == y.st_ino;
+}
+
+/* Rank 0. No output may be an input, which it would replace, or the other output. */
+static gmf_status check_outputs(const gmf_run *run, gmf_error *err)
+{
+  const gmf_config *c = &run->config;
+  const char *outputs[] = {c->output, c->train, c->test};
+  for (size_t o = 0; o < sizeof outputs / sizeof *outputs; o++) {
+    for (int i = 0; outputs[o][0] != '\0' && i < run->arguments.n; i++)
+      if (is_same_file(run->arguments.values[i], outputs[o]))
+        return gmf_fail(err, GMF_ERR_USAGE, "%s: is an input of this run; name another file to write", outputs[o]);
+  }
+  if (c->train[0] != '\0' && c->test[0] != '\0' && is_same_file(c->train, c->test))
+    return gmf_fail(err, GMF_ERR_USAGE, "--train and --test name the same file");
+  return GMF_OK;
+}
+
+/* Rank 0. Results that could not be printed are an error like results that could not be written. */
+static gmf_status flush_results(gmf_error *err)
+{
+  if (fflush(stdout) == 0 && ferror(stdout) == 0) return GMF_OK;
+  return gmf_fail(err, GMF_ERR_IO, "standard output: %s", strerror(errno));
 }
 
 static gmf_status run_verb(gmf_run *run, gmf_error *err)
@@ -121,12 +159,14 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   GMF_TRY(gmf_config_load(run->grid, verb->verb, run->argc, run->argv, &run->config, &run->arguments, err));
   if (run->config.print_config) {
     if (verb->verb == GMF_VERB_TRAIN) GMF_TRY(gmf_config_resolve_train(&run->config, err));
-    if (run->grid->rank == 0) gmf_options_print(&GMF_OPTIONS, verb->verb, &run->config, stdout);
-    return GMF_OK;
+    if (run->grid->rank == 0) gmf_options_print(&GMF_OPTIONS, verb->verb, &run->config, "config|print-config", stdout);
+    return gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   }
   GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
+  GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, err) : GMF_OK, err));
   set_threads(run);
   status = verb->run(run, err);
+  if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   bool shown = verb->verb != GMF_VERB_INFO && verb->verb != GMF_VERB_VERIFY;
   if (status == GMF_OK && shown) gmf_log_end(&run->log, run->grid, status);
   if (status != GMF_OK)
@@ -164,7 +204,10 @@ int main(int argc, char **argv)
   run->argc = argc;
   run->argv = argv;
   gmf_status status = gmf_grid_create(MPI_COMM_WORLD, size, 1, &trace, &run->grid, &err);
-  if (status != GMF_OK) MPI_Abort(MPI_COMM_WORLD, (int)status);
+  if (status != GMF_OK) {
+    fprintf(stderr, "gridmf: %s\n", err.text);
+    MPI_Abort(MPI_COMM_WORLD, (int)status);
+  }
   status = run_verb(run, &err);
   if (status != GMF_OK) print_error(run, &err);
   if (err.must_abort) { /* see io/writer.h: finalising could hang */

@@ -201,6 +201,7 @@ gmf_status gmf_axis_to_slices(const gmf_grid *grid, const gmf_axis *axis, const 
   }
   GMF_TRY(gmf_exchange_new(grid, message, send, counts, (void **)&recv, NULL, &n_recv, err));
   GMF_CHECK(n_recv == *slice_n);
+  GMF_FREE(send);
   for (int64_t j = 0; j < n_recv; j++) {
     int64_t row = 0;
     memcpy(&row, recv + j * message, sizeof row);

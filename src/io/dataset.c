@@ -8,6 +8,8 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "gridmf/model.h"
+#include "io/checksum.h"
 #include "io/layout.h"
 
 #define RATINGS(member) GMF_GROUP_RATINGS "/" member
@@ -57,10 +59,10 @@ static gmf_status check_indptr(const gmf_dataset *d, gmf_error *err)
 static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDICES), &d->items, err));
-  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_DATA), &d->values, err));
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDICES), 1, &d->items, err));
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_DATA), 1, &d->values, err));
   d->has_time = gmf_h5_exists(d->file, RATINGS(GMF_CSR_TIME));
-  if (d->has_time) GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_TIME), &d->times, err));
+  if (d->has_time) GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_TIME), 1, &d->times, err));
   d->nnz = d->items.dims[0];
   if (d->values.dims[0] != d->nnz || (d->has_time && d->times.dims[0] != d->nnz))
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: the arrays of /%s differ in length", d->path, GMF_GROUP_RATINGS));
@@ -68,7 +70,7 @@ static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
     char name[64];
     gmf_h5_array ids = {.id = H5I_INVALID_HID};
     snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
-    GMF_TRY(gmf_h5_array_open(d->file, d->path, name, &ids, err));
+    GMF_TRY(gmf_h5_array_open(d->file, d->path, name, 1, &ids, err));
     d->n[s] = ids.dims[0];
     gmf_h5_array_close(&ids);
   }
@@ -81,7 +83,7 @@ static gmf_status read_rows(gmf_dataset *d, int n_ranks, int rank, gmf_error *er
   gmf_status status = GMF_OK;
   gmf_h5_array indptr = {.id = H5I_INVALID_HID};
 
-  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDPTR), &indptr, err));
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_INDPTR), 1, &indptr, err));
   if (indptr.dims[0] != d->n[GMF_USERS] + 1)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has %" PRId64 " entries for %" PRId64 " users", d->path,
                      RATINGS(GMF_CSR_INDPTR), indptr.dims[0], d->n[GMF_USERS]));
@@ -117,11 +119,40 @@ cleanup:
   return status;
 }
 
+/* Collective. A node with a copy of its own, perhaps of last week, would train on other ratings, or hang. */
+static gmf_status check_same_file(const gmf_grid *grid, const gmf_dataset *d, gmf_error *err)
+{
+  static const char *const names[] = {RATINGS(GMF_CSR_INDPTR), RATINGS(GMF_CSR_INDICES), RATINGS(GMF_CSR_DATA)};
+  int64_t mine[6] = {d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz}, root[6];
+  for (int i = 0; i < 3; i++) {
+    char name[96];
+    uint64_t *sums = NULL;
+    int64_t dims[2];
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, names[i]);
+    if (gmf_h5_read_new(d->file, d->path, name, GMF_U8, (void **)&sums, dims, NULL) ==
+        GMF_OK) /* others' files lack it */
+      mine[3 + i] = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
+    gmf_free(sums);
+  }
+  memcpy(root, mine, sizeof root);
+  gmf_broadcast(grid, root, sizeof root);
+  if (memcmp(root, mine, sizeof root) == 0) return gmf_agree(grid, GMF_OK, err);
+  return gmf_agree(grid,
+                   gmf_fail(err, GMF_ERR_DATA,
+                            "%s: is another file for this rank than for rank 0; put it on a file "
+                            "system that all nodes share",
+                            d->path),
+                   err);
+}
+
 gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err)
 {
-  *out = NULL;
+  gmf_status status = GMF_OK;
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
-  gmf_status status = gmf_agree(grid, open_local(grid, path, out, err), err);
+  *out = NULL;
+  GMF_TRY(gmf_agree(grid, open_local(grid, path, out, err), err));
+  GMF_TRY(check_same_file(grid, *out, err));
+cleanup:
   if (status != GMF_OK) gmf_dataset_close(out);
   gmf_trace_phase(grid->trace, before);
   return status;
@@ -169,10 +200,11 @@ gmf_status gmf_dataset_read_ids(const gmf_dataset *d, gmf_side side, int64_t beg
 
   *ids = (gmf_ids){.begin = begin, .n = n};
   snprintf(name, sizeof name, "%s/%s", gmf_side_name(side), GMF_NAME_ID);
-  GMF_TRY(gmf_h5_array_open(d->file, d->path, name, &array, err));
+  GMF_TRY(gmf_h5_array_open(d->file, d->path, name, 1, &array, err));
   ids->type = array.type;
-  if (ids->type.kind != GMF_TEXT && ids->type.kind != GMF_I8)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s is neither int64 nor text", d->path, name));
+  if ((ids->type.kind != GMF_TEXT && ids->type.kind != GMF_I8) || ids->type.size >= GMF_ID_SIZE)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s is neither int64 nor text of less than %d bytes", d->path, name,
+                     GMF_ID_SIZE));
   ids->values = gmf_malloc(n, (size_t)ids->type.size);
   if (ids->values == NULL) GMF_TRY(gmf_out_of_memory(err, n, (size_t)ids->type.size, "ids"));
   GMF_TRY(gmf_h5_array_read(&array, begin, n, ids->type.kind, ids->values, err));
@@ -300,7 +332,6 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
   GMF_TRY(write_items(grid, w, part, begin, err));
   GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_DATA), begin, n, part->values, err));
   if (part->has_time) GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_TIME), begin, n, part->times, err));
-  GMF_TRY(gmf_writer_commit(w, err));
 cleanup:
   return status;
 }

@@ -64,8 +64,9 @@ typedef struct gmf_dataset_part {
 } gmf_dataset_part;
 
 /*
- * Collective. Declares, creates, writes and commits a dataset with an opened writer, to which the caller may have
- * added attributes. Adds the root attributes @nnz, @n_users, @n_items, @min_rating, @max_rating, @mean_rating.
+ * Collective. Declares, creates and writes a dataset with an opened writer, to which the caller may have added
+ * attributes, and which the caller then commits. Adds the root attributes @nnz, @n_users, @n_items, @min_rating,
+ * @max_rating, @mean_rating.
  */
 gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err);
 

@@ -59,7 +59,7 @@ static herr_t visit_object(hid_t file, const char *name, const H5O_info_t *info,
   if (info->type != H5O_TYPE_DATASET || strncmp(name, GMF_GROUP_INTEGRITY, strlen(GMF_GROUP_INTEGRITY)) == 0) return 0;
   static const char *const types[] = {"float32", "float64", "int32", "int64", "uint64", "text"};
   gmf_h5_array array;
-  if (gmf_h5_array_open(file, "", name, &array, NULL) != GMF_OK) return 0;
+  if (gmf_h5_array_open(file, "", name, 0, &array, NULL) != GMF_OK) return 0;
   char text[128];
   if (array.n_dims == 1)
     snprintf(text, sizeof text, "%s [%" PRId64 "]", types[array.type.kind], array.dims[0]);

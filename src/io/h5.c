@@ -99,6 +99,7 @@ static gmf_status check_readable(const char *path, gmf_error *err)
   struct stat st;
   if (stat(path, &st) != 0) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: %s", path, strerror(errno));
   if (S_ISDIR(st.st_mode)) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: is a folder, not a file", path);
+  if (!S_ISREG(st.st_mode)) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: is no regular file", path);
   if (access(path, R_OK) != 0) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: %s", path, strerror(errno));
   return GMF_OK;
 }
@@ -190,7 +191,8 @@ static bool type_from_h5(hid_t id, gmf_type *out)
   }
 }
 
-gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, gmf_h5_array *out, gmf_error *err)
+gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, int n_dims, gmf_h5_array *out,
+                             gmf_error *err)
 {
   gmf_status status = GMF_OK;
   hid_t type = H5I_INVALID_HID, space = H5I_INVALID_HID;
@@ -206,6 +208,8 @@ gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, gmf
   if (type < 0 || out->n_dims < 1 || out->n_dims > 2 || !type_from_h5(type, &out->type) ||
       H5Sget_simple_extent_dims(space, dims, NULL) < 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has a type or shape that gridmf does not write", path, name));
+  if (n_dims != 0 && out->n_dims != n_dims)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has %d dimensions, but %d is right", path, name, out->n_dims, n_dims));
   if (dims[0] > INT64_MAX || dims[1] > INT64_MAX)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has an impossible shape", path, name));
   out->dims[0] = (int64_t)dims[0];
@@ -271,7 +275,7 @@ gmf_status gmf_h5_read_new(hid_t file, const char *path, const char *name, gmf_t
   gmf_h5_array array = {.id = H5I_INVALID_HID};
 
   *out = NULL;
-  GMF_TRY(gmf_h5_array_open(file, path, name, &array, err));
+  GMF_TRY(gmf_h5_array_open(file, path, name, 0, &array, err));
   size_t size = (size_t)(as == GMF_TEXT ? array.type.size : gmf_type_of(as).size);
   int64_t n = 0;
   if (__builtin_mul_overflow(array.dims[0], array.dims[1], &n))

@@ -51,8 +51,12 @@ typedef struct gmf_h5_array {
 } gmf_h5_array;
 
 bool gmf_h5_exists(hid_t file, const char *name);
-/* GMF_ERR_DATA where it is missing, has more than 2 dimensions or an element type that is not ours. */
-gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, gmf_h5_array *out, gmf_error *err);
+/*
+ * n_dims: 1 or 2, what the caller is made for; 0: either. GMF_ERR_DATA where the dataset is missing, has other
+ * dimensions or an element type that is not ours.
+ */
+gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, int n_dims, gmf_h5_array *out,
+                             gmf_error *err);
 void gmf_h5_array_close(gmf_h5_array *array);
 
 /* Rows [begin, begin + n) of the array into out, converted to `as` (text: as stored, array->type.size bytes each). */

@@ -100,11 +100,25 @@ static int64_t find_number(const matcher *m, int64_t number)
   return -1;
 }
 
+/* Sets the rows of the wanted ids among the n ids of rows begin ... begin + n - 1 that were trained on. */
+static void match_piece(const matcher *m, gmf_type type, const char *ids, char *buffer, const int64_t *counts,
+                        int64_t begin, int64_t n, int64_t *rows)
+{
+  int64_t stride = type.kind == GMF_TEXT ? type.size : INTEGER_TEXT;
+  const char *texts = m->numbers ? NULL : as_text(type, ids, n, buffer);
+  for (int64_t j = 0; j < n; j++) {
+    if (counts[j] == 0) continue;
+    int64_t place =
+        m->numbers ? find_number(m, ((const int64_t *)(const void *)ids)[j]) : find_text(m, texts + j * stride, stride);
+    if (place >= 0) rows[place] = begin + j;
+  }
+}
+
 gmf_status gmf_match_ids(gmf_model_file *model, gmf_side side, const gmf_ids *wanted, int64_t *rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_type type = gmf_model_file_id_type(model, side);
-  int64_t n_rows = gmf_model_file_rows(model, side);
+  int64_t n_rows = gmf_model_file_rows(model, side), *counts = NULL;
   matcher m = {0};
   char *ids = NULL, *buffer = NULL;
 
@@ -112,18 +126,15 @@ gmf_status gmf_match_ids(gmf_model_file *model, gmf_side side, const gmf_ids *wa
   GMF_TRY(make_matcher(wanted, type, &m, err));
   GMF_TRY(GMF_NEW(ids, PIECE * type.size, err));
   GMF_TRY(GMF_NEW(buffer, PIECE * INTEGER_TEXT, err));
-  int64_t stride = type.kind == GMF_TEXT ? type.size : INTEGER_TEXT;
+  GMF_TRY(GMF_NEW(counts, PIECE, err));
   for (int64_t begin = 0; begin < n_rows && m.n > 0; begin += PIECE) {
     int64_t n = gmf_min64(PIECE, n_rows - begin);
     GMF_TRY(gmf_model_file_ids(model, side, begin, n, ids, err));
-    const char *texts = m.numbers ? NULL : as_text(type, ids, n, buffer);
-    for (int64_t j = 0; j < n; j++) {
-      int64_t place = m.numbers ? find_number(&m, ((const int64_t *)(const void *)ids)[j])
-                                : find_text(&m, texts + j * stride, stride);
-      if (place >= 0) rows[place] = begin + j;
-    }
+    GMF_TRY(gmf_model_file_counts(model, side, begin, n, counts, err));
+    match_piece(&m, type, ids, buffer, counts, begin, n, rows);
   }
 cleanup:
+  gmf_free(counts);
   gmf_free(buffer);
   gmf_free(ids);
   gmf_free(m.keys);

@@ -6,9 +6,9 @@
 #include "io/model_read.h"
 
 /*
- * rows [wanted->n]: the model's row of each wanted id, or -1. Ids are compared as numbers where both files hold
- * integers, else as text. Reads all ids of that side of the model once, in pieces; `wanted` must be free of
- * repetitions.
+ * rows [wanted->n]: the model's row of each wanted id; -1 where it has none, or has not trained on it (count 0). Ids
+ * are compared as numbers where both files hold integers, else as text. Reads all ids of that side of the model once,
+ * in pieces; `wanted` must be free of repetitions.
  */
 gmf_status gmf_match_ids(gmf_model_file *model, gmf_side side, const gmf_ids *wanted, int64_t *rows, gmf_error *err);
 

@@ -80,6 +80,7 @@ static gmf_status write_dataset(const gmf_grid *grid, gmf_writer *w, const gmf_i
                            .has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0};
   GMF_TRY(gmf_agree(grid, describe_run(w, options, share, report, err), err));
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
+  GMF_TRY(gmf_writer_commit(w, err));
 cleanup:
   return status;
 }

@@ -70,9 +70,9 @@ static gmf_status open_array(gmf_model_file *m, const char *group, const char *n
   gmf_status status = GMF_OK;
   char path[64], what[200];
   snprintf(path, sizeof path, "%s/%s", group, name);
-  GMF_TRY(gmf_h5_array_open(m->file, m->path, path, out, err));
-  if (out->n_dims != n_dims || (n >= 0 && out->dims[0] != n)) {
-    snprintf(what, sizeof what, "/%s has %d dimension(s) and %" PRId64 " rows", path, out->n_dims, out->dims[0]);
+  GMF_TRY(gmf_h5_array_open(m->file, m->path, path, n_dims, out, err));
+  if (n >= 0 && out->dims[0] != n) {
+    snprintf(what, sizeof what, "/%s has %" PRId64 " rows, not %" PRId64, path, out->dims[0], n);
     GMF_TRY(damaged(m, err, what));
   }
   if (!is_stored(out)) {
@@ -276,8 +276,8 @@ static herr_t collect_history(hid_t group, const char *name, const H5L_info_t *i
   char full[200], text[TEXT_BYTES];
   double last = 0;
 
-  if (gmf_h5_array_open(group, c->m->path, name, &a, NULL) == GMF_OK && a.n_dims == 1 && is_number(a.type) &&
-      a.dims[0] > 0 && gmf_h5_array_read(&a, a.dims[0] - 1, 1, GMF_F8, &last, NULL) == GMF_OK &&
+  if (gmf_h5_array_open(group, c->m->path, name, 1, &a, NULL) == GMF_OK && is_number(a.type) && a.dims[0] > 0 &&
+      gmf_h5_array_read(&a, a.dims[0] - 1, 1, GMF_F8, &last, NULL) == GMF_OK &&
       number_text(last, is_whole(a.type) && fabs(last) < 1e15, (int64_t)last, text, sizeof text)) {
     snprintf(full, sizeof full, "%s%s", c->prefix, name);
     c->status = add_attribute(c->m, full, text, GMF_VALUE_NUMBER, c->err);
@@ -379,10 +379,11 @@ gmf_model_attribute gmf_model_file_attribute(const gmf_model_file *file, int64_t
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-/* The first of n values that is NaN or not below 1e15 in size, else -1. Compares bits, so that it vectorises. */
+/* The first of n values that is NaN or not below GMF_VALUE_LIMIT in size, else -1. Compares bits, so that it
+ * vectorises. */
 static int64_t first_not_finite(const float *values, int64_t n)
 {
-  const float limit = 1e15F;
+  const float limit = GMF_VALUE_LIMIT;
   uint32_t limit_bits = 0, bad = 0;
   memcpy(&limit_bits, &limit, sizeof limit);
   for (int64_t j = 0; j < n; j++) {

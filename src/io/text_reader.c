@@ -70,7 +70,7 @@ static inline char *usual_decimal(char *p, float *out)
   n_digits = p - begin;
   if (*p == '.') {
     char *places = ++p;
-    while ((d = digit_of(*p)) <= 9 && p - places < 16) {
+    while ((d = digit_of(*p)) <= 9 && n_digits + (p - places) < 16) {
       value = value * 10 + (int64_t)d;
       p++;
     }

@@ -51,7 +51,7 @@ static gmf_status check_array(verification *v, hid_t file, const char *name)
 
   snprintf(sums_name, sizeof sums_name, "%s/%s", GMF_GROUP_INTEGRITY, name);
   snprintf(object, sizeof object, "/%s", sums_name);
-  GMF_TRY(gmf_h5_array_open(file, v->path, name, &array, v->err));
+  GMF_TRY(gmf_h5_array_open(file, v->path, name, 0, &array, v->err));
   GMF_TRY(gmf_h5_read_new(file, v->path, sums_name, GMF_U8, (void **)&sums, dims, v->err));
   GMF_TRY(gmf_h5_attr_i64(file, object, GMF_ATTR_BLOCK_ROWS, &block_rows, v->err));
   int64_t row_bytes = array.type.size * array.dims[1];

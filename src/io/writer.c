@@ -16,7 +16,7 @@
 #include "io/layout.h"
 #include "runtime/exchange.h"
 
-enum { NAME_BYTES = 96, TEXT_BYTES = 2048, MAX_ARRAYS = 64 };
+enum { NAME_BYTES = 96, MAX_ARRAYS = 64 };
 
 static const int64_t WRITE_BYTES = 1 << 28; /* one H5Dwrite, rounded to whole checksum blocks */
 
@@ -42,8 +42,8 @@ typedef struct attribute {
 } attribute;
 
 struct gmf_writer {
-  const gmf_grid *grid; /* borrowed */
-  char path[PATH_MAX], temporary[PATH_MAX];
+  const gmf_grid *grid;                     /* borrowed */
+  char path[PATH_MAX], temporary[PATH_MAX]; /* the same on all ranks */
   char format[32];
   array arrays[MAX_ARRAYS];
   int n_arrays;
@@ -75,8 +75,39 @@ static gmf_status check_folder(const char *path, gmf_error *err)
     return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s is not a folder", path, folder);
   if (access(folder, W_OK | X_OK) != 0)
     return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created in %s: %s", path, folder, strerror(errno));
-  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-    return gmf_fail(err, GMF_ERR_CREATE, "%s: is a folder; name a file", path);
+  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* the finished file would replace a device or a pipe */
+    return gmf_fail(err, GMF_ERR_CREATE, "%s: is a %s; name a file", path,
+                    S_ISDIR(st.st_mode) ? "folder" : "special file");
+  return GMF_OK;
+}
+
+/* Rank 0. Takes a symbolic link for the file it leads to, and makes the temporary file, still empty. */
+static gmf_status make_temporary(gmf_writer *w, const char *path, gmf_error *err)
+{
+  char host[64] = "", *real = realpath(path, NULL);
+  int n = snprintf(w->path, sizeof w->path, "%s", real != NULL ? real : path);
+  free(real);
+  gethostname(host, sizeof host - 1);
+  if (n >= (int)sizeof w->path || snprintf(w->temporary, sizeof w->temporary, "%s.tmp.%s.%ld", w->path, host,
+                                           (long)getpid()) >= (int)sizeof w->temporary)
+    return gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
+  int fd = open(w->temporary, O_RDWR | O_CREAT | O_EXCL, 0666);
+  if (fd < 0) return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+  close(fd);
+  w->temporary_exists = true;
+  return GMF_OK;
+}
+
+/* Every rank. A folder that only some nodes have would make the collective open of the file hang. */
+static gmf_status check_visible(const gmf_writer *w, gmf_error *err)
+{
+  int fd = open(w->temporary, O_RDWR);
+  if (fd < 0)
+    return gmf_fail(err, GMF_ERR_CREATE,
+                    "%s: rank %d cannot see the file that rank 0 made beside it: %s; write to a "
+                    "file system that all nodes share",
+                    w->path, w->grid->rank, strerror(errno));
+  close(fd);
   return GMF_OK;
 }
 
@@ -90,20 +121,17 @@ gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *f
   w->grid = grid;
   w->file = H5I_INVALID_HID;
   snprintf(w->format, sizeof w->format, "%s", format);
-  if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path - 32)
-    status = gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
-  else if (grid->rank == 0)
-    status = check_folder(path, err);
+  if (grid->rank == 0) status = check_folder(path, err);
+  if (grid->rank == 0 && status == GMF_OK) status = make_temporary(w, path, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  int64_t process = getpid();
-  gmf_broadcast(grid, &process, sizeof process);
-  snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp.%" PRId64, (int)strnlen(w->path, sizeof w->path - 32), w->path,
-           process);
+  gmf_broadcast(grid, w->path, sizeof w->path);
+  gmf_broadcast(grid, w->temporary, sizeof w->temporary);
+  GMF_TRY(gmf_agree(grid, check_visible(w, err), err));
   *out = w;
   w = NULL;
 
 cleanup:
-  gmf_free(w);
+  gmf_writer_destroy(&w);
   return status;
 }
 
@@ -296,8 +324,8 @@ static gmf_status reserve_space(gmf_writer *w, gmf_error *err)
   if (fd < 0 || fstat(fd, &st) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->temporary, strerror(errno)));
   /* Early allocation in HDF5 fixes the end of the file in its metadata only; the file grows to it here. */
   int64_t bytes = gmf_max64((int64_t)st.st_size, 1);
-  int code = posix_fallocate(fd, 0, bytes);
-  if (code != 0 && code != EOPNOTSUPP && code != EINVAL)
+  int code = fallocate(fd, 0, 0, bytes) == 0 ? 0 : errno; /* not posix_fallocate, which writes where this cannot */
+  if (code != 0 && code != EOPNOTSUPP && code != EINVAL && code != ENOSYS)
     GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %.3f GB cannot be reserved: %s; free some space or write elsewhere", w->path,
                      (double)bytes / 1e9, strerror(code)));
   if (fsync(fd) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", w->path, strerror(errno)));
@@ -324,11 +352,11 @@ static gmf_status make_file(gmf_writer *w, gmf_error *err)
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_alignment(access, 4096, 4096);
   H5Pset_obj_track_times(create, 0);
-  w->temporary_exists = true;
   hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
+  if (file < 0) status = gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason());
   H5Pclose(access);
   H5Pclose(create);
-  if (file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason()));
+  GMF_TRY(status);
   status = make_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(reserve_space(w, err));
@@ -343,13 +371,11 @@ static gmf_status open_parallel(gmf_writer *w, gmf_error *err)
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_fapl_mpio(access, w->grid->all, MPI_INFO_NULL);
   w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
-  H5Pclose(access);
+  gmf_status status = GMF_OK;
   if (w->file < 0)
-    return gmf_fail(err, GMF_ERR_IO,
-                    "%s: cannot be opened by all ranks: %s; is the folder on a file system that all "
-                    "nodes share?",
-                    w->path, gmf_h5_reason());
-  return GMF_OK;
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by all ranks: %s", w->path, gmf_h5_reason());
+  H5Pclose(access);
+  return status;
 }
 
 /* Collective. After a failed parallel write nothing may be closed; the temporary file goes, the caller aborts. */
@@ -524,7 +550,8 @@ cleanup:
 static gmf_status sync_path(const char *path, int flags, gmf_error *err)
 {
   int fd = open(path, flags);
-  if (fd < 0 || fsync(fd) != 0) {
+  bool is_folder = (flags & O_DIRECTORY) != 0;
+  if (fd < 0 || (fsync(fd) != 0 && !(is_folder && errno == EINVAL))) { /* some file systems sync no folders */
     gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", path, strerror(errno));
     if (fd >= 0) close(fd);
     return GMF_ERR_IO;
@@ -567,8 +594,9 @@ static gmf_status publish(gmf_writer *w, gmf_error *err)
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   hid_t file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
+  if (file < 0) status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->path, gmf_h5_reason());
   H5Pclose(access);
-  if (file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->path, gmf_h5_reason()));
+  GMF_TRY(status);
   status = seal_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(sync_path(w->temporary, O_RDWR, err));

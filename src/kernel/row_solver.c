@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/narrow.h"
 
 /* A pivot below this share of its diagonal element has lost nearly all of f4's digits. */
 static const float F4_PIVOT = 3e-5f;
@@ -50,14 +51,14 @@ static double norm(const double *x, int n)
   return sqrt(sum);
 }
 
-/* x = x8 rounded to f4, and x8 the rounded value again. False when a value is not finite in f4. */
+/* x = x8 rounded to f4, and x8 the rounded value again. False when a value is not finite, or too large for a model. */
 static bool round_solution(gmf_row_solver *s, float *x)
 {
   bool finite = true;
   for (int j = 0; j < s->ld; j++) {
     x[j] = (float)s->x8[j];
     s->x8[j] = (double)x[j];
-    finite = finite && isfinite(x[j]);
+    finite = finite && fabsf(x[j]) < GMF_VALUE_LIMIT; /* false for NaN */
   }
   return finite;
 }

@@ -17,62 +17,49 @@ void gmf_exchange_counts(const gmf_grid *grid, const int64_t *send_counts, int64
   gmf_trace_collective(grid->trace, (int64_t)grid->size * 8);
 }
 
-static int64_t n_pieces(int64_t bytes) { return (bytes + GMF_MAX_MESSAGE_BYTES - 1) / GMF_MAX_MESSAGE_BYTES; }
-
-static int64_t all_pieces(const gmf_grid *grid, const int64_t *counts, int64_t row_bytes)
+/* Bytes of piece `round` of a message. */
+static int piece_bytes(int64_t bytes, int64_t round)
 {
-  int64_t n = 0;
-  for (int r = 0; r < grid->size; r++)
-    if (r != grid->rank) n += n_pieces(counts[r] * row_bytes);
-  return n;
+  return gmf_int(gmf_max64(0, gmf_min64(bytes - round * GMF_MAX_MESSAGE_BYTES, GMF_MAX_MESSAGE_BYTES)));
 }
 
-/* Posts the pieces of one buffer; exactly one of recv and send is not NULL. Returns the requests made. */
-static int post(const gmf_grid *grid, char *recv, const char *send, int64_t bytes, int peer, MPI_Request *requests)
+/*
+ * One piece of each message, in both directions; returns whether there are more. Both ends of a message count its
+ * pieces alike, so that no rank waits for a piece that the other end has sent or received in another round.
+ */
+static bool exchange_pieces(const gmf_grid *grid, int64_t row_bytes, const char *send, const int64_t *send_counts,
+                            char *recv, const int64_t *recv_counts, int64_t round)
 {
   int n = 0;
-  for (int64_t done = 0; done < bytes; n++) {
-    int64_t piece = gmf_min64(bytes - done, GMF_MAX_MESSAGE_BYTES);
-    if (recv != NULL)
-      MPI_Irecv(recv + done, gmf_int(piece), MPI_BYTE, peer, EXCHANGE_TAG, grid->all, &requests[n]);
-    else
-      MPI_Isend(send + done, gmf_int(piece), MPI_BYTE, peer, EXCHANGE_TAG, grid->all, &requests[n]);
-    done += piece;
+  bool more = false;
+  for (int r = 0; r < grid->size; r++) {
+    int64_t in = recv_counts[r] * row_bytes, out = send_counts[r] * row_bytes, at = round * GMF_MAX_MESSAGE_BYTES;
+    if (r != grid->rank) {
+      int n_in = piece_bytes(in, round), n_out = piece_bytes(out, round);
+      if (n_in > 0) MPI_Irecv(recv + at, n_in, MPI_BYTE, r, EXCHANGE_TAG, grid->all, &grid->requests[n++]);
+      if (n_out > 0) MPI_Isend(send + at, n_out, MPI_BYTE, r, EXCHANGE_TAG, grid->all, &grid->requests[n++]);
+      more = more || piece_bytes(in, round + 1) > 0 || piece_bytes(out, round + 1) > 0;
+    }
+    recv += in;
+    send += out;
   }
-  return n;
+  MPI_Waitall(n, grid->requests, MPI_STATUSES_IGNORE);
+  return more;
 }
 
 void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts, void *recv,
                   const int64_t *recv_counts)
 {
-  int64_t n_requests = all_pieces(grid, send_counts, row_bytes) + all_pieces(grid, recv_counts, row_bytes);
-  MPI_Request *requests = gmf_malloc(n_requests, sizeof *requests);
-  GMF_CHECK(requests != NULL); /* some kilobytes: nothing could go on without them */
-  int n = 0;
-  char *to = recv;
-  char *own_to = NULL;
+  int64_t from = 0, to = 0, sent = 0;
   for (int r = 0; r < grid->size; r++) {
-    int64_t bytes = recv_counts[r] * row_bytes;
-    if (r == grid->rank)
-      own_to = to;
-    else
-      n += post(grid, to, NULL, bytes, r, requests + n);
-    to += bytes;
+    from += r < grid->rank ? send_counts[r] * row_bytes : 0;
+    to += r < grid->rank ? recv_counts[r] * row_bytes : 0;
+    sent += r != grid->rank ? send_counts[r] * row_bytes : 0;
   }
-  const char *from = send;
-  int64_t sent = 0;
-  for (int r = 0; r < grid->size; r++) {
-    int64_t bytes = send_counts[r] * row_bytes;
-    if (r == grid->rank) {
-      if (bytes > 0) memcpy(own_to, from, (size_t)bytes);
-    } else {
-      n += post(grid, NULL, from, bytes, r, requests + n);
-      sent += bytes;
-    }
-    from += bytes;
+  size_t own = (size_t)(send_counts[grid->rank] * row_bytes);
+  if (own > 0) memcpy((char *)recv + to, (const char *)send + from, own);
+  for (int64_t round = 0; exchange_pieces(grid, row_bytes, send, send_counts, recv, recv_counts, round); round++) {
   }
-  MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
-  gmf_free(requests);
   gmf_trace_exchange(grid->trace, sent);
 }
 

@@ -12,7 +12,8 @@ void gmf_exchange_counts(const gmf_grid *grid, const int64_t *send_counts, int64
 
 /*
  * Collective. Rows of row_bytes bytes, grouped by destination in `send` and by source in `recv`, without gaps.
- * The buffers must not overlap. Counts are in rows; ranks with nothing to say to each other exchange no message.
+ * Allocates nothing. The buffers must not overlap. Counts are in rows; ranks with nothing to say to each other exchange
+ * no message.
  */
 void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts, void *recv,
                   const int64_t *recv_counts);

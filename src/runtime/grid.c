@@ -1,6 +1,7 @@
 #include "runtime/grid.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -13,16 +14,19 @@ gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *tra
 {
   *out = NULL;
   gmf_grid *grid = gmf_calloc(1, sizeof *grid);
-  if (grid == NULL) gmf_out_of_memory(err, 1, sizeof *grid, "grid");
-  int missing = grid == NULL;
+  int size = 0;
+  MPI_Comm_size(comm, &size);
+  if (grid != NULL) grid->requests = gmf_malloc(2 * (int64_t)size, sizeof *grid->requests);
+  int missing = grid == NULL || grid->requests == NULL;
   MPI_Allreduce(MPI_IN_PLACE, &missing, 1, MPI_INT, MPI_MAX, comm);
   if (missing) {
+    if (grid != NULL) gmf_free(grid->requests);
     gmf_free(grid);
-    return gmf_fail(err, GMF_ERR_MEMORY, "out of memory on another rank while the process grid was made");
+    return gmf_fail(err, GMF_ERR_MEMORY, "out of memory while the process grid was made");
   }
   MPI_Comm_dup(comm, &grid->all);
   MPI_Comm_rank(grid->all, &grid->rank);
-  MPI_Comm_size(grid->all, &grid->size);
+  grid->size = size;
   GMF_CHECK(n_rows >= 1 && n_cols >= 1 && n_rows * n_cols == grid->size);
   grid->n_rows = n_rows;
   grid->n_cols = n_cols;
@@ -37,6 +41,7 @@ gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *tra
 void gmf_grid_destroy(gmf_grid **grid)
 {
   if (*grid == NULL) return;
+  gmf_free((*grid)->requests);
   MPI_Comm_free(&(*grid)->row);
   MPI_Comm_free(&(*grid)->all);
   gmf_free(*grid);
@@ -66,14 +71,18 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
   return told.status;
 }
 
-int gmf_ranks_on_node(const gmf_grid *grid)
+void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores)
 {
   MPI_Comm node;
-  int n = 1;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
   MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_size(node, &n);
+  MPI_Comm_size(node, n_ranks);
+  /* Ranks may be bound to cores of their own, or share all: the union counts. */
+  MPI_Allreduce(MPI_IN_PLACE, &cores, sizeof cores, MPI_BYTE, MPI_BOR, node);
+  *n_cores = CPU_COUNT(&cores);
   MPI_Comm_free(&node);
-  return n;
 }
 
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
@@ -85,6 +94,12 @@ void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
 void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n)
 {
   MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MAX, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)n * 8);
+}
+
+void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n)
+{
+  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, grid->all);
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 

@@ -18,7 +18,8 @@ typedef struct gmf_grid {
   int rank, size;
   int n_rows, n_cols;
   int row_index, col_index;
-  gmf_trace *trace; /* borrowed, must outlive this; may be NULL. Counts what collectives on this grid move. */
+  MPI_Request *requests; /* owned [2 * size]: of gmf_exchange */
+  gmf_trace *trace;      /* borrowed, must outlive this; may be NULL. Counts what collectives on this grid move. */
 } gmf_grid;
 
 /* Collective. n_rows * n_cols must be the size of comm. */
@@ -32,12 +33,13 @@ void gmf_grid_destroy(gmf_grid **grid);
  */
 gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err);
 
-/* Collective. How many ranks of the grid share this rank's node. */
-int gmf_ranks_on_node(const gmf_grid *grid);
+/* Collective. How many ranks of the grid share this rank's node, and how many cores they may use together. */
+void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores);
 
 /* Collective. Sum, maximum and minimum over ranks, in place. */
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);
+void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n);
 
 /* Collective. The sum of `value` over the ranks before mine. */

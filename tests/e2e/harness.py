@@ -30,6 +30,7 @@ MPI_ENVIRONMENT = {
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
     "OMPI_MCA_pml": "ob1",  # looking for networks takes longer than most tests
     "OMPI_MCA_btl": "self,vader",
+    "OMPI_MCA_odls_base_sigkill_timeout": "0",  # else mpirun sleeps a second after every exit code but 0
     "OMP_NUM_THREADS": "1",
 }
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 import harness
-from harness import GRIDMF, execute, launch, run, run_good, random_dataset, write_dataset
+from harness import GRIDMF, execute, launch, run, run_good, write_dataset
 
 NUMERIC, USAGE, DATA, NO_INPUT, CREATE, IO, CONFIG = 3, 64, 65, 66, 73, 74, 78
 RANKS = (1, 4)
@@ -78,6 +78,11 @@ class TestFiles(ErrorCase):
 
     def test_folder(self):
         self.check_train(NO_INPUT, [self.made, "folder"], self.made)
+
+    def test_pipe(self):
+        """HDF5 cannot read from a pipe, and opening one must not wait for a writer."""
+        os.mkfifo(self.made / "pipe.h5")
+        self.check_train(NO_INPUT, [self.made / "pipe.h5"], self.made / "pipe.h5", ranks=(1,), timeout=10)
 
     def test_empty(self):
         path = self.file("empty.h5")
@@ -353,6 +358,34 @@ class TestOutput(ErrorCase):
 
     def test_name_is_a_folder(self):
         self.check(CREATE, [self.made, "folder"], "train", self.data, "-o", self.made, "--algorithm", "als", *LEAST)
+
+    def test_name_is_no_regular_file(self):
+        """A pipe or a device (-o /dev/null, as root!) is not to be replaced by a file of that name."""
+        pipe = self.made / "pipe"
+        os.mkfifo(pipe)
+        self.check(CREATE, [pipe], "train", self.data, "-o", pipe, "--algorithm", "als", *LEAST)
+        self.assertTrue(pipe.is_fifo())
+
+    def test_output_is_the_input(self):
+        """The ratings are not replaced by their model."""
+        data = self.made / "precious.h5"
+        shutil.copy(self.data, data)
+        (self.made / "link.h5").symlink_to(data)
+        for command in (("train", data, "-o", data, "--algorithm", "als", *LEAST),
+                        ("train", data, "-o", self.made / "." / "link.h5", "--algorithm", "als", *LEAST),
+                        ("split", data, "--train", data, "--test", "OUT/b.h5", "--method", "random", "--count", 1)):
+            self.check(USAGE, [command[3]], *command, ranks=(1,))
+            self.assertEqual(data.read_bytes(), self.data.read_bytes())
+
+    def test_failure_keeps_the_older_model(self):
+        old = self.made / "old.h5"
+        shutil.copy(self.model, old)
+        self.check(NUMERIC, ["singular"], "train", self.data, "-o", old, "--algorithm", "als", "--factors", 40, "--lambda", 0)
+        self.assertEqual(old.read_bytes(), self.model.read_bytes())
+
+    def test_name_is_too_long(self):
+        self.check(CREATE, ["too long"], "train", self.data, "-o", "OUT/" + "x" * 300, "--algorithm", "als", *LEAST,
+                   ranks=(1,))
 
     def test_second_output_of_split(self):
         """No first half where the second cannot be made."""

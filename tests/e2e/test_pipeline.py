@@ -1,7 +1,6 @@
 """synth, split, train, evaluate, info and verify, one after the other, against NumPy."""
 
 import json
-import os
 import shutil
 import unittest
 
