@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 import harness
-from harness import GRIDMF, execute, launch, run, run_good, write_dataset
+from harness import GRIDMF, MPIRUN, execute, launch, run, run_good, write_dataset
 
 NUMERIC, USAGE, DATA, NO_INPUT, CREATE, IO, CONFIG = 3, 64, 65, 66, 73, 74, 78
 RANKS = (1, 4)
@@ -420,6 +420,25 @@ class TestOutput(ErrorCase):
         script = ('mount -t tmpfs -o size=%dk none "$0" || exit 99; "$@"; rc=$?; ls -A "$0"; exit $rc' % kilobytes)
         words = [str(a).replace("SMALL", str(small)) for a in args]
         return execute(["unshare", "-m", "sh", "-c", script, small, *launch(n_ranks), GRIDMF, *words])
+
+    def mixed(self, hidden, *args):
+        """Three ranks, of which the second has a `hidden` folder of its own, as another node would."""
+        own = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', hidden]
+        command = [*map(str, args)]
+        return execute([*MPIRUN, "-n", "1", GRIDMF, *command, ":", "-n", "1", *own, GRIDMF, *command, ":", "-n", "1", GRIDMF,
+                        *command])
+
+    @unittest.skipUnless(subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
+                                        capture_output=True).returncode == 0 if shutil.which("unshare") else False,
+                         "mounting a small disk is not permitted here")
+    def test_folder_of_one_node(self):
+        local = self.out / "local"
+        local.mkdir()
+        result = self.mixed(local, "train", self.data, "-o", local / "m.h5", "--algorithm", "als", *LEAST, "--quiet")
+        self.assertEqual(result.rc, 73, str(result))
+        self.assertEqual(len(result.messages()), 1, str(result))
+        self.assertIn("all nodes share", result.messages()[0])
+        self.assertEqual(list(local.iterdir()), [])
 
     @unittest.skipUnless(subprocess.run(["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"],
                                         capture_output=True).returncode == 0 if shutil.which("unshare") else False,

@@ -243,6 +243,16 @@ class TestSameBits(OracleCase):
                     for side in range(2):
                         self.assertEqual(a[side].tobytes(), b[side].tobytes())
 
+    def test_fewer_threads_than_asked_for(self):
+        """OpenMP may give a team fewer threads; their share of the work must not be lost."""
+        for algorithm in ("als", "ials"):
+            full = read_history(self.pair(algorithm, 1, "auto", 4)[0])
+            for limit in (1, 3):
+                model = self.out / "limited.h5"
+                run_good(1, "train", self.data, "-o", model, "--algorithm", algorithm, "--factors", 12, "--iterations", 3,
+                         "--quiet", env={"OMP_NUM_THREADS": "4", "OMP_THREAD_LIMIT": str(limit)})
+                np.testing.assert_allclose(read_history(model), full, rtol=1e-9)
+
     def test_whole_files_where_the_date_is_given(self):
         for n_ranks, grid, threads in ((1, "auto", 1), (4, "2x2", 1), (3, "auto", 2)):
             for algorithm in ("als", "ials"):
