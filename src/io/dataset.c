@@ -280,46 +280,15 @@ static void declare_ids(gmf_writer *w, const gmf_dataset_part *part)
   }
 }
 
-/* Collective. The items in the width of the file. */
-static gmf_status write_items(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t begin,
-                              gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t n = part->indptr[part->n_rows];
-  int32_t *narrow = NULL;
-  if (part->n[GMF_ITEMS] > INT32_MAX) return gmf_writer_write(w, RATINGS(GMF_CSR_INDICES), begin, n, part->items, err);
-  GMF_TRY(gmf_agree(grid, GMF_NEW(narrow, n, err), err));
-  for (int64_t j = 0; j < n; j++) narrow[j] = (int32_t)part->items[j];
-  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_INDICES), begin, n, narrow, err));
-cleanup:
-  gmf_free(narrow);
-  return status;
-}
-
-/* Collective. indptr of the whole file: rank 0 brings the leading 0, every rank the ends of its rows. */
-static gmf_status write_indptr(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t begin,
-                               gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t *ends = NULL;
-  GMF_TRY(gmf_agree(grid, GMF_NEW(ends, part->n_rows + 1, err), err));
-  for (int64_t r = 0; r <= part->n_rows; r++) ends[r] = begin + part->indptr[r];
-  int64_t skip = grid->rank > 0; /* the row before wrote my first entry as its end */
-  GMF_TRY(
-      gmf_writer_write(w, RATINGS(GMF_CSR_INDPTR), part->row_begin + skip, part->n_rows + 1 - skip, ends + skip, err));
-cleanup:
-  gmf_free(ends);
-  return status;
-}
-
 gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t n = part->indptr[part->n_rows], nnz = n, begin = gmf_prefix_i64(grid, n);
+  int64_t nnz = part->indptr[part->n_rows];
+  gmf_csr_rows rows = {part->row_begin, part->n_rows, part->indptr, part->items, part->values, part->times};
 
   gmf_sum_i64(grid, &nnz, 1);
   declare_ids(w, part);
-  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, true, part->has_time);
+  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, part->has_time);
   declare_statistics(grid, w, part, nnz);
   gmf_writer_attr_f64(w, "/", "mean_rating", exact_mean(grid, part, nnz));
   GMF_TRY(gmf_writer_create(w, err));
@@ -328,10 +297,7 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
     snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
     GMF_TRY(gmf_writer_write(w, name, part->ids[s].begin, part->ids[s].n, part->ids[s].values, err));
   }
-  GMF_TRY(write_indptr(grid, w, part, begin, err));
-  GMF_TRY(write_items(grid, w, part, begin, err));
-  GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_DATA), begin, n, part->values, err));
-  if (part->has_time) GMF_TRY(gmf_writer_write(w, RATINGS(GMF_CSR_TIME), begin, n, part->times, err));
+  GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_RATINGS, part->n[GMF_ITEMS], &rows, err));
 cleanup:
   return status;
 }

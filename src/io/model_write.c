@@ -31,7 +31,7 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
   gmf_writer_attr_f64(w, "/", GMF_ATTR_GLOBAL_MEAN, parts->global_mean);
   if (parts->items_gram != NULL)
     gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
-  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, true, false);
+  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, false);
   gmf_writer_add(w, GMF_GROUP_HISTORY "/iteration", gmf_type_of(GMF_I8), parts->n_sweeps, 0);
   for (int h = 0; h < parts->n_history; h++) {
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_HISTORY, parts->history[h].name);
@@ -66,43 +66,21 @@ cleanup:
   return status;
 }
 
-typedef struct seen_part {
-  int64_t *items;
-  int32_t *narrow;
-  float *values;
-} seen_part;
-
-static gmf_status read_seen(const gmf_dataset *d, int64_t begin, int64_t n, seen_part *part, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  GMF_TRY(GMF_NEW(part->items, n, err));
-  GMF_TRY(GMF_NEW(part->values, n, err));
-  GMF_TRY(gmf_dataset_read(d, begin, n, part->items, part->values, NULL, err));
-  if (d->n[GMF_ITEMS] > INT32_MAX) return GMF_OK;
-  GMF_TRY(GMF_NEW(part->narrow, n, err));
-  for (int64_t j = 0; j < n; j++) part->narrow[j] = (int32_t)part->items[j];
-  GMF_FREE(part->items);
-cleanup:
-  return status;
-}
-
 /* Collective. The training ratings, as they stand in the dataset. */
 static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  seen_part part = {0};
-  int64_t rows = d->row_end - d->row_begin, begin = d->indptr[0], n = d->indptr[rows] - begin;
-  int64_t skip = grid->rank > 0; /* the rank before writes its end, which is my beginning */
-  GMF_TRY(gmf_agree(grid, read_seen(d, begin, n, &part, err), err));
-  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDPTR, d->row_begin + skip, rows + 1 - skip, d->indptr + skip,
-                           err));
-  const void *indices = part.narrow != NULL ? (const void *)part.narrow : part.items;
-  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_INDICES, begin, n, indices, err));
-  GMF_TRY(gmf_writer_write(w, GMF_GROUP_SEEN "/" GMF_CSR_DATA, begin, n, part.values, err));
+  int64_t *items = NULL, n_rows = d->row_end - d->row_begin, n = d->indptr[n_rows] - d->indptr[0];
+  float *values = NULL;
+  status = GMF_NEW(items, n, err);
+  if (status == GMF_OK) status = GMF_NEW(values, n, err);
+  if (status == GMF_OK) status = gmf_dataset_read(d, d->indptr[0], n, items, values, NULL, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  gmf_csr_rows rows = {d->row_begin, n_rows, d->indptr, items, values, NULL};
+  GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_SEEN, d->n[GMF_ITEMS], &rows, err));
 cleanup:
-  gmf_free(part.items);
-  gmf_free(part.narrow);
-  gmf_free(part.values);
+  gmf_free(items);
+  gmf_free(values);
   return status;
 }
 

@@ -197,8 +197,7 @@ void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, do
   a->f64 = value;
 }
 
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_data,
-                        bool with_time)
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_time)
 {
   char name[NAME_BYTES];
   int64_t shape[2] = {n_rows, n_cols};
@@ -210,7 +209,7 @@ void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDICES);
   gmf_writer_add(w, name, gmf_type_of(n_cols <= INT32_MAX ? GMF_I4 : GMF_I8), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
-  if (with_data) gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
+  gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
   if (with_time) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
 }
@@ -500,6 +499,52 @@ cleanup:
   gmf_free(aligned);
   gmf_free(send_counts);
   gmf_trace_phase(w->grid->trace, before);
+  return status;
+}
+
+/* Collective. The indices in the width of the file. */
+static gmf_status write_indices(gmf_writer *w, const char *name, bool narrow, int64_t begin, int64_t n,
+                                const int64_t *indices, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int32_t *copy = NULL;
+  if (!narrow) return gmf_writer_write(w, name, begin, n, indices, err);
+  GMF_TRY(gmf_agree(w->grid, GMF_NEW(copy, n, err), err));
+  for (int64_t j = 0; j < n; j++) copy[j] = (int32_t)indices[j];
+  GMF_TRY(gmf_writer_write(w, name, begin, n, copy, err));
+cleanup:
+  gmf_free(copy);
+  return status;
+}
+
+/* Collective. Rank 0 brings the leading 0, every rank the ends of its rows. */
+static gmf_status write_indptr(gmf_writer *w, const char *name, int64_t begin, const gmf_csr_rows *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *ends = NULL, skip = w->grid->rank > 0;
+  GMF_TRY(gmf_agree(w->grid, GMF_NEW(ends, rows->n_rows + 1, err), err));
+  for (int64_t r = 0; r <= rows->n_rows; r++) ends[r] = begin + rows->indptr[r] - rows->indptr[0];
+  GMF_TRY(gmf_writer_write(w, name, rows->row_begin + skip, rows->n_rows + 1 - skip, ends + skip, err));
+cleanup:
+  gmf_free(ends);
+  return status;
+}
+
+gmf_status gmf_writer_write_csr(gmf_writer *w, const char *group, int64_t n_cols, const gmf_csr_rows *rows,
+                                gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char name[NAME_BYTES];
+  int64_t n = rows->indptr[rows->n_rows] - rows->indptr[0], begin = gmf_prefix_i64(w->grid, n);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDPTR);
+  GMF_TRY(write_indptr(w, name, begin, rows, err));
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDICES);
+  GMF_TRY(write_indices(w, name, n_cols <= INT32_MAX, begin, n, rows->indices, err));
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
+  GMF_TRY(gmf_writer_write(w, name, begin, n, rows->data, err));
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
+  if (find_array(w, name) != NULL) GMF_TRY(gmf_writer_write(w, name, begin, n, rows->times, err));
+cleanup:
   return status;
 }
 

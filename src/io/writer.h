@@ -44,9 +44,8 @@ void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, do
 void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, const int64_t *values, int n);
 
 /* Local, the same on all ranks. Declares a csr group as AnnData does: attributes, indptr i8 [n_rows + 1], indices i4
- * or i8 as n_cols asks, data f4 unless !with_data, time i8 where with_time. */
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_data,
-                        bool with_time);
+ * or i8 as n_cols asks, data f4, time i8 where with_time. */
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_time);
 
 /* Collective. Phase A. GMF_ERR_CREATE, GMF_ERR_IO. */
 gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
@@ -57,6 +56,19 @@ gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
  */
 gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
                             gmf_error *err);
+
+/* A rank's rows of a csr matrix: consecutive, in rank order. */
+typedef struct gmf_csr_rows {
+  int64_t row_begin, n_rows;
+  const int64_t *indptr;  /* [n_rows + 1], ascending from any number */
+  const int64_t *indices; /* [n], n = indptr[n_rows] - indptr[0] */
+  const float *data;      /* [n] */
+  const int64_t *times;   /* [n]; NULL on all ranks where the group was declared without */
+} gmf_csr_rows;
+
+/* Collective. Writes all of a declared csr group of n_cols columns. */
+gmf_status gmf_writer_write_csr(gmf_writer *w, const char *group, int64_t n_cols, const gmf_csr_rows *rows,
+                                gmf_error *err);
 
 /* Collective. The same for what rank 0 alone has (`rows` is ignored elsewhere): small arrays, histories. */
 gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *rows, gmf_error *err);
