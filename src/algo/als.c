@@ -197,6 +197,14 @@ static int64_t own_row(const gmf_als *als, gmf_side side, int64_t j)
   return gmf_axis_row(axis, axis->prefix[als->grid->rank] + j);
 }
 
+/* Local. Tells how far a loop over n things has come. Things are handed out in order, so one thread's place stands for
+ * all, and thread 0 comes by often enough. */
+static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64_t n)
+{
+  if (als->options.progress == NULL || at % 64 != 0 || omp_get_thread_num() != 0) return;
+  als->options.progress(als->options.context, side, (double)at / (double)n);
+}
+
 /* Local. Forms and solves my rows from all their ratings. first_singular: the lowest row in dataset order that failed,
  * INT64_MAX when none did. */
 static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *first_singular)
@@ -209,6 +217,7 @@ static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *fir
   for (int64_t j = 0; j < b->n_rows; j++) {
     gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
     int64_t r = b->by_work[j], begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
+    report_progress(als, side, j, b->n_rows);
     float *row = x->rows + r * als->ld;
     als->row_loss[r] = 0;
     if (n == 0) {
@@ -336,6 +345,8 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   if (als->folds[side] == NULL) solve_rows(als, side, with_loss, &first_singular);
   for (int64_t batch = 0; als->folds[side] != NULL && batch < als->folds[side]->n_batches; batch++) {
+    if (als->options.progress != NULL)
+      als->options.progress(als->options.context, side, (double)batch / (double)als->folds[side]->n_batches);
     form_batch(als, side, batch);
     gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
     gmf_fold_run(grid, als->folds[side], batch);

@@ -3,14 +3,22 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SCHEMA_VERSION = 1 };
+
+/* To the first column, and nothing right of it (ECMA-48 EL). */
+static const char CLEAR_LINE[] = "\r\033[K";
 
 gmf_status gmf_log_open(const gmf_grid *grid, const gmf_config *config, gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   *log = (gmf_log){.human = grid->rank == 0 && !config->quiet ? stderr : NULL, .start = MPI_Wtime()};
+  /* Under mpirun standard error is a pipe, whoever watches: the launcher's caller can say so. */
+  const char *asked = getenv("GRIDMF_PROGRESS");
+  log->live = log->human != NULL && (asked != NULL ? strcmp(asked, "0") != 0 : isatty(fileno(stderr)));
   if (grid->rank == 0 && config->log_json[0] != '\0') {
     log->json = fopen(config->log_json, "a");
     if (log->json == NULL)
@@ -30,9 +38,23 @@ void gmf_log_line(const gmf_log *log, const char *format, ...)
   if (log->human == NULL) return;
   va_list args;
   va_start(args, format);
+  if (log->live) fputs(CLEAR_LINE, log->human);
   vfprintf(log->human, format, args);
   va_end(args);
   fputc('\n', log->human);
+  fflush(log->human);
+}
+
+void gmf_log_live(gmf_log *log, const char *format, ...)
+{
+  double now = MPI_Wtime();
+  if (!log->live || now - log->last_live < 0.2) return;
+  log->last_live = now;
+  va_list args;
+  va_start(args, format);
+  fputs(CLEAR_LINE, log->human);
+  vfprintf(log->human, format, args);
+  va_end(args);
   fflush(log->human);
 }
 

@@ -13,7 +13,9 @@
 typedef struct gmf_log {
   FILE *human; /* borrowed: stderr; NULL when quiet or not rank 0 */
   FILE *json;  /* owned; NULL where not asked for */
+  bool live;   /* somebody watches: a line that is written over may tell how far a sweep has come */
   double start;
+  double last_live; /* when gmf_log_live wrote */
 } gmf_log;
 
 /* Collective. Opens the JSON log for appending; GMF_ERR_CREATE. */
@@ -22,6 +24,9 @@ void gmf_log_close(gmf_log *log);
 
 /* A line of the human log. */
 void gmf_log_line(const gmf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A line that the next one writes over; only where somebody watches, and at most five times a second. */
+void gmf_log_live(gmf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line of the JSON log: the object, with "event" and "elapsed" (seconds since gmf_log_open) added. Takes the
  * reference; a NULL object counts as empty. */

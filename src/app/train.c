@@ -19,13 +19,14 @@
 typedef struct training {
   const gmf_grid *grid;     /* borrowed */
   const gmf_config *config; /* borrowed */
-  const gmf_log *log;       /* borrowed */
+  gmf_log *log;             /* borrowed */
   gmf_dataset *dataset;     /* owned, like the rest */
   gmf_axis *axes[GMF_N_SIDES];
   gmf_block *blocks[GMF_N_SIDES];
   gmf_als *als;
   gmf_writer *writer;
   double *objective, *loss, *seconds; /* [iterations] */
+  int64_t n_sweeps;                   /* done */
   double started;                     /* when the first sweep began */
 } training;
 
@@ -107,14 +108,25 @@ cleanup:
 
 /* ---- sweeps ------------------------------------------------------------------------------------------------------ */
 
-static gmf_als_options als_options(const gmf_config *c)
+/* Called by the solver: a line that is written over. */
+static void show_progress(void *context, gmf_side side, double share)
 {
+  const training *t = context;
+  gmf_log_live(t->log, "sweep %3" PRId64 "/%" PRId64 "  %s %3.0f%%", t->n_sweeps + 1, t->config->iterations,
+               gmf_side_name(side), 100 * share);
+}
+
+static gmf_als_options als_options(training *t)
+{
+  const gmf_config *c = t->config;
   gmf_loss loss = {c->algorithm == GMF_ALGORITHM_ALS ? GMF_LOSS_SQUARED : GMF_LOSS_HKV, (float)c->alpha};
   return (gmf_als_options){.n_factors = (int)c->factors,
                            .loss = loss,
                            .lambda = c->lambda,
                            .lambda_scale = (gmf_lambda_scale)c->lambda_scale,
-                           .seed = (uint64_t)c->seed};
+                           .seed = (uint64_t)c->seed,
+                           .progress = t->log->live ? show_progress : NULL,
+                           .context = t};
 }
 
 /* Replaces the solver's message by one with the external id of the row and what to change. Local reading, done alike
@@ -181,6 +193,7 @@ static gmf_status run_sweeps(training *t, gmf_error *err)
     t->seconds[i] = MPI_Wtime() - before;
     t->objective[i] = sweep.objective;
     t->loss[i] = sweep.loss;
+    t->n_sweeps++;
     log_sweep(t, i, &sweep);
   }
 cleanup:
@@ -262,11 +275,11 @@ cleanup:
 }
 
 gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config *config, int argc, char *const *argv,
-                     const gmf_log *log, gmf_error *err)
+                     gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   training t = {.grid = grid, .config = config, .log = log};
-  gmf_als_options options = als_options(config);
+  gmf_als_options options = als_options(&t);
 
   GMF_TRY(open_files(&t, dataset, argc, argv, err));
   gmf_log_line(log, "%s: %s users, %s items, %s ratings", dataset, gmf_thousands(t.dataset->n[GMF_USERS]),

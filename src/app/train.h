@@ -7,6 +7,6 @@
 
 /* Collective. The whole verb; grid: 1 x ranks or R x C as config->grid asks. */
 gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config *config, int argc, char *const *argv,
-                     const gmf_log *log, gmf_error *err);
+                     gmf_log *log, gmf_error *err);
 
 #endif
