@@ -238,6 +238,8 @@ static gmf_status write_model(training *t, gmf_error *err)
     gmf_als_gram(t->als, GMF_ITEMS, gram);
     parts.items_gram = gram;
   }
+  gmf_als_destroy(&t->als); /* ratings and solver are not needed to write, and their memory is */
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_block_destroy(&t->blocks[s]);
   if (gmf_provenance_reproducible()) memset(t->seconds, 0, (size_t)t->config->iterations * sizeof *t->seconds);
   GMF_TRY(gmf_model_write(t->grid, t->writer, t->dataset, &parts, err));
   gmf_log_line(t->log, "wrote %s: %.1f MB, verified by reading back", t->config->output,

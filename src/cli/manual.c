@@ -12,12 +12,21 @@ static const verb_text VERBS[] = {
     {GMF_VERB_IMPORT, "import", "FILE... -o DATA.h5", "text ratings into a dataset file, read in parallel",
      "Reads csv with or without header, tab-separated and '::'-separated text, MatrixMarket and adjacency lists (user "
      "item "
-     "item ...), plain or compressed by gzip or zstd. Ids are 64-bit integers, or strings when any id of the side is "
-     "no "
-     "integer; rows of the dataset are in ascending order of the ids. Plain files are read in byte ranges by all ranks "
-     "and threads. Filters apply in this order: min-rating, binarize, min-item-count, min-user-count, one pass each. "
-     "The "
-     "dataset is the same, byte for byte, for any number of ranks.",
+     "item ..., value 1), plain or compressed by gzip or zstd. The first line is a header when --columns uses names, "
+     "when it "
+     "names both user and item (userId, movie_id, ...), or when its rating is a word and its ids are not both "
+     "integers. "
+     "Without names the columns are user, item, rating, time. Quotes are for csv, and a line ends at its newline even "
+     "inside "
+     "them. Times are seconds, or YYYY-MM-DD HH:MM:SS in UTC. Ids are 64-bit integers, or strings when any id of the "
+     "side is "
+     "no integer; rows of the dataset are in ascending order of the ids. Plain files are read in byte ranges by all "
+     "ranks "
+     "and threads, a compressed file by one rank. Steps are taken in this order, once each: duplicates, min-rating, "
+     "binarize, "
+     "min-item-count, min-user-count; ids without ratings are left out then. The dataset is the same, byte for byte, "
+     "for any "
+     "number of ranks.",
      "mpirun -n 4 gridmf import ratings.csv -o data.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
      "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
