@@ -11,22 +11,14 @@ typedef struct verb_text {
 static const verb_text VERBS[] = {
     {GMF_VERB_IMPORT, "import", "FILE... -o DATA.h5", "text ratings into a dataset file, read in parallel",
      "Reads csv with or without header, tab-separated and '::'-separated text, MatrixMarket and adjacency lists (user "
-     "item "
-     "item ..., value 1), plain or compressed by gzip or zstd. The first line is a header when --columns uses names, "
-     "when it "
-     "names both user and item (userId, movie_id, ...), or when its rating is a word and its ids are not both "
-     "integers. "
-     "Without names the columns are user, item, rating, time. Quotes are for csv, and a line ends at its newline even "
-     "inside "
-     "them. Times are seconds, or YYYY-MM-DD HH:MM:SS in UTC. Ids are 64-bit integers, or strings when any id of the "
-     "side is "
-     "no integer; rows of the dataset are in ascending order of the ids. Plain files are read in byte ranges by all "
-     "ranks "
-     "and threads, a compressed file by one rank. Steps are taken in this order, once each: duplicates, min-rating, "
-     "binarize, "
-     "min-item-count, min-user-count; ids without ratings are left out then. The dataset is the same, byte for byte, "
-     "for any "
-     "number of ranks.",
+     "item item ..., value 1), plain or compressed by gzip or zstd. The first line is a header when --columns uses "
+     "names, when it names both user and item (userId, movie_id, ...), or when its rating is a word and its ids are "
+     "not both integers. Without names the columns are user, item, rating, time. Quotes are for csv, and a line ends "
+     "at its newline even inside them. Times are seconds, or YYYY-MM-DD HH:MM:SS in UTC. Ids are 64-bit integers, or "
+     "strings when any id of the side is no integer; rows of the dataset are in ascending order of the ids. Plain "
+     "files are read in byte ranges by all ranks and threads, a compressed file by one rank. Steps are taken in this "
+     "order, once each: duplicates, min-rating, binarize, min-item-count, min-user-count; ids without ratings are "
+     "left out then. The dataset is the same, byte for byte, for any number of ranks.",
      "mpirun -n 4 gridmf import ratings.csv -o data.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
      "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
@@ -34,8 +26,7 @@ static const verb_text VERBS[] = {
     {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
-     "written "
-     "under a temporary name, read back, verified and renamed: a visible model is a complete one.",
+     "written under a temporary name, read back, verified and renamed: a visible model is a complete one.",
      "mpirun -n 4 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
      "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "

@@ -564,8 +564,7 @@ static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space
                     user, item);
   return gmf_fail(err, GMF_ERR_DATA,
                   "user '%s' rates item '%s' more than once (%" PRId64
-                  " such ratings in all); "
-                  "--duplicates last, sum, max or mean says what to do with them",
+                  " such ratings in all); --duplicates last, sum, max or mean says what to do with them",
                   user, item, n_duplicates);
 }
 
