@@ -51,10 +51,7 @@ static inline void predict(const float *y, int64_t stride, const int32_t *cols, 
     VECTOR xj = *(const VECTOR *)(x + j);
     for (int d = 0; d < GROUP; d++) sum[d] += widen(rows[d] + j) * xj;
   }
-  for (int d = 0; d < GROUP; d++) {
-    yhat[d] = 0;
-    for (int l = 0; l < LANES; l++) yhat[d] += sum[d][l];
-  }
+  for (int d = 0; d < GROUP; d++) yhat[d] = NAME(sum_lanes)(sum[d]);
 }
 
 void GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const int32_t *cols, const float *values,
@@ -112,17 +109,21 @@ void GMF_ISA_NAME(gmf_subtract_product)(const double *a, const double *x, int k,
       sum += aj * *(const VECTOR *)(x + j);
       *(VECTOR *)(r + j) -= aj * xi;
     }
-    for (int l = 0; l < LANES; l++) head += sum[l];
-    r[i] -= head;
+    r[i] -= head + NAME(sum_lanes)(sum);
   }
 }
 
 double GMF_ISA_NAME(gmf_quadratic_form)(const double *a, const double *x, int k, int ld)
 {
-  double sum = 0;
+  double total = 0;
   for (int i = 0; i < k; i++) {
     const double *row = a + (size_t)i * (size_t)ld;
-    sum += x[i] * (row[i] * x[i] + 2 * NAME(dot_from)(row, x, i + 1, ld));
+    VECTOR sum = {0};
+    double head = 0;
+    int j = i + 1;
+    for (; j % LANES != 0; j++) head += row[j] * x[j];
+    for (; j < ld; j += LANES) sum += *(const VECTOR *)(row + j) * *(const VECTOR *)(x + j);
+    total += x[i] * (row[i] * x[i] + 2 * (head + NAME(sum_lanes)(sum)));
   }
-  return sum;
+  return total;
 }

@@ -62,19 +62,25 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const int32_t *cols, const f
   }
 }
 
-/* Sum of x[j] y[j], j in [begin, ld), begin of any alignment: the head one by one, then whole vectors. */
-static REAL NAME(dot_from)(const REAL *x, const REAL *y, int begin, int ld)
+/* The sum of a vector's lanes, by halves. */
+static inline REAL NAME(sum_lanes)(VECTOR v)
 {
-  REAL head = 0;
-  int j = begin;
-  for (; j < ld && j % LANES != 0; j++) head += x[j] * y[j];
-  VECTOR sum = {0};
-  for (; j < ld; j += LANES) sum += *(const VECTOR *)(x + j) * *(const VECTOR *)(y + j);
-  for (int l = 0; l < LANES; l++) head += sum[l];
-  return head;
+  REAL lanes[LANES];
+  for (int l = 0; l < LANES; l++) lanes[l] = v[l];
+  for (int width = LANES / 2; width > 0; width /= 2)
+    for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
+  return lanes[0];
 }
 
-/* to[j] -= s from[j] for whole vectors from the one that holds `begin`; what lies before begin is never read again. */
+/* Sum of x[j] y[j] over the whole vectors from the one that holds `begin`. */
+static inline REAL NAME(dot_from)(const REAL *x, const REAL *y, int begin, int ld)
+{
+  VECTOR sum = {0};
+  for (int j = begin / LANES * LANES; j < ld; j += LANES) sum += *(const VECTOR *)(x + j) * *(const VECTOR *)(y + j);
+  return NAME(sum_lanes)(sum);
+}
+
+/* to[j] -= s from[j] for whole vectors from the one that holds `begin`. */
 static inline void NAME(subtract)(REAL *to, const REAL *from, REAL s, int begin, int ld)
 {
   for (int j = begin / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(to + j) -= s * *(const VECTOR *)(from + j);
@@ -96,6 +102,7 @@ int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
       if (!(row[p] > limit[p])) return p; /* also NaN */
       REAL inverse = 1 / SQRT(row[p]);
       for (int j = p / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(row + j) *= inverse;
+      for (int j = p / LANES * LANES; j < p; j++) row[j] = 0; /* so that the solver may take whole vectors */
     }
     if (end == k) break;
     for (int p = begin; p < end; p++)
@@ -106,18 +113,19 @@ int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
   return -1;
 }
 
-/* See dense.h, gmf_cholesky_solve_f4: U'z = x, then U x = z. */
+/* See dense.h, gmf_cholesky_solve_f4: U'z = x, then U x = z. Whole vectors: left of its diagonal a row is zero. */
 void NAME(gmf_cholesky_solve)(const REAL *u, int k, int ld, REAL *x)
 {
   for (int p = 0; p < k; p++) {
     const REAL *row = u + (size_t)p * (size_t)ld;
     REAL z = x[p] / row[p];
-    for (int j = p + 1; j < ld && j % LANES != 0; j++) x[j] -= z * row[j];
-    for (int j = (p + LANES) / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(x + j) -= z * *(const VECTOR *)(row + j);
+    NAME(subtract)(x, row, z, p, ld);
     x[p] = z;
   }
   for (int p = k - 1; p >= 0; p--) {
     const REAL *row = u + (size_t)p * (size_t)ld;
-    x[p] = (x[p] - NAME(dot_from)(row, x, p + 1, ld)) / row[p];
+    REAL z = x[p];
+    x[p] = 0;
+    x[p] = (z - NAME(dot_from)(row, x, p, ld)) / row[p];
   }
 }
