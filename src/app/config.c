@@ -72,8 +72,8 @@ static const gmf_option OPTIONS[] = {
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
      "store the training ratings in the model, so that recommendations can leave out what a user has"},
 
-    {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE, false, "LIST", 0, 0, NULL,
-     "rmse,mae,recall@20,ndcg@10,precision@10,hit@10", "what to compute, separated by commas; @K is a list length"},
+    {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE, false, "LIST", 0, 0, NULL, "",
+     "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
      "print the formula of each metric"},
 
@@ -102,7 +102,21 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-/* ---- the INI file ------------------------------------------------------------------------------------------------ */
+const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", GMF_VERB_SPLIT},
+                                        {"train", GMF_VERB_TRAIN},   {"evaluate", GMF_VERB_EVALUATE},
+                                        {"synth", GMF_VERB_SYNTH},   {"info", GMF_VERB_INFO},
+                                        {"verify", GMF_VERB_VERIFY}, {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
+
+bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *config)
+{
+  if ((o->verbs & verb) == 0) return false;
+  bool of_ials = o->offset == offsetof(gmf_config, alpha) || o->offset == offsetof(gmf_config, loss);
+  return !(of_ials && config->algorithm == GMF_ALGORITHM_ALS);
+}
+
+/* ---- the INI file: keys hold for all verbs, those below [verb] for that one ---------------------------------------
+ */
 
 typedef struct ini_state {
   const char *path;
@@ -113,9 +127,20 @@ typedef struct ini_state {
 
 static int set_from_ini(void *user, const char *section, const char *name, const char *value)
 {
-  (void)section; /* sections are for the reader of the file; keys are unique */
   ini_state *r = user;
   if (r->error.status != GMF_OK) return 0;
+  if (section[0] != '\0') {
+    const gmf_verb_name *verb = GMF_VERB_NAMES;
+    while (verb->name != NULL && strcmp(verb->name, section) != 0) verb++;
+    if (verb->name == NULL) {
+      char near[32] = "";
+      bool found = gmf_nearest_word(GMF_VERB_WORDS, section, near, sizeof near);
+      gmf_fail(&r->error, GMF_ERR_CONFIG, "section [%s] is no verb%s%s%s; keys before any section hold for all verbs",
+               section, found ? "; did you mean [" : "", near, found ? "]?" : "");
+      return 0;
+    }
+    if (verb->verb != r->verb) return 1; /* another verb's */
+  }
   return gmf_options_set(&GMF_OPTIONS, r->verb, r->config, name, value, GMF_ERR_CONFIG, &r->error) == GMF_OK;
 }
 

@@ -65,6 +65,18 @@ typedef struct gmf_config {
 
 extern const gmf_option_table GMF_OPTIONS;
 
+/* "import", ... : the words of the command line and the sections of the INI file. NULL after the last. */
+typedef struct gmf_verb_name {
+  const char *name;
+  gmf_verb verb;
+} gmf_verb_name;
+extern const gmf_verb_name GMF_VERB_NAMES[];
+/* The same as "import|split|...". */
+extern const char GMF_VERB_WORDS[];
+
+/* Local. Whether an option means something beside the others: --alpha and --loss do nothing for als. */
+bool gmf_option_applies(const gmf_option *option, gmf_verb verb, const gmf_config *config);
+
 /*
  * Collective. Fills the configuration on all ranks: defaults, then --config FILE as rank 0 reads it, then the command
  * line. arguments: what is no option, on every rank. Errors: GMF_ERR_USAGE, GMF_ERR_CONFIG, GMF_ERR_NO_INPUT.

@@ -10,6 +10,9 @@
 #include "io/id_match.h"
 #include "kernel/topn.h"
 
+/* What is computed where nothing is asked for; ials predicts no ratings, so that rmse would mean nothing. */
+#define RANKING_METRICS "recall@20,ndcg@10,precision@10,hit@10"
+
 enum { BATCH_USERS = 1024, PANEL_ITEMS = 4096, TILE_USERS = 32 };
 
 /* A held-out rating of a user in the batch. */
@@ -302,13 +305,11 @@ cleanup:
   return status;
 }
 
-static gmf_status evaluate_local(evaluator *e, const char *model, gmf_error *err)
+static gmf_status evaluate_local(evaluator *e, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_metrics *sums = NULL;
   bool *is_hit = NULL;
-  GMF_TRY(gmf_model_file_open(model, &e->model, err));
-  e->info = gmf_model_file_info(e->model);
   e->k = e->info->n_factors;
   e->out->has_seen = e->info->has_seen;
   GMF_TRY(allocate(e, err));
@@ -331,16 +332,25 @@ gmf_status gmf_evaluate(const gmf_grid *grid, const char *model, const char *tes
   evaluator e = {.out = out};
 
   memset(out, 0, sizeof *out);
-  GMF_TRY(gmf_metrics_parse(config->metrics, &out->metrics, err));
+  GMF_TRY(gmf_agree(grid, gmf_model_file_open(model, &e.model, err), err));
+  e.info = gmf_model_file_info(e.model);
+  const char *usual = strcmp(e.info->algorithm, "als") == 0 ? "rmse,mae," RANKING_METRICS : RANKING_METRICS;
+  GMF_TRY(gmf_metrics_parse(config->metrics[0] != '\0' ? config->metrics : usual, &out->metrics, err));
   GMF_TRY(gmf_dataset_open(grid, test, &e.test, err));
   out->n_test = e.test->nnz;
   gmf_trace_phase(grid->trace, GMF_PHASE_SCORE);
-  GMF_TRY(gmf_agree(grid, evaluate_local(&e, model, err), err));
+  GMF_TRY(gmf_agree(grid, evaluate_local(&e, err), err));
   gmf_metrics_reduce(grid, &out->metrics);
   int64_t cold[2] = {out->n_cold_users, out->n_cold_ratings};
   gmf_sum_i64(grid, cold, 2);
   out->n_cold_users = cold[0];
   out->n_cold_ratings = cold[1];
+  if (out->n_test > 0 && out->n_cold_ratings == out->n_test)
+    GMF_TRY(
+        gmf_fail(err, GMF_ERR_DATA,
+                 "%s: none of its ratings has a user and an item that %s was trained on; are both made from the same "
+                 "dataset?",
+                 test, model));
 cleanup:
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
   free_evaluator(&e);

@@ -78,7 +78,7 @@ void gmf_log_config(const gmf_log *log, gmf_verb verb, const gmf_config *config)
   for (int i = 0; i < GMF_OPTIONS.n; i++) {
     const gmf_option *o = &GMF_OPTIONS.options[i];
     char value[GMF_PATH_BYTES + 8];
-    if ((o->verbs & verb) == 0) continue;
+    if (!gmf_option_applies(o, verb, config)) continue;
     gmf_option_text(o, config, value, sizeof value);
     if (value[0] == '\0') continue;
     json_object_set_new(object, o->name, json_string(value));

@@ -49,13 +49,18 @@ static void add_command_line(gmf_writer *w, int argc, char *const *argv)
   gmf_free(line);
 }
 
+void gmf_provenance_add_software(gmf_writer *w)
+{
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "software", "gridmf");
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "softwareVersion", GMF_BUILD.version);
+}
+
 void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *const *argv, int threads)
 {
   char mpi[256], hdf5[256], shape[32];
   gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
   snprintf(shape, sizeof shape, "%dx%d", grid->n_rows, grid->n_cols);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "software", "gridmf");
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "softwareVersion", GMF_BUILD.version);
+  gmf_provenance_add_software(w);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "git_commit", GMF_BUILD.git_commit);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "compiler", GMF_BUILD.compiler);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "flags", GMF_BUILD.flags);
@@ -75,7 +80,7 @@ void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *
 {
   for (int i = 0; i < GMF_OPTIONS.n; i++) {
     const gmf_option *o = &GMF_OPTIONS.options[i];
-    if ((o->verbs & verb) == 0 || !o->is_model) continue;
+    if (!gmf_option_applies(o, verb, config) || !o->is_model) continue;
     char name[64], text[GMF_PATH_BYTES];
     const void *value = (const char *)config + o->offset;
     snprintf(name, sizeof name, "%s", o->name);

@@ -12,6 +12,9 @@
  */
 void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *const *argv, int threads);
 
+/* The part of it that is the same for any ranks, date and machine: for datasets, whose bytes must be. */
+void gmf_provenance_add_software(gmf_writer *w);
+
 /* The model options of a verb as attributes of the root: "lambda-scale" becomes @lambda_scale. */
 void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *config);
 

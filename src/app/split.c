@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/provenance.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/random.h"
@@ -150,6 +151,7 @@ static gmf_status write_half(const gmf_grid *grid, const gmf_config *c, const gm
   gmf_status status = GMF_OK;
   half h = {0};
   GMF_TRY(gmf_agree(grid, make_half(grid, d, s, held_out, &h, err), err));
+  gmf_provenance_add_software(w);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "dataset", d->path);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "part", held_out ? "test" : "train");
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "method", c->method == GMF_SPLIT_RANDOM ? "random" : "leave-last");
@@ -181,7 +183,7 @@ static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_e
     return gmf_fail(err, GMF_ERR_USAGE, "--train TRAIN.h5 and --test TEST.h5 are needed");
   if (c->method < 0) return gmf_fail(err, GMF_ERR_USAGE, "--method random or --method leave-last is needed");
   if (isnan(c->fraction) == (c->count == 0))
-    return gmf_fail(err, GMF_ERR_USAGE, "one of --fraction F and --count N is needed");
+    return gmf_fail(err, GMF_ERR_USAGE, "--fraction F or --count N is needed, and only one of them");
   if (c->method == GMF_SPLIT_LEAVE_LAST && !d->has_time)
     return gmf_fail(err, GMF_ERR_DATA,
                     "%s: has no times, which --method leave-last goes by; import them with "

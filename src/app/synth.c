@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/provenance.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/random.h"
@@ -262,6 +263,7 @@ static gmf_status number_ids(const gmf_grid *grid, int64_t n, gmf_ids *ids, gmf_
 
 static void add_attributes(gmf_writer *w, const gmf_config *c)
 {
+  gmf_provenance_add_software(w);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "made_by", "gridmf synth");
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "seed", c->seed);
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "planted_factors", c->factors);

@@ -165,9 +165,10 @@ static void log_sweep(const training *t, int64_t i, const gmf_als_sweep *sweep)
   char left[32];
   int64_t n = t->config->iterations;
   double rate = 2 * (double)t->dataset->nnz / fmax(t->seconds[i], 1e-9);
+  bool last = i + 1 == n;
   format_duration((MPI_Wtime() - t->started) / (double)(i + 1) * (double)(n - 1 - i), left, sizeof left);
-  gmf_log_line(t->log, "sweep %3" PRId64 "/%" PRId64 "  objective %.8e  %8.3f s  %7.2f M ratings/s  %s left", i + 1, n,
-               sweep->objective, t->seconds[i], rate / 1e6, left);
+  gmf_log_line(t->log, "sweep %3" PRId64 "/%" PRId64 "  objective %.8e  %8.3f s  %7.2f M ratings/s%s%s%s", i + 1, n,
+               sweep->objective, t->seconds[i], rate / 1e6, last ? "" : "  ", last ? "" : left, last ? "" : " left");
   gmf_log_event(t->log, "sweep",
                 json_pack("{s:I, s:f, s:f, s:f, s:f, s:I}", "n", (json_int_t)(i + 1), "objective", sweep->objective,
                           "loss", sweep->loss, "seconds", t->seconds[i], "ratings_per_second", rate, "rows_in_f8",

@@ -394,7 +394,8 @@ void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out)
   for (int i = 0; i < table->n; i++) {
     const gmf_option *o = &table->options[i];
     if ((o->verbs & verb) == 0) continue;
-    fprintf(out, ".It Fl -%s%s", o->kind == GMF_OPT_FLAG ? "[no-]" : "", o->name);
+    fprintf(out, ".It %sFl -%s%s", strcmp(o->name, "output") == 0 ? "Fl o , " : "",
+            o->kind == GMF_OPT_FLAG ? "[no-]" : "", o->name);
     if (o->kind != GMF_OPT_FLAG) fprintf(out, " Ar %s", o->kind == GMF_OPT_CHOICE ? o->choices : o->value);
     fprintf(out, "\n%s.\n", o->help);
     if (o->kind == GMF_OPT_INT || o->kind == GMF_OPT_REAL) fprintf(out, "From %g to %g.\n", o->min, o->max);

@@ -42,6 +42,11 @@ gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_evaluation evaluation;
+  if (run->config.explain && run->arguments.n == 0) {
+    for (int m = 0; m < GMF_N_METRIC_KINDS && run->grid->rank == 0; m++)
+      printf("%s\n", gmf_metric_formula((gmf_metric_kind)m));
+    return GMF_OK;
+  }
   GMF_TRY(gmf_need_arguments(run, 2, "a model and a test set", err));
   GMF_TRY(gmf_evaluate(run->grid, run->arguments.values[0], run->arguments.values[1], &run->config, &evaluation, err));
   if (!evaluation.has_seen && evaluation.metrics.longest > 0)

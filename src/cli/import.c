@@ -25,6 +25,7 @@ static gmf_import_options options_of(const gmf_config *c)
 static void log_report(const gmf_run *run, const gmf_import_report *r)
 {
   const gmf_log *log = &run->log;
+  if (r->columns[0] != '\0') gmf_log_line(log, "columns: %s", r->columns);
   if (r->n_bad_lines > 0)
     gmf_log_line(log, "skipped %s bad lines, the first: %s", gmf_thousands(r->n_bad_lines), r->first_bad_line);
   if (r->n_duplicates > 0) gmf_log_line(log, "merged %s duplicate ratings", gmf_thousands(r->n_duplicates));

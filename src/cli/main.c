@@ -35,7 +35,6 @@ static const verb_entry VERBS[] = {
     {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
     {"verify", GMF_VERB_VERIFY, gmf_verb_verify},
 };
-static const char VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
 
 static const verb_entry *find_verb(const char *name)
 {
@@ -47,8 +46,8 @@ static const verb_entry *find_verb(const char *name)
 gmf_status gmf_need_arguments(const gmf_run *run, int n, const char *what, gmf_error *err)
 {
   if (run->arguments.n == n) return GMF_OK;
-  return gmf_fail(err, GMF_ERR_USAGE, "%s is needed, but there are %d arguments; see gridmf %s --help", what,
-                  run->arguments.n, run->argv[1]);
+  return gmf_fail(err, GMF_ERR_USAGE, "gridmf %s takes %s, but %d arguments are there; see gridmf %s --help",
+                  run->argv[1], what, run->arguments.n, run->argv[1]);
 }
 
 /* ---- before MPI: help and version -------------------------------------------------------------------------------- */
@@ -78,7 +77,8 @@ static void print_version(void)
 static bool answer_questions(int argc, char **argv)
 {
   const verb_entry *verb = argc > 1 ? find_verb(argv[1]) : NULL;
-  bool help = gmf_options_asked(argc, argv, "--help") || gmf_options_asked(argc, argv, "-h");
+  bool help = gmf_options_asked(argc, argv, "--help") || gmf_options_asked(argc, argv, "-h") ||
+              (argc > 1 && strcmp(argv[1], "help") == 0);
   bool version = gmf_options_asked(argc, argv, "--version");
   bool manual = gmf_options_asked(argc, argv, "--manual"); /* the man page, for the build */
   if (!help && !version && !manual) return false;
@@ -151,8 +151,9 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   const verb_entry *verb = run->argc > 1 ? find_verb(run->argv[1]) : NULL;
   if (verb == NULL) {
     char near[32];
-    bool found = run->argc > 1 && gmf_nearest_word(VERB_WORDS, run->argv[1], near, sizeof near);
-    return gmf_fail(err, GMF_ERR_USAGE, "%s%s%s%s%s; the verbs are import, split, train, evaluate, synth, info, verify",
+    bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "%s%s%s%s%s (the verbs are import, split, train, evaluate, synth, info, verify)",
                     run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
                     found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
@@ -162,6 +163,9 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     if (run->grid->rank == 0) gmf_options_print(&GMF_OPTIONS, verb->verb, &run->config, "config|print-config", stdout);
     return gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   }
+  const char *isa = getenv("GRIDMF_ISA");
+  if (isa != NULL && strcmp(isa, "generic") != 0 && strcmp(isa, "avx2") != 0 && strcmp(isa, "avx512") != 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "GRIDMF_ISA=%s: generic, avx2 or avx512 is needed", isa));
   GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
   GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, err) : GMF_OK, err));
   set_threads(run);

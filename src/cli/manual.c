@@ -19,7 +19,7 @@ static const verb_text VERBS[] = {
      "files are read in byte ranges by all ranks and threads, a compressed file by one rank. Steps are taken in this "
      "order, once each: duplicates, min-rating, binarize, min-item-count, min-user-count; ids without ratings are "
      "left out then. The dataset is the same, byte for byte, for any number of ranks.",
-     "mpirun -n 4 gridmf import ratings.csv -o data.h5"},
+     "mpirun -n 2 gridmf import ratings.csv -o data.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
      "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
@@ -27,11 +27,11 @@ static const verb_text VERBS[] = {
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
      "written under a temporary name, read back, verified and renamed: a visible model is a complete one.",
-     "mpirun -n 4 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
+     "mpirun -n 2 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
      "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
      "without training ratings are passed over, and counted.",
-     "mpirun -n 4 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
+     "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
     {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
      "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",
      "mpirun -n 2 gridmf synth -o big.h5 --users 100000 --items 20000 --ratings 10000000"},
@@ -88,7 +88,7 @@ void gmf_manual_verb_help(gmf_verb verb, FILE *out)
 
 static void man_verb(const verb_text *v, FILE *out)
 {
-  fprintf(out, ".Ss gridmf %s %s\n%s.\n.Pp\nExample:\n.Dl %s\n.Bl -tag -width Ds\n", v->name, v->arguments, v->details,
+  fprintf(out, ".Ss gridmf %s %s\n%s\n.Pp\nExample:\n.Dl %s\n.Bl -tag -width Ds\n", v->name, v->arguments, v->details,
           v->example);
   gmf_options_man(&GMF_OPTIONS, v->verb, out);
   fprintf(out, ".El\n");

@@ -33,6 +33,18 @@ static void list_sources(const gmf_import_share *share, char *out)
   }
 }
 
+/* Which columns of the first file were read, counted from 1. */
+static void describe_columns(const gmf_import_share *share, char *out, size_t size)
+{
+  static const char *const names[] = {"user", "item", "rating", "time"};
+  out[0] = '\0';
+  for (int role = 0; role < GMF_N_ROLES; role++) {
+    int column = share->layouts[0].column[role];
+    size_t at = strlen(out);
+    if (column >= 0) snprintf(out + at, size - at, "%s%s %d", at > 0 ? ", " : "", names[role], column + 1);
+  }
+}
+
 /* Local, the same on all ranks: how to make this file again. Nothing here depends on ranks, threads, date or host. */
 static gmf_status describe_run(gmf_writer *w, const gmf_import_options *options, const gmf_import_share *share,
                                const gmf_import_report *report, gmf_error *err)
@@ -43,11 +55,11 @@ static gmf_status describe_run(gmf_writer *w, const gmf_import_options *options,
   GMF_TRY(GMF_NEW(sources, SOURCES_BYTES, err));
   list_sources(share, sources);
   gmf_writer_attr_text(w, group, "software", "gridmf");
-  gmf_writer_attr_text(w, group, "software_version", GMF_BUILD.version);
+  gmf_writer_attr_text(w, group, "softwareVersion", GMF_BUILD.version);
   gmf_writer_attr_text(w, group, "sources", sources);
   gmf_writer_attr_i64(w, group, "source_bytes", report->n_bytes);
   gmf_writer_attr_text(w, group, "format", options->format);
-  gmf_writer_attr_text(w, group, "columns", options->columns);
+  gmf_writer_attr_text(w, group, "columns", report->columns);
   gmf_writer_attr_text(w, group, "duplicates", DUPLICATES_NAME[options->duplicates]);
   gmf_writer_attr_text(w, group, "on_bad_line", options->skip_bad_lines ? "skip" : "error");
   if (options->has_min_rating) gmf_writer_attr_f64(w, group, "min_rating", options->min_rating);
@@ -93,6 +105,7 @@ static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_o
   gmf_status status = GMF_OK;
   report->n_files = share->n_files;
   for (int f = 0; f < share->n_files; f++) report->n_bytes += share->files[f].n_bytes;
+  describe_columns(share, report->columns, sizeof report->columns);
   GMF_TRY(gmf_import_read(grid, options, share, report, err));
   GMF_TRY(gmf_import_sort(grid, options, share, space, rows, report, err));
   GMF_TRY(gmf_import_filter(grid, options, space, rows, report, err));

@@ -39,7 +39,8 @@ typedef struct gmf_import_report {
   int64_t n_duplicates;                            /* ratings that were merged into another one */
   int64_t n_dropped_by_rating, n_dropped_by_count; /* ratings that the filters took */
   int64_t n_users, n_items, nnz;                   /* of the dataset */
-  char first_bad_line[512];                        /* "FILE:LINE:COLUMN: reason", "" where none was skipped */
+  char columns[96];         /* what was taken from the first file: "user 1, item 2, rating 3, time 4" */
+  char first_bad_line[512]; /* "FILE:LINE:COLUMN: reason", "" where none was skipped */
 } gmf_import_report;
 
 /*

@@ -23,11 +23,12 @@ static const char *const ROLE_NAME[GMF_N_ROLES] = {"user", "item", "rating", "ti
 
 /* Header names in the wild, in lower case without '_', '-', '.' and blanks. */
 static const char *const COMMON_NAMES[GMF_N_ROLES] = {
-    " user userid uid users username customerid reviewerid ",
-    (" item itemid iid items movie movieid book bookid isbn product productid asin artist artistid song songid track "
-     "trackid parentasin businessid "),
-    " rating ratings score value count plays playcount weight stars overall bookrating ",
-    " timestamp time date datetime unixreviewtime ts "};
+    (" user userid uid u users username customer customerid reviewer reviewerid viewer visitor visitorid member memberid "
+     "account accountid person personid reader listener client clientid profileid session sessionid "),
+    (" item itemid iid i sid sku items movie movieid book bookid isbn product productid asin artist artistid song songid track "
+     "trackid parentasin businessid film filmid itemname productname content contentid "),
+    " rating ratings r rate score value count plays playcount weight star stars overall bookrating ",
+    " timestamp time t date datetime unixreviewtime ts "};
 
 gmf_text_format gmf_text_format_of(const char *name)
 {
@@ -294,13 +295,16 @@ static bool is_missing_value(const gmf_text_field *f)
 
 /*
  * Whether the first line names the columns: always with names in --columns; else when it holds common names for user
- * and item, or when its rating starts with a letter, is not a word for a missing number, and its ids are not both
- * integers.
+ * and item and no number, or when its rating starts with a letter, is not a word for a missing number, and its ids are
+ * not both integers.
  */
 static bool is_header(const gmf_text_field *fields, int n, const wanted *w, const int column[GMF_N_ROLES])
 {
   if (w->by_name) return true;
-  if (find_common_name(fields, n, GMF_ROLE_USER) >= 0 && find_common_name(fields, n, GMF_ROLE_ITEM) >= 0) return true;
+  bool has_number = false; /* then the words beside it are ids, whatever they say */
+  for (int c = 0; c < n; c++) has_number = has_number || gmf_text_is_decimal(&fields[c]);
+  if (!has_number && find_common_name(fields, n, GMF_ROLE_USER) >= 0 && find_common_name(fields, n, GMF_ROLE_ITEM) >= 0)
+    return true;
   int rating = column[GMF_ROLE_RATING], time = column[GMF_ROLE_TIME];
   int user = column[GMF_ROLE_USER], item = column[GMF_ROLE_ITEM];
   if (rating < 0 || rating >= n || user >= n || item >= n || is_missing_value(&fields[rating])) return false;
@@ -335,7 +339,20 @@ static gmf_status find_named(const char *path, const gmf_text_field *fields, int
   return gmf_fail(err, GMF_ERR_DATA, "%s:1: --columns names '%s', but the header has no such column", path, name);
 }
 
-/* Columns of a file with a header: the names of --columns, else common names if user and item have one. */
+/* A header that does not say which column is which must not be guessed at: users and items would trade places. */
+static gmf_status refuse_header(const char *path, const gmf_text_field *fields, int n, gmf_error *err)
+{
+  char names[160] = "";
+  for (int c = 0, at = 0; c < n && at < (int)sizeof names; c++)
+    at += snprintf(names + at, sizeof names - (size_t)at, "%s%.*s", c > 0 ? "," : "",
+                   (int)(fields[c].end - fields[c].begin), fields[c].begin);
+  return gmf_fail(err, GMF_ERR_DATA,
+                  "%s:1: the header '%s' does not tell the user column and the item column; give "
+                  "--columns user=NAME,item=NAME,rating=NAME, or numbers from 1 instead of names",
+                  path, names);
+}
+
+/* Columns of a file with a header: those of --columns, else by the common names of user, item, rating and time. */
 static gmf_status columns_by_header(const char *path, const gmf_text_field *fields, int n, const wanted *w,
                                     int column[GMF_N_ROLES], gmf_error *err)
 {
@@ -348,7 +365,7 @@ static gmf_status columns_by_header(const char *path, const gmf_text_field *fiel
   }
   int named[GMF_N_ROLES];
   for (int r = 0; r < GMF_N_ROLES; r++) named[r] = find_common_name(fields, n, (gmf_text_role)r);
-  if (named[GMF_ROLE_USER] < 0 || named[GMF_ROLE_ITEM] < 0) return GMF_OK;
+  if (named[GMF_ROLE_USER] < 0 || named[GMF_ROLE_ITEM] < 0) return refuse_header(path, fields, n, err);
   /* A third column with an unknown name is still taken for the rating: it is never dropped silently. */
   bool free_third = n > 2 && named[0] != 2 && named[1] != 2 && named[GMF_ROLE_TIME] != 2;
   if (named[GMF_ROLE_RATING] < 0 && free_third) named[GMF_ROLE_RATING] = 2;

@@ -351,6 +351,7 @@ class BadInput(ImportCase):
         self.refuse([self.dir], code=NO_INPUT, says="folder")
         self.refuse([self.write("empty.csv", "")], says="is empty")
         self.refuse([self.write("header.csv", "userId,movieId,rating\n")], says="no ratings")
+        self.refuse([self.write("names.csv", "foo,bar,stars\n1,2,3\n")], says="does not tell the user column")
         self.refuse([self.write("page.csv", "\n<!DOCTYPE html><html>")], says="HTML")
         self.refuse([self.write("zip.csv", b"PK\x03\x04" + bytes(100))], says="zip")
         with h5py.File(self.dir / "model.h5", "w") as f:

@@ -461,10 +461,9 @@ class TestEvaluate(harness.Case):
 
     def test_nothing_in_common(self):
         path = random_dataset(self.out / "strangers.h5", 5, 6, 9, user_ids=["a", "b", "c", "d", "e"])
-        found = self.evaluate(2, self.model, path)
-        cold = int((Ratings(path).degrees > 0).sum())
-        self.assertEqual((found["n_users"], found["n_ratings"], found["n_cold_users"]), (0, 0, cold))
-        self.assertTrue(all(found[m] is None for m in self.METRICS.split(",")))
+        result = run(2, "evaluate", self.model, path, "--json", "--quiet")
+        self.assertEqual((result.rc, result.stdout), (65, ""), str(result))
+        self.assertIn("same dataset", result.messages()[0])
 
     def test_more_users_and_items_than_a_batch(self):
         """Over 1024 known users on a rank and over 4096 items: batches and panels have edges."""

@@ -97,7 +97,7 @@ static void test_headers_and_columns(void **state)
     int rating, time; /* columns, -1: none */
   } CASES[] = {{"1,2,3,4\n", "", 1, 2, 3},
                {"a,b,3,4\n", "", 1, 2, 3},
-               {"a,b,c,d\n1,2,3,4\n", "", 1, 2, 3},
+               {"u,i,r,t\n1,2,3,4\n", "", 1, 2, 3},
                {"user,item,when\n1,2,3\n", "", 1, 2, -1},
                {"user_id,item_id,date\n1,2,3\n", "", 1, -1, 2},
                {"uid,iid\n1,2\n", "", 1, -1, -1},
