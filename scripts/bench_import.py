@@ -62,23 +62,24 @@ def main():
             write_csv(csv, args.rows)
         size = os.path.getsize(csv)
         print(f"{csv}: {args.rows:,} lines, {size / 1e6:.0f} MB")
-        pandas, two, one = [], [], []
+        pandas, two, one, peaks = [], [], [], {}
         for _ in range(args.repeat):
             pandas.append(run_pandas(csv))
             seconds, report = run_gridmf(args.gridmf, 2, csv, os.path.join(folder, "bench.h5"))
             two.append(seconds)
-            one.append(run_gridmf(args.gridmf, 1, csv, os.path.join(folder, "bench.h5"))[0])
+            seconds, alone = run_gridmf(args.gridmf, 1, csv, os.path.join(folder, "bench.h5"))
+            one.append(seconds)
+            for ranks, text in ((1, alone), (2, report)):
+                peaks[ranks] = float(re.search(r"peak memory MB +\S+ +\S+ +(\S+)", text).group(1))
             print(f"  pandas.read_csv {pandas[-1]:6.2f} s   gridmf import, 2 ranks {two[-1]:6.2f} s   "
                   f"1 rank {one[-1]:6.2f} s", flush=True)
     print(report)
     base = statistics.median(pandas)
-    print(f"{'median of ' + str(args.repeat):<42} {'seconds':>8} {'MB/s':>8} {'pandas / this':>14}")
-    for name, times in (("pandas.read_csv (parsing alone)", pandas), ("gridmf import, 2 ranks (everything)", two),
-                        ("gridmf import, 1 rank (everything)", one)):
+    print(f"{'median of ' + str(args.repeat):<22} {'seconds':>8} {'MB/s':>8} {'pandas / this':>14} {'MB of a rank':>13}")
+    for name, times, ranks in (("pandas.read_csv", pandas, 0), ("gridmf import, 1 rank", one, 1),
+                               ("gridmf import, 2 ranks", two, 2)):
         median = statistics.median(times)
-        print(f"{name:<42} {median:8.2f} {size / 1e6 / median:8.0f} {base / median:14.2f}")
-    peak = re.search(r"peak memory MB.*", report)
-    print(peak.group(0) if peak else "")
+        print(f"{name:<22} {median:8.2f} {size / 1e6 / median:8.0f} {base / median:14.2f} {peaks.get(ranks, ''):>13}")
 
 
 if __name__ == "__main__":

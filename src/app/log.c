@@ -87,10 +87,10 @@ void gmf_log_config(const gmf_log *log, gmf_verb verb, const gmf_config *config)
   gmf_log_event(log, "config", json_pack("{s:o}", "options", object));
 }
 
-void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status)
+void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status, bool with_table)
 {
-  if (log->human != NULL) fputc('\n', log->human);
-  gmf_trace_print(grid->trace, grid->all, log->human);
+  if (with_table && log->human != NULL) fputc('\n', log->human);
+  if (with_table) gmf_trace_print(grid->trace, grid->all, log->human);
   json_t *phases = json_object();
   for (int p = 0; p < GMF_N_PHASES; p++)
     if (grid->trace->calls[p] > 0)

@@ -35,8 +35,8 @@ void gmf_log_event(const gmf_log *log, const char *event, json_t *object);
 /* The options in force: an echo of the table. */
 void gmf_log_config(const gmf_log *log, gmf_verb verb, const gmf_config *config);
 
-/* Collective. The table of phases, and the end of the JSON log. */
-void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status);
+/* Collective. The end of the JSON log, and with_table the table of phases for people. */
+void gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status, bool with_table);
 
 /* "1,234,567" in one of a few static buffers. */
 const char *gmf_thousands(int64_t n);

@@ -171,8 +171,8 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   set_threads(run);
   status = verb->run(run, err);
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
-  bool shown = verb->verb != GMF_VERB_INFO && verb->verb != GMF_VERB_VERIFY;
-  if (status == GMF_OK && shown) gmf_log_end(&run->log, run->grid, status);
+  bool is_long = (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH)) != 0; /* where time and memory go */
+  if (status == GMF_OK) gmf_log_end(&run->log, run->grid, status, is_long);
   if (status != GMF_OK)
     gmf_log_event(&run->log, "error", json_pack("{s:i, s:s}", "status", (int)status, "text", err->text));
 cleanup:
