@@ -27,8 +27,8 @@ static void print_table(const gmf_evaluation *e, bool explain)
     printf("%-14s %.6f\n", e->metrics.list[i].name, gmf_metrics_value(&e->metrics, i));
     if (explain) printf("    %s\n", gmf_metric_formula(e->metrics.list[i].kind));
   }
-  printf("users ranked   %s\nratings        %s of %s\n", gmf_thousands(e->metrics.n_users),
-         gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->n_test));
+  if (e->metrics.longest > 0) printf("users ranked   %s\n", gmf_thousands(e->metrics.n_users));
+  printf("ratings        %s of %s\n", gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->n_test));
   if (e->n_cold_ratings > 0)
     printf("passed over    %s ratings of users or items without training ratings, %s users\n",
            gmf_thousands(e->n_cold_ratings), gmf_thousands(e->n_cold_users));
