@@ -8,15 +8,7 @@
 /* The size stands in front of the array, in a block of its own so that the array keeps its alignment. */
 #define ALIGNMENT 64
 
-static atomic_llong live_count, live_bytes, peak_bytes;
-
-static void count(long long bytes)
-{
-  long long now = atomic_fetch_add(&live_bytes, bytes) + bytes;
-  long long peak = atomic_load(&peak_bytes);
-  while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {
-  }
-}
+static atomic_llong live_count;
 
 void *gmf_malloc(int64_t n, size_t size)
 {
@@ -27,7 +19,6 @@ void *gmf_malloc(int64_t n, size_t size)
   if (block == NULL) return NULL;
   memcpy(block, &bytes, sizeof bytes);
   atomic_fetch_add(&live_count, 1);
-  count((long long)bytes);
   return block + ALIGNMENT;
 }
 
@@ -53,12 +44,8 @@ void *gmf_realloc(void *old, int64_t n, size_t size)
 void gmf_free(void *p)
 {
   if (p == NULL) return;
-  char *block = (char *)p - ALIGNMENT;
-  size_t bytes = 0;
-  memcpy(&bytes, block, sizeof bytes);
   atomic_fetch_sub(&live_count, 1);
-  atomic_fetch_sub(&live_bytes, (long long)bytes);
-  free(block);
+  free((char *)p - ALIGNMENT);
 }
 
 gmf_status gmf_reserve(void *array, int64_t *capacity, int64_t n, size_t size, const char *what, gmf_error *err)
@@ -83,5 +70,3 @@ gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char 
 }
 
 int64_t gmf_memory_live_count(void) { return atomic_load(&live_count); }
-int64_t gmf_memory_live_bytes(void) { return atomic_load(&live_bytes); }
-int64_t gmf_memory_peak_bytes(void) { return atomic_load(&peak_bytes); }

@@ -39,9 +39,7 @@ gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char 
 /* array: the address of the pointer, of whatever type. */
 gmf_status gmf_reserve(void *array, int64_t *capacity, int64_t n, size_t size, const char *what, gmf_error *err);
 
-/* Allocations alive, their bytes, and the most bytes alive at one time in this process. */
+/* Allocations that are alive in this process: 0 at the end of a good run. */
 int64_t gmf_memory_live_count(void);
-int64_t gmf_memory_live_bytes(void);
-int64_t gmf_memory_peak_bytes(void);
 
 #endif
