@@ -129,8 +129,7 @@ static gmf_als_options als_options(training *t)
                            .context = t};
 }
 
-/* Replaces the solver's message by one with the external id of the row and what to change. Local reading, done alike
- * on all ranks. */
+/* Local. Replaces the solver's message by one with the external id of the row and what to change. */
 static gmf_status name_singular_row(const training *t, const gmf_als_singular *singular, gmf_error *err)
 {
   gmf_ids ids = {0};
@@ -184,7 +183,7 @@ static gmf_status run_sweeps(training *t, gmf_error *err)
     gmf_als_singular singular = {GMF_USERS, -1};
     double before = MPI_Wtime();
     status = gmf_als_sweep_run(t->als, &sweep, &singular, err);
-    if (status == GMF_ERR_NUMERIC) status = name_singular_row(t, &singular, err);
+    if (status == GMF_ERR_NUMERIC) status = gmf_agree(t->grid, name_singular_row(t, &singular, err), err);
     GMF_TRY(status);
     if (!isfinite(sweep.objective))
       GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC,

@@ -138,6 +138,15 @@ static gmf_status check_outputs(const gmf_run *run, gmf_error *err)
   return GMF_OK;
 }
 
+/* Every rank: each has an environment of its own. */
+static gmf_status check_environment(gmf_error *err)
+{
+  const char *isa = getenv("GRIDMF_ISA");
+  if (isa == NULL || strcmp(isa, "generic") == 0 || strcmp(isa, "avx2") == 0 || strcmp(isa, "avx512") == 0)
+    return GMF_OK;
+  return gmf_fail(err, GMF_ERR_USAGE, "GRIDMF_ISA=%s: generic, avx2 or avx512 is needed", isa);
+}
+
 /* Rank 0. Results that could not be printed are an error like results that could not be written. */
 static gmf_status flush_results(gmf_error *err)
 {
@@ -163,9 +172,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     if (run->grid->rank == 0) gmf_options_print(&GMF_OPTIONS, verb->verb, &run->config, "config|print-config", stdout);
     return gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   }
-  const char *isa = getenv("GRIDMF_ISA");
-  if (isa != NULL && strcmp(isa, "generic") != 0 && strcmp(isa, "avx2") != 0 && strcmp(isa, "avx512") != 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "GRIDMF_ISA=%s: generic, avx2 or avx512 is needed", isa));
+  GMF_TRY(gmf_agree(run->grid, check_environment(err), err));
   GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
   GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, err) : GMF_OK, err));
   set_threads(run);

@@ -239,6 +239,14 @@ class TestCommandLine(ErrorCase):
         self.check(USAGE, ["--fraction"], "train", self.data, "-o", "OUT/m.h5", "--fraction", 0.5, ranks=(1,))
         self.check(USAGE, ["-x"], "train", self.data, "-x", ranks=(1,))
 
+    def test_environment_of_one_rank(self):
+        """A rank whose environment is wrong must not leave the others waiting."""
+        info = [GRIDMF, "info", self.data]
+        result = execute([*MPIRUN, "-n", "2", *info, ":", "-n", "1", "env", "GRIDMF_ISA=sse", *info])
+        self.assertEqual(result.rc, USAGE, str(result))
+        self.assertEqual(len(result.messages()), 1, str(result))
+        self.assertIn("GRIDMF_ISA=sse", result.messages()[0])
+
     def test_missing_value(self):
         for n_ranks in RANKS:
             self.check(USAGE, ["--lambda"], "train", self.data, "--lambda", quiet=False, ranks=(n_ranks,))
