@@ -86,7 +86,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   GMF_TRY(GMF_NEW_ZERO(als->gram8, square, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram4, square, err));
   als->n_threads = omp_get_max_threads();
-  if (gmf_loss_has_gram(als->options.loss)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+  if ((gmf_loss_shared(als->options.loss) > 0)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
   GMF_TRY(GMF_NEW_ZERO(als->solvers, als->n_threads, err));
   for (int t = 0; t < als->n_threads; t++)
     GMF_TRY(gmf_row_solver_create(&als->solvers[t], als->k, als->options.loss, err));
@@ -101,7 +101,7 @@ static double constant_loss(const gmf_als *als)
   double sum = 0;
   for (int64_t r = 0; r < b->n_rows; r++)
     for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
-      sum += gmf_loss_constant(als->options.loss, b->values[j]);
+      sum += gmf_loss_constant(als->options.loss, b->values[j], 1.0f);
   gmf_sum_f64(als->grid, &sum, 1);
   return sum;
 }
@@ -181,13 +181,13 @@ static double row_lambda(const gmf_als *als, int64_t count)
 
 static gmf_shared_gram gram_of(const gmf_als *als)
 {
-  if (!gmf_loss_has_gram(als->options.loss)) return (gmf_shared_gram){NULL, NULL};
+  if (!(gmf_loss_shared(als->options.loss) > 0)) return (gmf_shared_gram){NULL, NULL};
   return (gmf_shared_gram){als->gram8, als->gram4};
 }
 
 static double shared_loss(const gmf_als *als, const double *x)
 {
-  return gmf_loss_has_gram(als->options.loss) ? gmf_quadratic_form(als->gram8, x, als->k, als->ld) : 0;
+  return (gmf_loss_shared(als->options.loss) > 0) ? gmf_quadratic_form(als->gram8, x, als->k, als->ld) : 0;
 }
 
 /* The number in dataset order of my row j. */
@@ -339,7 +339,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *
   gmf_side fixed = gmf_other_side(side);
   int64_t first_singular = INT64_MAX;
 
-  if (gmf_loss_has_gram(als->options.loss)) shared_gram(als, fixed);
+  if ((gmf_loss_shared(als->options.loss) > 0)) shared_gram(als, fixed);
   gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
   gmf_expand_run(grid, als->blocks[side]->expand, als->factors[fixed]->rows, als->panel);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);

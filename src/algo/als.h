@@ -9,9 +9,6 @@
 #include "dist/factor.h"
 #include "kernel/loss.h"
 
-/* What the diagonal of a row's system gets: lambda, or lambda times the row's number of ratings (ALS-WR). */
-typedef enum gmf_lambda_scale { GMF_LAMBDA_NONE, GMF_LAMBDA_COUNT } gmf_lambda_scale;
-
 /* Called now and then by one thread of each rank during a half-sweep, with the share of its rows done so far. Local: it
  * may print, but not call MPI. */
 typedef void gmf_als_progress(void *context, gmf_side side, double share);

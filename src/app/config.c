@@ -27,7 +27,8 @@ static const gmf_option OPTIONS[] = {
     {"format", GMF_OPT_CHOICE, FIELD(format), GMF_VERB_IMPORT, false, NULL, 0, 0, "auto|csv|tsv|dat|mtx|adjacency",
      "auto", "how the text is laid out; auto goes by the name, then by the first lines"},
     {"columns", GMF_OPT_TEXT, FIELD(columns), GMF_VERB_IMPORT, false, "SPEC", 0, 0, NULL, "",
-     "user=NAME|N,item=...,rating=...,time=...: columns by name or by number from 1; rating and time may be left out"},
+     "user=NAME|N,item=...,rating=...,time=...,weight=...: columns by name or by number from 1; only user and item must "
+     "be there; weight says how much a rating counts in training"},
     {"duplicates", GMF_OPT_CHOICE, FIELD(duplicates), GMF_VERB_IMPORT, false, NULL, 0, 0, "last|sum|max|mean|error",
      "last", "what several ratings of one item by one user become; last goes by time, else by place in the input"},
     {"on-bad-line", GMF_OPT_CHOICE, FIELD(on_bad_line), GMF_VERB_IMPORT, false, NULL, 0, 0, "error|skip", "error",
@@ -40,39 +41,72 @@ static const gmf_option OPTIONS[] = {
      "leave out users with fewer ratings, after min-item-count"},
     {"min-item-count", GMF_OPT_INT, FIELD(min_item_count), GMF_VERB_IMPORT, false, "N", 0, COUNT_MAX, NULL, "0",
      "leave out items with fewer ratings"},
+    {"k-core", GMF_OPT_FLAG, FIELD(k_core), GMF_VERB_IMPORT, false, NULL, 0, 0, NULL, "no",
+     "repeat both minimum counts until every user and item that is left has as many"},
 
     {"train", GMF_OPT_TEXT, FIELD(train), GMF_VERB_SPLIT, false, "TRAIN.h5", 0, 0, NULL, "", "gets what is kept"},
-    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT, false, "TEST.h5", 0, 0, NULL, "", "gets what is held out"},
-    {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last", "",
-     "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time"},
+    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT | GMF_VERB_TRAIN, false, "TEST.h5", 0, 0, NULL, "",
+     "split: gets what is held out; train: ratings to validate with"},
+    {"fold-in", GMF_OPT_TEXT, FIELD(fold_in), GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE, false, "FILE.h5", 0,
+     0, NULL, "",
+     "ratings of users outside the training, from which their factors are solved: split --method users writes them, "
+     "evaluate and train read them"},
+    {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last|time|users", "",
+     "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time; time: "
+     "the latest of all; users: whole users, whose own ratings are split into --fold-in and --test"},
     {"fraction", GMF_OPT_REAL, FIELD(fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "",
-     "the share to hold out; leave-last: of each user's ratings, rounded down"},
+     "the share to hold out; leave-last: of each user's ratings, rounded down; users: of the users"},
     {"count", GMF_OPT_INT, FIELD(count), GMF_VERB_SPLIT, false, "N", 0, COUNT_MAX, NULL, "0",
-     "ratings of each user to hold out; a user with no more than N keeps them all"},
+     "ratings of each user to hold out; a user with no more than N keeps them all; users: how many users"},
+    {"test-fraction", GMF_OPT_REAL, FIELD(test_fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "0.2",
+     "users: share of a held-out user's ratings for --test, rounded down, by chance; the rest is for --fold-in; users "
+     "with fewer than 5 ratings are not tested"},
 
-    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials", "",
-     "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted"},
+    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials|popularity", "",
+     "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted; popularity: the number of "
+     "ratings, a yardstick"},
     {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_ORDER, NULL, "64",
      "length of a factor row"},
     {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "15",
      "sweeps: users given items, then items given users"},
     {"lambda", GMF_OPT_REAL, FIELD(lambda), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
      "regularisation; 0.05 for als, 0.1 for ials where it is not given"},
-    {"lambda-scale", GMF_OPT_CHOICE, FIELD(lambda_scale), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|count", "",
-     "what lambda is multiplied by in a row: 1, or its number of ratings; count for als, none for ials where not "
-     "given"},
+    {"lambda-scale", GMF_OPT_CHOICE, FIELD(lambda_scale), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|count|ials", "",
+     "what lambda is multiplied by in a row with n ratings: none 1, count n^NU, ials (n + A0 N)^NU for N rows of the "
+     "other side; count for als, none for ials where not given"},
+    {"lambda-exponent", GMF_OPT_REAL, FIELD(lambda_exponent), GMF_VERB_TRAIN, true, "NU", 0, 4, NULL, "1",
+     "the NU of --lambda-scale"},
     {"alpha", GMF_OPT_REAL, FIELD(alpha), GMF_VERB_TRAIN, true, "A", 0, 1e30, NULL, "40",
-     "ials: confidence is 1 + A |rating|; 40 suits counts and clicks, about 1 suits star ratings"},
-    {"loss", GMF_OPT_CHOICE, FIELD(loss), GMF_VERB_TRAIN, true, NULL, 0, 0, "hkv", "hkv",
-     "ials: the loss of Hu, Koren and Volinsky"},
-    {"solver", GMF_OPT_CHOICE, FIELD(solver), GMF_VERB_TRAIN, true, NULL, 0, 0, "auto|cholesky", "auto",
-     "how a row's system is solved; auto is cholesky, the exact solver"},
+     "hkv: confidence is 1 + A |rating|; implicit: A |rating|; 40 suits counts and clicks, about 1 suits star ratings"},
+    {"loss", GMF_OPT_CHOICE, FIELD(loss), GMF_VERB_TRAIN, true, NULL, 0, 0, "hkv|implicit|ials", "hkv",
+     "hkv: Hu, Koren and Volinsky, as in Spark; implicit: as in benfred/implicit; ials: Rendle et al., all observed "
+     "pairs weigh 1, whatever the rating"},
+    {"alpha0", GMF_OPT_REAL, FIELD(alpha0), GMF_VERB_TRAIN, true, "A0", 0, 1e30, NULL, "0.1",
+     "ials loss: weight of every pair, observed or not; 1/A of hkv has the same rankings on binary data"},
+    {"bias", GMF_OPT_FLAG, FIELD(bias), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "als: a bias for each user and item, solved together with the factors"},
+    {"lambda-bias", GMF_OPT_REAL, FIELD(lambda_bias), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
+     "regularisation of the biases, scaled as lambda is; lambda where not given"},
+    {"center", GMF_OPT_CHOICE, FIELD(center), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|global", "",
+     "als: what is taken off the ratings before training and added to every score; global, their mean, with --bias, "
+     "else none"},
+    {"nonnegative", GMF_OPT_FLAG, FIELD(nonnegative), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "no factor is below zero; biases may be"},
+    {"solver", GMF_OPT_CHOICE, FIELD(solver), GMF_VERB_TRAIN, true, NULL, 0, 0, "auto|cholesky|cg", "auto",
+     "how a row's system is solved; cholesky: exactly, from its k x k matrix; auto: exactly, by the d x d matrix of its "
+     "ratings where that is less work; cg: by preconditioned conjugate gradients from the last sweep's solution"},
+    {"cg-steps", GMF_OPT_INT, FIELD(cg_steps), GMF_VERB_TRAIN, true, "N", 1, 10000, NULL, "3",
+     "cg: steps at most; a row that is solved to single precision stops earlier"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
      "store the training ratings in the model, so that recommendations can leave out what a user has"},
+    {"validate-every", GMF_OPT_INT, FIELD(validate_every), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "1",
+     "with --test: compute the metrics after every N sweeps, and after the last"},
+    {"early-stop", GMF_OPT_INT, FIELD(early_stop), GMF_VERB_TRAIN, false, "N", 0, 1e6, NULL, "0",
+     "with --test: stop when the first metric has not been better N times running, and keep the best sweep; 0: never"},
 
-    {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE, false, "LIST", 0, 0, NULL, "",
+    {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE | GMF_VERB_TRAIN, false, "LIST", 0, 0, NULL, "",
      "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
      "print the formula of each metric"},
@@ -108,11 +142,45 @@ const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", G
                                         {"verify", GMF_VERB_VERIFY}, {NULL, 0}};
 const char GMF_VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
 
+/* Options of training that one algorithm alone takes. */
+static const struct {
+  size_t offset;
+  int algorithm;
+} OF_ONE_ALGORITHM[] = {
+    {offsetof(gmf_config, alpha), GMF_ALGORITHM_IALS},      {offsetof(gmf_config, alpha0), GMF_ALGORITHM_IALS},
+    {offsetof(gmf_config, loss), GMF_ALGORITHM_IALS},       {offsetof(gmf_config, bias), GMF_ALGORITHM_ALS},
+    {offsetof(gmf_config, lambda_bias), GMF_ALGORITHM_ALS}, {offsetof(gmf_config, center), GMF_ALGORITHM_ALS}};
+
+/* Options that popularity, which has no sweeps, takes none of. */
+static bool is_of_sweeps(size_t offset)
+{
+  static const size_t FIELDS[] = {offsetof(gmf_config, factors),
+                                  offsetof(gmf_config, iterations),
+                                  offsetof(gmf_config, lambda),
+                                  offsetof(gmf_config, lambda_scale),
+                                  offsetof(gmf_config, lambda_exponent),
+                                  offsetof(gmf_config, nonnegative),
+                                  offsetof(gmf_config, solver),
+                                  offsetof(gmf_config, cg_steps),
+                                  offsetof(gmf_config, validate_every),
+                                  offsetof(gmf_config, early_stop),
+                                  offsetof(gmf_config, seed)};
+  for (size_t f = 0; f < sizeof FIELDS / sizeof *FIELDS; f++)
+    if (FIELDS[f] == offset) return true;
+  return false;
+}
+
 bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *config)
 {
   if ((o->verbs & verb) == 0) return false;
-  bool of_ials = o->offset == offsetof(gmf_config, alpha) || o->offset == offsetof(gmf_config, loss);
-  return !(of_ials && config->algorithm == GMF_ALGORITHM_ALS);
+  if (verb != GMF_VERB_TRAIN) return true;
+  for (size_t j = 0; j < sizeof OF_ONE_ALGORITHM / sizeof *OF_ONE_ALGORITHM; j++)
+    if (OF_ONE_ALGORITHM[j].offset == o->offset && OF_ONE_ALGORITHM[j].algorithm != config->algorithm) return false;
+  if (o->offset == offsetof(gmf_config, alpha)) return config->loss != GMF_LOSS_IALS - GMF_LOSS_HKV;
+  if (o->offset == offsetof(gmf_config, alpha0)) return config->loss == GMF_LOSS_IALS - GMF_LOSS_HKV;
+  if (o->offset == offsetof(gmf_config, lambda_bias)) return config->bias;
+  if (o->offset == offsetof(gmf_config, cg_steps)) return config->solver == GMF_SOLVER_CG;
+  return config->algorithm != GMF_ALGORITHM_POPULARITY || !is_of_sweeps(o->offset);
 }
 
 /* ---- the INI file: keys hold for all verbs, those below [verb] for that one ---------------------------------------
@@ -197,7 +265,21 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
   if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
+  if (isnan(c->lambda_bias)) c->lambda_bias = c->lambda;
+  if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
+  if (c->nonnegative && c->solver == GMF_SOLVER_CG)
+    return gmf_fail(err, GMF_ERR_USAGE, "--nonnegative has an exact solver of its own: leave out --solver cg");
+  if (c->test[0] == '\0' && (c->early_stop > 0 || c->fold_in[0] != '\0'))
+    return gmf_fail(err, GMF_ERR_USAGE, "--%s needs ratings to validate with: --test TEST.h5",
+                    c->early_stop > 0 ? "early-stop" : "fold-in");
   return GMF_OK;
+}
+
+gmf_loss gmf_config_loss(const gmf_config *c)
+{
+  if (c->algorithm == GMF_ALGORITHM_ALS) return (gmf_loss){.kind = GMF_LOSS_SQUARED};
+  return (gmf_loss){
+      .kind = (gmf_loss_kind)(GMF_LOSS_HKV + c->loss), .alpha = (float)c->alpha, .alpha0 = (float)c->alpha0};
 }
 
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err)

@@ -7,6 +7,7 @@
 
 #include "algo/als.h"
 #include "base/options.h"
+#include "kernel/row_solver.h"
 #include "runtime/grid.h"
 
 /* The verbs, as bits: an option says which take it. */
@@ -20,8 +21,14 @@ typedef enum gmf_verb {
   GMF_VERB_VERIFY = 64
 } gmf_verb;
 
-typedef enum gmf_algorithm { GMF_ALGORITHM_ALS, GMF_ALGORITHM_IALS } gmf_algorithm;
-typedef enum gmf_split_method { GMF_SPLIT_RANDOM, GMF_SPLIT_LEAVE_LAST } gmf_split_method;
+typedef enum gmf_algorithm { GMF_ALGORITHM_ALS, GMF_ALGORITHM_IALS, GMF_ALGORITHM_POPULARITY } gmf_algorithm;
+typedef enum gmf_split_method {
+  GMF_SPLIT_RANDOM,
+  GMF_SPLIT_LEAVE_LAST,
+  GMF_SPLIT_TIME,
+  GMF_SPLIT_USERS
+} gmf_split_method;
+typedef enum gmf_center { GMF_CENTER_NONE, GMF_CENTER_GLOBAL } gmf_center;
 
 enum { GMF_PATH_BYTES = 4096 };
 
@@ -40,20 +47,29 @@ typedef struct gmf_config {
   double min_rating; /* NaN: none */
   bool binarize;
   int64_t min_user_count, min_item_count;
-  /* split */
-  char train[GMF_PATH_BYTES], test[GMF_PATH_BYTES];
+  bool k_core;
+  /* split; train and evaluate take test and fold_in too */
+  char train[GMF_PATH_BYTES], test[GMF_PATH_BYTES], fold_in[GMF_PATH_BYTES];
   int method;      /* gmf_split_method, -1: not given */
   double fraction; /* NaN: not given */
   int64_t count;   /* 0: not given */
+  double test_fraction;
   /* train */
   int algorithm; /* gmf_algorithm, -1: not given */
   int64_t factors, iterations;
   double lambda;    /* NaN until gmf_config_resolve */
   int lambda_scale; /* gmf_lambda_scale, -1 until gmf_config_resolve */
-  double alpha;
-  int loss, solver;
+  double lambda_exponent;
+  double alpha, alpha0;
+  int loss; /* index into hkv|implicit|ials, see gmf_config_loss */
+  bool bias, nonnegative;
+  double lambda_bias; /* NaN until gmf_config_resolve */
+  int center;         /* gmf_center, -1 until gmf_config_resolve */
+  int solver;         /* gmf_solver */
+  int64_t cg_steps;
   char grid[32];
   bool seen;
+  int64_t validate_every, early_stop;
   /* evaluate */
   char metrics[1024];
   bool explain;
@@ -86,6 +102,9 @@ gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *
 
 /* Local. Settles what depends on other options (lambda by algorithm); GMF_ERR_USAGE for combinations without sense. */
 gmf_status gmf_config_resolve_train(gmf_config *config, gmf_error *err);
+
+/* Local. The loss of a resolved training configuration. */
+gmf_loss gmf_config_loss(const gmf_config *config);
 
 /* Local. "RxC" or "auto" for n_ranks ranks. */
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err);

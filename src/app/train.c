@@ -119,9 +119,8 @@ static void show_progress(void *context, gmf_side side, double share)
 static gmf_als_options als_options(training *t)
 {
   const gmf_config *c = t->config;
-  gmf_loss loss = {c->algorithm == GMF_ALGORITHM_ALS ? GMF_LOSS_SQUARED : GMF_LOSS_HKV, (float)c->alpha};
   return (gmf_als_options){.n_factors = (int)c->factors,
-                           .loss = loss,
+                           .loss = gmf_config_loss(c),
                            .lambda = c->lambda,
                            .lambda_scale = (gmf_lambda_scale)c->lambda_scale,
                            .seed = (uint64_t)c->seed,

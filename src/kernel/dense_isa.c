@@ -64,7 +64,7 @@ void GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const int32_
     predict(y, stride, cols + begin, m, ld, x, rows, yhat);
     for (int d = 0; d < GROUP; d++) {
       float value = values[begin + (d < m ? d : m - 1)];
-      double w = (double)gmf_loss_weight(loss, value), t = (double)gmf_loss_target(loss, value);
+      double w = (double)gmf_loss_weight(loss, value, 1.0f), t = (double)gmf_loss_target(loss, value, 1.0f);
       c[d] = d < m ? t - w * yhat[d] : 0;
     }
     for (int j = 0; j < ld; j += LANES) {
@@ -86,7 +86,7 @@ double GMF_ISA_NAME(gmf_row_loss)(const float *y, int64_t stride, const int32_t 
     predict(y, stride, cols + begin, m, ld, x, rows, yhat);
     for (int d = 0; d < m; d++) {
       float value = values[begin + d];
-      double w = (double)gmf_loss_weight(loss, value), t = (double)gmf_loss_target(loss, value);
+      double w = (double)gmf_loss_weight(loss, value, 1.0f), t = (double)gmf_loss_target(loss, value, 1.0f);
       total += yhat[d] * (w * yhat[d] - 2 * t);
     }
   }

@@ -53,7 +53,8 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const int32_t *cols, const f
       REAL *to = panel + (size_t)d * (size_t)ld, *to_scaled = scaled + (size_t)d * (size_t)ld;
       for (int j = 0; j < ld; j++) to[j] = (REAL)row[j];
       if (values == NULL) continue;
-      REAL w = (REAL)gmf_loss_weight(loss, values[begin + d]), t = (REAL)gmf_loss_target(loss, values[begin + d]);
+      REAL w = (REAL)gmf_loss_weight(loss, values[begin + d], 1.0f),
+           t = (REAL)gmf_loss_target(loss, values[begin + d], 1.0f);
       if (!unit)
         for (int j = 0; j < ld; j++) to_scaled[j] = w * to[j];
       for (int j = 0; j < ld; j++) b[j] += t * to[j];

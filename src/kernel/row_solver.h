@@ -17,6 +17,9 @@
 #include "base/error.h"
 #include "kernel/dense.h"
 
+/* --solver: auto and cholesky are exact. */
+typedef enum gmf_solver { GMF_SOLVER_AUTO, GMF_SOLVER_CHOLESKY, GMF_SOLVER_CG } gmf_solver;
+
 typedef struct gmf_row_solver {
   int k, ld;
   gmf_loss loss;

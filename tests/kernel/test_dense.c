@@ -78,7 +78,7 @@ static double backward_error(const problem *p, double lambda, const float *x)
 
 static const int ORDERS[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 48, 64, 100, 128, 300};
 static const int64_t COUNTS[] = {0, 1, 3, 63, 64, 65, 200, 5000};
-static const gmf_loss LOSSES[] = {{GMF_LOSS_SQUARED, 0}, {GMF_LOSS_HKV, 2.5f}};
+static const gmf_loss LOSSES[] = {{GMF_LOSS_SQUARED, 0, 0}, {GMF_LOSS_HKV, 2.5f, 0}};
 
 static void check_gram(int k, int64_t n, gmf_loss loss)
 {
@@ -146,7 +146,7 @@ static void test_solve(void **state)
 static void test_singular(void **state)
 {
   (void)state;
-  gmf_loss loss = {GMF_LOSS_SQUARED, 0};
+  gmf_loss loss = {GMF_LOSS_SQUARED, 0, 0};
   for (int k = 2; k <= 64; k *= 2) {
     problem p;
     make_problem(&p, k, k - 1, loss); /* rank k - 1 at the most */
