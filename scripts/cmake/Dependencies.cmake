@@ -7,6 +7,7 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+find_package(LAPACK REQUIRED) # OpenBLAS has it
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
 
 # The trainer writes from all ranks: HDF5 with MPI. Debian has it beside the serial one, and FindHDF5 looks for h5pcc.

@@ -1,21 +1,35 @@
 /*
  * Alternating least squares.  With the items' factors Y fixed, the factor of user u solves
  *
- *   (s Y'Y + sum_i w(r_ui) y_i y_i' + lambda_u I) x_u = sum_i t(r_ui) y_i          i over the stored ratings of u
+ *   (s Y'Y + sum_i w_ui y_i y_i' + lambda_u I) x_u = sum_i t_ui y_i          i over the stored ratings of u
  *
- * and the items' half-sweep is the same with the roles exchanged.  w, t and s make the loss (kernel/loss.h):
+ * and the items' half-sweep is the same with the roles exchanged.  w, t and s make the loss, lambda_u is lambda times a
+ * scale (kernel/loss.h, which names the sources):
  *
- *   als   squared error on stored ratings; lambda_u = lambda n_u (scale `count`) is ALS-WR of
- *         Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering", AAIM 2008
- *   ials  Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008, eq. 4;
- *         Y'Y is k x k and equal on all ranks, so sums run over stored entries only: O(nnz k^2 + (m + n) k^3)
+ *   als   squared error on stored ratings, s = 0; lambda_u = lambda n_u is ALS-WR of Zhou, Wilkinson, Schreiber, Pan,
+ *         "Large-scale parallel collaborative filtering", AAIM 2008
+ *   ials  Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008, eq. 4, and its
+ *         relatives; Y'Y is k x k and equal on all ranks, so sums run over stored entries only:
+ *         O(nnz k^2 + (m + n) k^3)
  *
- * A half-sweep = expand the fixed rows that my ratings touch; then, on a grid of one column, form and solve each of my
- * rows; on a grid of several, form my part of each row of the grid row, fold the sums to the row's owner, solve there.
- * Rows without ratings are zero.
+ * Biases (Koren, Bell, Volinsky, "Matrix factorization techniques for recommender systems", IEEE Computer 42(8), 2009)
+ * are two more columns: a user's row is [x_u, b_u, 1] and an item's [y_i, 1, b_i], so that their product is the
+ * prediction.  A half-sweep solves for factors and the own bias together, and holds the 1: the row solver takes its
+ * column to the right-hand side.
  *
- * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2   is that of the factors
- * as stored (f4), summed in f8; exact solves never raise it but by rounding.
+ * Basis.  Y'Y = Q L Q', and in the basis of Q the part that all rows share is diagonal: a row's matrix is
+ * D + sum w y y' with D = s L + lambda_u.  That makes the dual of short rows possible whatever lambda_u is, and the
+ * diagonal a good preconditioner; for als it is the popularity-weighted Y' diag(n_i) Y that Q is taken from, where cg
+ * asks for it.  So each half-sweep rotates the fixed rows before they travel, and its solutions back: factors always
+ * stand in the basis that the start chose, in which they compare with other programs'.
+ *
+ * A half-sweep = rotate and expand the fixed rows that my ratings touch; then, on a grid of one column, solve each of
+ * my rows; on a grid of several, form my part of each row of the grid row, fold the sums to the row's owner, solve
+ * there (exactly, whatever the solver).  Rows without ratings are zero.
+ *
+ * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2 (+ the biases' likewise)
+ * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
+ * but by rounding.  Each row's part falls out of its solution (row_solver.h): there is no pass over the ratings for it.
  */
 #include "algo/als.h"
 
@@ -26,23 +40,28 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "dist/fold.h"
-#include "kernel/row_solver.h"
+#include "linalg/eigen.h"
 
 struct gmf_als {
   const gmf_grid *grid; /* borrowed */
   gmf_als_options options;
-  int k, ld;
+  int k, n, ld;                     /* factors; coordinates, with biases; floats in a row */
   gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
   gmf_factor *factors[GMF_N_SIDES]; /* owned */
   gmf_fold *folds[GMF_N_SIDES];     /* owned; NULL on a grid of one column */
   float *panel;                     /* owned: the expanded rows of the side that is fixed */
-  double *row_loss;                 /* owned: of each of my rows, so that the sum does not depend on threads */
-  double *gram8;                    /* owned [ld][ld] */
-  float *gram4;                     /* owned [ld][ld] */
+  double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *gram;                     /* owned [ld][ld] */
   double *thread_gram;              /* owned [threads][ld][ld] */
   gmf_row_solver *solvers;          /* owned [threads] */
+  double *diagonals;                /* owned [threads][ld] */
+  gmf_eigen *basis;                 /* owned; NULL where rows are solved in the basis that they stand in */
+  double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
+  float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
   int n_threads;
-  double constant; /* loss of all ratings at zero factors */
+  double mean;     /* taken off the ratings */
+  double constant; /* loss of all ratings at zero predictions */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -58,16 +77,25 @@ void gmf_als_destroy(gmf_als **solver)
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
   gmf_free(als->panel);
-  gmf_free(als->row_loss);
-  gmf_free(als->gram8);
-  gmf_free(als->gram4);
-  gmf_free(als->thread_gram);
+  void *const arrays[] = {als->row_objective, als->gram,    als->thread_gram, als->diagonals,
+                          als->rotation,      als->rotated, als->row_counts};
+  for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
+  gmf_eigen_destroy(&als->basis);
   gmf_free(als);
   *solver = NULL;
 }
 
-/* Doubles that a row folds: the upper triangle of its Gram matrix and its right-hand side. */
-static int64_t fold_words(int k) { return (int64_t)k * (k + 1) / 2 + k; }
+/* Doubles that a row folds: the upper triangle of its matrix and its right-hand side. */
+static int64_t fold_words(int n) { return (int64_t)n * (n + 1) / 2 + n; }
+
+static bool is_over_all_pairs(const gmf_als *als) { return gmf_loss_shared(als->options.row.loss) > 0; }
+
+/* Whether rows are solved in another basis than they stand in. */
+static bool needs_basis(const gmf_als *als)
+{
+  if (als->options.row.nonnegative) return false; /* signs belong to the basis that the start chose */
+  return is_over_all_pairs(als) || als->options.row.solver == GMF_SOLVER_CG;
+}
 
 static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
 {
@@ -75,33 +103,83 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   int64_t square = (int64_t)als->ld * als->ld, n_panel = 0, n_own = 0;
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, &als->factors[s], err));
+    GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
     if (als->grid->n_cols > 1)
-      GMF_TRY(gmf_fold_create(als->grid, als->blocks[s], fold_words(als->k), &als->folds[s], err));
+      GMF_TRY(gmf_fold_create(als->grid, als->blocks[s], fold_words(als->n), &als->folds[s], err));
     n_panel = gmf_max64(n_panel, als->blocks[s]->expand->n_slots);
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
-  GMF_TRY(GMF_NEW(als->panel, n_panel * als->ld, err));
-  GMF_TRY(GMF_NEW_ZERO(als->row_loss, n_own, err));
-  GMF_TRY(GMF_NEW_ZERO(als->gram8, square, err));
-  GMF_TRY(GMF_NEW_ZERO(als->gram4, square, err));
   als->n_threads = omp_get_max_threads();
-  if ((gmf_loss_shared(als->options.loss) > 0)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+  GMF_TRY(GMF_NEW(als->panel, n_panel * als->ld, err));
+  GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
+  GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
+  GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
+  if (needs_basis(als) || is_over_all_pairs(als)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+  if (needs_basis(als)) {
+    GMF_TRY(GMF_NEW_ZERO(als->rotation, square, err));
+    GMF_TRY(GMF_NEW_ZERO(als->rotated, n_own * als->ld, err));
+    if (!is_over_all_pairs(als)) GMF_TRY(GMF_NEW_ZERO(als->row_counts, n_own, err));
+  }
   GMF_TRY(GMF_NEW_ZERO(als->solvers, als->n_threads, err));
-  for (int t = 0; t < als->n_threads; t++)
-    GMF_TRY(gmf_row_solver_create(&als->solvers[t], als->k, als->options.loss, err));
+  for (int t = 0; t < als->n_threads; t++) GMF_TRY(gmf_row_solver_create(&als->solvers[t], &als->options.row, err));
 cleanup:
   return status;
 }
 
-/* Collective. The loss of all ratings at zero factors; the users' blocks hold each rating once. */
+static int own_bias(const gmf_als *als, gmf_side side) { return gmf_bias_column(als->k, side); }
+
+/* The column that is 1 in a side's rows; -1: there is none. */
+static int fixed_column(const gmf_als *als, gmf_side side)
+{
+  return als->options.row.bias ? own_bias(als, gmf_other_side(side)) : -1;
+}
+
+/* My rows of a side among those of its block, whose first they are on a grid of one column. */
+static int64_t own_begin(const gmf_als *als, gmf_side side)
+{
+  return als->factors[side]->axis->prefix[als->grid->rank] - als->blocks[side]->row_begin;
+}
+
+static void start_factor(gmf_als *als, gmf_side side)
+{
+  gmf_factor *f = als->factors[side];
+  int one = fixed_column(als, side);
+  gmf_factor_randomize(als->grid, f, als->options.seed, 0.1 / sqrt((double)als->k));
+  for (int64_t r = 0; r < f->n; r++) {
+    float *row = f->rows + r * als->ld;
+    if (one >= 0) row[one] = 1;
+    for (int c = 0; als->options.row.nonnegative && c < als->k; c++) row[c] = fabsf(row[c]);
+  }
+}
+
+static float weight_of(const gmf_block *b, int64_t j) { return b->weights != NULL ? b->weights[j] : 1.0f; }
+
+/* Collective. Takes the mean of the ratings, weighted as they are, off both blocks. */
+static void take_off_mean(gmf_als *als)
+{
+  const gmf_block *users = als->blocks[GMF_USERS]; /* holds each rating once */
+  double sums[2] = {0};
+  for (int64_t j = 0; j < users->row_ptr[users->n_rows]; j++) {
+    double v = (double)weight_of(users, j);
+    sums[0] += v * (double)users->values[j];
+    sums[1] += v;
+  }
+  gmf_sum_f64(als->grid, sums, 2);
+  als->mean = sums[1] > 0 ? sums[0] / sums[1] : 0;
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    gmf_block *b = als->blocks[s];
+    for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) b->values[j] = (float)((double)b->values[j] - als->mean);
+  }
+}
+
+/* Collective. The loss of all ratings where nothing is predicted; the users' blocks hold each rating once. */
 static double constant_loss(const gmf_als *als)
 {
   const gmf_block *b = als->blocks[GMF_USERS];
   double sum = 0;
   for (int64_t r = 0; r < b->n_rows; r++)
     for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
-      sum += gmf_loss_constant(als->options.loss, b->values[j], 1.0f);
+      sum += gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
   gmf_sum_f64(als->grid, &sum, 1);
   return sum;
 }
@@ -116,12 +194,14 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(als, 1, err), err));
   als->grid = grid;
   als->options = *options;
-  als->k = options->n_factors;
-  als->ld = gmf_pad(als->k);
+  als->k = options->row.k;
+  als->n = gmf_row_order(options->row.k, options->row.bias);
+  als->ld = gmf_als_ld(&options->row);
   als->blocks = blocks;
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    gmf_factor_randomize(grid, als->factors[s], options->seed, 0.1 / sqrt((double)als->k));
+  if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, &als->basis, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) start_factor(als, (gmf_side)s);
+  if (options->center) take_off_mean(als);
   als->constant = constant_loss(als);
   *out = als;
   als = NULL;
@@ -132,62 +212,116 @@ cleanup:
 
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side) { return als->factors[side]; }
 
-/* ---- the shared Gram matrix -------------------------------------------------------------------------------------- */
+double gmf_als_mean(const gmf_als *als) { return als->mean; }
 
-/* Collective. als->gram8 = Y'Y (upper triangle) of a side's factor, als->gram4 the same in f4. Threads take fixed
+/* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
+
+/* Collective. als->gram = Y' diag(weights) Y (upper triangle) of a side's factor; weights NULL: 1. Threads take fixed
  * parts of the rows and are summed in order, so the bits depend on ranks and threads only. */
-static void shared_gram(gmf_als *als, gmf_side side)
+static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
 {
   const gmf_factor *y = als->factors[side];
   int64_t square = (int64_t)als->ld * als->ld;
-  gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
 #pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
   for (int t = 0; t < als->n_threads; t++) { /* parts, not threads: OpenMP may give fewer threads than asked for */
     int64_t begin = gmf_slice_begin(y->n, als->n_threads, t), end = gmf_slice_begin(y->n, als->n_threads, t + 1);
+    gmf_ratings rows = {NULL, NULL, weights != NULL ? weights + begin : NULL, end - begin};
     double *mine = als->thread_gram + t * square;
     memset(mine, 0, (size_t)square * sizeof *mine);
-    gmf_gram_f8(y->rows + begin * y->ld, y->ld, NULL, NULL, als->options.loss, end - begin, y->ld,
-                als->solvers[t].work8, mine, als->solvers[t].b8);
+    gmf_gram_f8(y->rows + begin * y->ld, y->ld, &rows, als->options.row.loss, y->ld, als->solvers[t].work8, mine, NULL);
   }
-  memset(als->gram8, 0, (size_t)square * sizeof *als->gram8);
+  memset(als->gram, 0, (size_t)square * sizeof *als->gram);
   for (int t = 0; t < als->n_threads; t++)
-    for (int64_t j = 0; j < square; j++) als->gram8[j] += als->thread_gram[t * square + j];
-  gmf_sum_f64(als->grid, als->gram8, square);
-  for (int64_t j = 0; j < square; j++) als->gram4[j] = (float)als->gram8[j];
+    for (int64_t j = 0; j < square; j++) als->gram[j] += als->thread_gram[t * square + j];
+  gmf_sum_f64(als->grid, als->gram, square);
 }
 
 void gmf_als_gram(gmf_als *als, gmf_side side, double *gram)
 {
   gmf_phase before = gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
-  shared_gram(als, side);
+  shared_gram(als, side, NULL);
   for (int i = 0; i < als->k; i++)
-    for (int j = 0; j < als->k; j++) gram[i * als->k + j] = als->gram8[(i < j ? i : j) * als->ld + (i < j ? j : i)];
+    for (int j = 0; j < als->k; j++) gram[i * als->k + j] = als->gram[(i < j ? i : j) * als->ld + (i < j ? j : i)];
   gmf_trace_phase(als->grid->trace, before);
+}
+
+/* Collective. als->gram = s Y'Y, for rows that are solved in the basis that they stand in. */
+static void dense_shared(gmf_als *als, gmf_side fixed)
+{
+  double scale = gmf_loss_shared(als->options.row.loss);
+  gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
+  shared_gram(als, fixed, NULL);
+  for (int j = 0; j < als->ld * als->ld; j++) als->gram[j] *= scale;
+}
+
+/* Local. to [n][ld] = from [n][ld] m. */
+static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, float *to)
+{
+#pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
+  for (int t = 0; t < als->n_threads; t++) {
+    int64_t begin = gmf_slice_begin(n, als->n_threads, t), end = gmf_slice_begin(n, als->n_threads, t + 1);
+    gmf_rotate_rows(from + begin * als->ld, end - begin, als->ld, m, als->solvers[t].work8, to + begin * als->ld);
+  }
+}
+
+/* Collective. The basis of a half-sweep with `fixed` fixed: rotates its rows into als->rotated, and where they start
+ * from what they are, the updated side's. */
+static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_factor *y = als->factors[fixed], *x = als->factors[gmf_other_side(fixed)];
+  gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
+  const int64_t *counts = als->blocks[fixed]->counts + own_begin(als, fixed);
+  for (int64_t r = 0; als->row_counts != NULL && r < y->n; r++) als->row_counts[r] = (float)counts[r];
+  shared_gram(als, fixed, als->row_counts);
+  GMF_TRY(gmf_eigen_decompose(als->grid, als->gram, als->basis, err));
+  for (int i = 0; i < als->ld; i++)
+    for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
+  rotate(als, y->rows, y->n, als->rotation, als->rotated);
+  if (als->options.row.solver == GMF_SOLVER_CG) rotate(als, x->rows, x->n, als->rotation, x->rows);
+cleanup:
+  return status;
 }
 
 /* ---- half-sweeps ------------------------------------------------------------------------------------------------- */
 
 /* What a half-sweep adds up, over rows and then over ranks. */
 typedef struct sums {
-  double loss;           /* beyond the constant; of the half-sweep that asks for it */
+  double objective;      /* of the rows, but for the constant */
   double regularisation; /* of the updated side */
-  double n_singular, n_retried;
+  double n_singular, n_retried, n_jittered;
 } sums;
 
-static double row_lambda(const gmf_als *als, int64_t count)
+static double lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
 {
-  return als->options.lambda_scale == GMF_LAMBDA_COUNT ? als->options.lambda * (double)count : als->options.lambda;
+  return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
+                           als->factors[gmf_other_side(side)]->axis->n);
 }
 
-static gmf_shared_gram gram_of(const gmf_als *als)
+/* The system of a row but for its ratings; the diagonal is the calling thread's. */
+static gmf_row row_system(const gmf_als *als, gmf_side side, int64_t count)
 {
-  if (!(gmf_loss_shared(als->options.loss) > 0)) return (gmf_shared_gram){NULL, NULL};
-  return (gmf_shared_gram){als->gram8, als->gram4};
+  const gmf_regularisation *reg = &als->options.regularisation;
+  double *diagonal = als->diagonals + (int64_t)omp_get_thread_num() * als->ld;
+  double scale = lambda_factor(als, side, count), shared = gmf_loss_shared(als->options.row.loss);
+  for (int c = 0; c < als->k; c++) diagonal[c] = reg->lambda * scale;
+  if (shared > 0 && als->basis != NULL)
+    for (int c = 0; c < als->k; c++) diagonal[c] += shared * fmax(0, als->basis->values[c]);
+  if (als->options.row.bias) diagonal[own_bias(als, side)] = reg->lambda_bias * scale;
+  return (gmf_row){.y = als->panel,
+                   .stride = als->ld,
+                   .diagonal = diagonal,
+                   .shared = shared > 0 && als->basis == NULL ? als->gram : NULL,
+                   .fixed = fixed_column(als, side),
+                   .has_lambda = scale * reg->lambda > 0 && (!als->options.row.bias || reg->lambda_bias > 0)};
 }
 
-static double shared_loss(const gmf_als *als, const double *x)
+/* A row without ratings: zero but for the column that is 1. */
+static void clear_row(const gmf_als *als, gmf_side side, float *row)
 {
-  return (gmf_loss_shared(als->options.loss) > 0) ? gmf_quadratic_form(als->gram8, x, als->k, als->ld) : 0;
+  int one = fixed_column(als, side);
+  memset(row, 0, (size_t)als->ld * sizeof *row);
+  if (one >= 0) row[one] = 1;
 }
 
 /* The number in dataset order of my row j. */
@@ -207,28 +341,25 @@ static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64
 
 /* Local. Forms and solves my rows from all their ratings. first_singular: the lowest row in dataset order that failed,
  * INT64_MAX when none did. */
-static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *first_singular)
+static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
 {
   const gmf_block *b = als->blocks[side];
   gmf_factor *x = als->factors[side];
-  gmf_shared_gram shared = gram_of(als);
   int64_t first = INT64_MAX;
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
   for (int64_t j = 0; j < b->n_rows; j++) {
-    gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
     int64_t r = b->by_work[j], begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
+    float *to = x->rows + r * als->ld;
     report_progress(als, side, j, b->n_rows);
-    float *row = x->rows + r * als->ld;
-    als->row_loss[r] = 0;
+    als->row_objective[r] = 0;
     if (n == 0) {
-      memset(row, 0, (size_t)als->ld * sizeof *row);
-    } else if (!gmf_row_solve(s, als->panel, als->ld, b->cols + begin, b->values + begin, n, shared, row_lambda(als, n),
-                              row)) {
-      first = gmf_min64(first, own_row(als, side, r));
-    } else if (with_loss) {
-      als->row_loss[r] = shared_loss(als, s->x8) + gmf_row_loss(als->panel, als->ld, b->cols + begin, b->values + begin,
-                                                                als->options.loss, n, als->ld, s->x8);
+      clear_row(als, side, to);
+      continue;
     }
+    gmf_row row = row_system(als, side, n);
+    row.ratings = (gmf_ratings){b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL, n};
+    if (!gmf_row_solve(&als->solvers[omp_get_thread_num()], &row, to, &als->row_objective[r]))
+      first = gmf_min64(first, own_row(als, side, r));
   }
   *first_singular = first;
 }
@@ -236,22 +367,22 @@ static void solve_rows(gmf_als *als, gmf_side side, bool with_loss, int64_t *fir
 /* The upper triangle and right-hand side of a solver's f8 system, packed, and back. */
 static void pack(const gmf_row_solver *s, double *packed)
 {
-  for (int i = 0; i < s->k; i++) {
-    size_t n = (size_t)(s->k - i);
+  for (int i = 0; i < s->n; i++) {
+    size_t n = (size_t)(s->n - i);
     memcpy(packed, s->a8 + i * s->ld + i, n * sizeof *packed);
     packed += n;
   }
-  memcpy(packed, s->b8, (size_t)s->k * sizeof *packed);
+  memcpy(packed, s->b8, (size_t)s->n * sizeof *packed);
 }
 
 static void unpack(gmf_row_solver *s, const double *packed)
 {
-  for (int i = 0; i < s->k; i++) {
-    size_t n = (size_t)(s->k - i);
+  for (int i = 0; i < s->n; i++) {
+    size_t n = (size_t)(s->n - i);
     memcpy(s->a8 + i * s->ld + i, packed, n * sizeof *packed);
     packed += n;
   }
-  memcpy(s->b8, packed, (size_t)s->k * sizeof *packed);
+  memcpy(s->b8, packed, (size_t)s->n * sizeof *packed);
 }
 
 /* Local. My part of the systems of a batch, for all owners of the grid row, into the fold's buffer. */
@@ -267,45 +398,40 @@ static void form_batch(gmf_als *als, gmf_side side, int64_t batch)
     for (int64_t r = first; r < end; r++) {
       gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
       int64_t begin = b->row_ptr[r];
+      gmf_ratings ratings = {b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL,
+                             b->row_ptr[r + 1] - begin};
       memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
       memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
-      gmf_gram_f8(als->panel, als->ld, b->cols + begin, b->values + begin, als->options.loss, b->row_ptr[r + 1] - begin,
-                  als->ld, s->work8, s->a8, s->b8);
+      gmf_gram_f8(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->work8, s->a8, s->b8);
       pack(s, to + (r - first) * f->row_words);
     }
     to += (end - first) * f->row_words;
   }
 }
 
-/* Local. Solves my rows of a batch from the folded sums. The loss of a row is x'Ax - 2b'x of the same sums. */
-static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, bool with_loss, int64_t *first_singular)
+/* Local. Solves my rows of a batch from the folded sums. */
+static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, int64_t *first_singular)
 {
   const gmf_block *b = als->blocks[side];
   const gmf_fold *f = als->folds[side];
   gmf_factor *x = als->factors[side];
-  gmf_shared_gram shared = gram_of(als);
-  int64_t first = *first_singular, begin = 0, end = 0;
+  int64_t first = *first_singular, begin = 0, end = 0, own = f->first[als->grid->col_index];
   gmf_fold_range(f, batch, als->grid->col_index, &begin, &end);
-  int64_t own_begin = f->first[als->grid->col_index];
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
   for (int64_t r = begin; r < end; r++) {
     gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    const double *sum = f->sums + (r - begin) * f->row_words;
-    float *row = x->rows + (r - own_begin) * als->ld;
-    als->row_loss[r - own_begin] = 0;
-    memset(row, 0, (size_t)als->ld * sizeof *row);
-    if (b->counts[r] == 0) continue;
+    float *to = x->rows + (r - own) * als->ld;
+    als->row_objective[r - own] = 0;
+    if (b->counts[r] == 0) {
+      clear_row(als, side, to);
+      continue;
+    }
+    gmf_row row = row_system(als, side, b->counts[r]);
     memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
     memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
-    unpack(s, sum);
-    if (!gmf_row_solve_sums(s, shared, row_lambda(als, b->counts[r]), row)) {
-      first = gmf_min64(first, own_row(als, side, r - own_begin));
-    } else if (with_loss) {
-      unpack(s, sum); /* the factorisation has overwritten it */
-      double loss = shared_loss(als, s->x8) + gmf_quadratic_form(s->a8, s->x8, als->k, als->ld);
-      for (int j = 0; j < als->k; j++) loss -= 2 * s->b8[j] * s->x8[j];
-      als->row_loss[r - own_begin] = loss;
-    }
+    unpack(s, f->sums + (r - begin) * f->row_words);
+    if (!gmf_row_solve_sums(s, &row, to, &als->row_objective[r - own]))
+      first = gmf_min64(first, own_row(als, side, r - own));
   }
   *first_singular = first;
 }
@@ -314,36 +440,43 @@ static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, bool with_lo
 static sums sum_rows(const gmf_als *als, gmf_side side)
 {
   const gmf_factor *x = als->factors[side];
-  const gmf_block *b = als->blocks[side];
-  int64_t own_begin = x->axis->prefix[als->grid->rank] - b->row_begin;
+  const gmf_regularisation *reg = &als->options.regularisation;
+  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
   sums total = {0};
   for (int64_t r = 0; r < x->n; r++) {
     const float *row = x->rows + r * als->ld;
-    double square = 0;
+    double square = 0, bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
     for (int j = 0; j < als->k; j++) square += (double)row[j] * (double)row[j];
-    total.regularisation += row_lambda(als, b->counts[own_begin + r]) * square;
-    total.loss += als->row_loss[r];
+    total.regularisation +=
+        lambda_factor(als, side, counts[r]) * (reg->lambda * square + reg->lambda_bias * bias * bias);
+    total.objective += als->row_objective[r];
   }
   for (int t = 0; t < als->n_threads; t++) {
     total.n_retried += (double)als->solvers[t].n_retried;
-    als->solvers[t].n_retried = 0;
+    total.n_jittered += (double)als->solvers[t].n_jittered;
+    als->solvers[t].n_retried = als->solvers[t].n_jittered = 0;
   }
   return total;
 }
 
 /* Collective. One side given the other. */
-static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *total, gmf_als_singular *singular,
-                             gmf_error *err)
+static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_singular *singular, gmf_error *err)
 {
+  gmf_status status = GMF_OK;
   const gmf_grid *grid = als->grid;
   gmf_side fixed = gmf_other_side(side);
+  gmf_factor *x = als->factors[side];
   int64_t first_singular = INT64_MAX;
 
-  if ((gmf_loss_shared(als->options.loss) > 0)) shared_gram(als, fixed);
+  if (als->basis != NULL)
+    GMF_TRY(change_basis(als, fixed, err));
+  else if (is_over_all_pairs(als))
+    dense_shared(als, fixed);
   gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
-  gmf_expand_run(grid, als->blocks[side]->expand, als->factors[fixed]->rows, als->panel);
+  gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
+                 als->panel);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-  if (als->folds[side] == NULL) solve_rows(als, side, with_loss, &first_singular);
+  if (als->folds[side] == NULL) solve_rows(als, side, &first_singular);
   for (int64_t batch = 0; als->folds[side] != NULL && batch < als->folds[side]->n_batches; batch++) {
     if (als->options.progress != NULL)
       als->options.progress(als->options.context, side, (double)batch / (double)als->folds[side]->n_batches);
@@ -351,18 +484,21 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, bool with_loss, sums *
     gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
     gmf_fold_run(grid, als->folds[side], batch);
     gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-    solve_batch(als, side, batch, with_loss, &first_singular);
+    solve_batch(als, side, batch, &first_singular);
   }
+  if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
   *total = sum_rows(als, side);
   total->n_singular = first_singular != INT64_MAX;
-  gmf_sum_f64(grid, &total->loss, sizeof *total / sizeof(double));
+  gmf_sum_f64(grid, &total->objective, sizeof *total / sizeof(double));
+  if (total->n_singular > 0) {
+    gmf_min_i64(grid, &first_singular, 1);
+    *singular = (gmf_als_singular){side, first_singular};
+    status = gmf_fail(err, GMF_ERR_NUMERIC, "the system of %s row %lld is singular", gmf_side_noun(side),
+                      (long long)first_singular);
+  }
+cleanup:
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
-  if (total->n_singular == 0) return GMF_OK;
-
-  gmf_min_i64(grid, &first_singular, 1);
-  *singular = (gmf_als_singular){side, first_singular};
-  return gmf_fail(err, GMF_ERR_NUMERIC, "the system of %s row %lld is singular", gmf_side_noun(side),
-                  (long long)first_singular);
+  return status;
 }
 
 gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singular *singular, gmf_error *err)
@@ -370,11 +506,12 @@ gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singula
   gmf_status status = GMF_OK;
   sums users = {0}, items = {0};
   singular->row = -1;
-  GMF_TRY(half_sweep(als, GMF_USERS, false, &users, singular, err));
-  GMF_TRY(half_sweep(als, GMF_ITEMS, true, &items, singular, err));
-  sweep->loss = als->constant + items.loss;
-  sweep->objective = sweep->loss + users.regularisation + items.regularisation;
+  GMF_TRY(half_sweep(als, GMF_USERS, &users, singular, err));
+  GMF_TRY(half_sweep(als, GMF_ITEMS, &items, singular, err));
+  sweep->objective = als->constant + items.objective + users.regularisation;
+  sweep->loss = sweep->objective - users.regularisation - items.regularisation;
   sweep->n_retried = (int64_t)(users.n_retried + items.n_retried);
+  sweep->n_jittered = (int64_t)(users.n_jittered + items.n_jittered);
 cleanup:
   return status;
 }

@@ -7,29 +7,35 @@
 
 #include "dist/block.h"
 #include "dist/factor.h"
-#include "kernel/loss.h"
+#include "kernel/row_solver.h"
 
 /* Called now and then by one thread of each rank during a half-sweep, with the share of its rows done so far. Local: it
  * may print, but not call MPI. */
 typedef void gmf_als_progress(void *context, gmf_side side, double share);
 
 typedef struct gmf_als_options {
-  int n_factors;
-  gmf_loss loss;
-  double lambda;
-  gmf_lambda_scale lambda_scale;
+  gmf_row_options row; /* factors, biases, loss, solver, sign */
+  gmf_regularisation regularisation;
+  bool center; /* take the mean off all ratings, weighted as they are */
   uint64_t seed;
   gmf_als_progress *progress; /* may be NULL */
   void *context;
 } gmf_als_options;
 
+/* The column of a side's own bias, behind the k factors; see gmf_row_order. */
+static inline int gmf_bias_column(int k, gmf_side side) { return k + (side == GMF_USERS ? 0 : 1); }
+
+/* Floats in a row of the solver's factors: factors, biases, padding. */
+static inline int gmf_als_ld(const gmf_row_options *row) { return gmf_pad(gmf_row_order(row->k, row->bias)); }
+
 typedef struct gmf_als gmf_als;
 
 /* A sweep's outcome, the same on all ranks. */
 typedef struct gmf_als_sweep {
-  double objective;  /* loss + regularisation of the factors after the sweep, exact */
-  double loss;       /* without regularisation */
-  int64_t n_retried; /* rows that f4 could not factor and f8 could, both half-sweeps, all ranks */
+  double objective;   /* loss + regularisation of the factors after the sweep, exact */
+  double loss;        /* without regularisation */
+  int64_t n_retried;  /* rows that f4 could not factor and f8 could, both half-sweeps, all ranks */
+  int64_t n_jittered; /* rows that f8 could factor only with jitter (row_solver.h) */
 } gmf_als_sweep;
 
 /* A row whose system is singular. */
@@ -39,8 +45,9 @@ typedef struct gmf_als_singular {
 } gmf_als_singular;
 
 /*
- * Collective. axes and blocks: borrowed, must outlive the solver. Factors start as normal numbers of standard
- * deviation 0.1 / sqrt(n_factors), functions of seed, side, row and column only.
+ * Collective. axes and blocks: borrowed, must outlive the solver; where the mean is taken off, it is taken off the
+ * blocks' values. Factors start as normal numbers of standard deviation 0.1 / sqrt(k), functions of seed, side, row and
+ * column only, or their absolute values where they are not to be below zero; biases start at zero.
  */
 gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
                           gmf_block *const blocks[GMF_N_SIDES], gmf_als **out, gmf_error *err);
@@ -52,10 +59,16 @@ void gmf_als_destroy(gmf_als **als);
  */
 gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singular *singular, gmf_error *err);
 
-/* Local. My rows of a side; owned by the solver. */
+/*
+ * Local. My rows of a side; owned by the solver. With biases gmf_bias_column holds the own one, and the other side's
+ * column is 1.
+ */
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
 
-/* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. For losses that have one (loss.h). */
+/* Local. What was taken off the ratings, 0 where nothing was. */
+double gmf_als_mean(const gmf_als *als);
+
+/* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. For losses over all pairs (loss.h). */
 void gmf_als_gram(gmf_als *als, gmf_side side, double *gram);
 
 #endif

@@ -65,7 +65,7 @@ static const gmf_option OPTIONS[] = {
     {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials|popularity", "",
      "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted; popularity: the number of "
      "ratings, a yardstick"},
-    {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_ORDER, NULL, "64",
+    {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_FACTORS, NULL, "64",
      "length of a factor row"},
     {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "15",
      "sweeps: users given items, then items given users"},

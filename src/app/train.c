@@ -47,8 +47,9 @@ static void free_training(training *t)
 /* ---- distribution ------------------------------------------------------------------------------------------------ */
 
 static gmf_status read_source(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
-                              gmf_error *err)
+                              float *weights, gmf_error *err)
 {
+  (void)weights;
   return gmf_dataset_read(context, begin, n, items, values, NULL, err);
 }
 
@@ -92,22 +93,6 @@ static void log_balance(const training *t)
   }
 }
 
-static gmf_status distribute(training *t, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  const gmf_dataset *d = t->dataset;
-  gmf_rating_source source = {{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, read_source, d};
-  gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
-  GMF_TRY(place_rows(t, &source, err));
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, gmf_pad((int)t->config->factors), t->blocks, err));
-  log_balance(t);
-cleanup:
-  gmf_trace_phase(t->grid->trace, before);
-  return status;
-}
-
-/* ---- sweeps ------------------------------------------------------------------------------------------------------ */
-
 /* Called by the solver: a line that is written over. */
 static void show_progress(void *context, gmf_side side, double share)
 {
@@ -119,14 +104,31 @@ static void show_progress(void *context, gmf_side side, double share)
 static gmf_als_options als_options(training *t)
 {
   const gmf_config *c = t->config;
-  return (gmf_als_options){.n_factors = (int)c->factors,
-                           .loss = gmf_config_loss(c),
-                           .lambda = c->lambda,
-                           .lambda_scale = (gmf_lambda_scale)c->lambda_scale,
-                           .seed = (uint64_t)c->seed,
-                           .progress = t->log->live ? show_progress : NULL,
-                           .context = t};
+  return (gmf_als_options){
+      .row = {(int)c->factors, c->bias, gmf_config_loss(c), (gmf_solver)c->solver, (int)c->cg_steps, c->nonnegative},
+      .regularisation = {c->lambda, c->lambda_bias, (gmf_lambda_scale)c->lambda_scale, c->lambda_exponent},
+      .center = c->center == GMF_CENTER_GLOBAL,
+      .seed = (uint64_t)c->seed,
+      .progress = t->log->live ? show_progress : NULL,
+      .context = t};
 }
+
+static gmf_status distribute(training *t, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_dataset *d = t->dataset;
+  gmf_rating_source source = {{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, false, read_source, d};
+  gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
+  GMF_TRY(place_rows(t, &source, err));
+  gmf_als_options options = als_options(t);
+  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, gmf_als_ld(&options.row), t->blocks, err));
+  log_balance(t);
+cleanup:
+  gmf_trace_phase(t->grid->trace, before);
+  return status;
+}
+
+/* ---- sweeps ------------------------------------------------------------------------------------------------------ */
 
 /* Local. Replaces the solver's message by one with the external id of the row and what to change. */
 static gmf_status name_singular_row(const training *t, const gmf_als_singular *singular, gmf_error *err)
@@ -167,10 +169,11 @@ static void log_sweep(const training *t, int64_t i, const gmf_als_sweep *sweep)
   format_duration((MPI_Wtime() - t->started) / (double)(i + 1) * (double)(n - 1 - i), left, sizeof left);
   gmf_log_line(t->log, "sweep %3" PRId64 "/%" PRId64 "  objective %.8e  %8.3f s  %7.2f M ratings/s%s%s%s", i + 1, n,
                sweep->objective, t->seconds[i], rate / 1e6, last ? "" : "  ", last ? "" : left, last ? "" : " left");
-  gmf_log_event(t->log, "sweep",
-                json_pack("{s:I, s:f, s:f, s:f, s:f, s:I}", "n", (json_int_t)(i + 1), "objective", sweep->objective,
-                          "loss", sweep->loss, "seconds", t->seconds[i], "ratings_per_second", rate, "rows_in_f8",
-                          (json_int_t)sweep->n_retried));
+  gmf_log_event(
+      t->log, "sweep",
+      json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "n", (json_int_t)(i + 1), "objective", sweep->objective, "loss",
+                sweep->loss, "seconds", t->seconds[i], "ratings_per_second", rate, "rows_in_f8",
+                (json_int_t)sweep->n_retried, "rows_with_jitter", (json_int_t)sweep->n_jittered));
 }
 
 static gmf_status run_sweeps(training *t, gmf_error *err)
@@ -194,6 +197,12 @@ static gmf_status run_sweeps(training *t, gmf_error *err)
     t->loss[i] = sweep.loss;
     t->n_sweeps++;
     log_sweep(t, i, &sweep);
+    if (sweep.n_jittered > 0)
+      gmf_log_line(
+          t->log,
+          "warning: %s rows were singular to f8 although lambda is above zero, and got %g of their mean diagonal "
+          "more; a larger --lambda avoids it",
+          gmf_thousands(sweep.n_jittered), GMF_JITTER);
   }
 cleanup:
   return status;
@@ -201,19 +210,29 @@ cleanup:
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
-/* Collective. One side's factors and counts in dataset order; arrays owned by the caller. */
-static gmf_status side_parts(const training *t, gmf_side side, float **factors, int64_t **counts, gmf_model_side *part,
+/* One side of the model in dataset order, my slice; arrays owned. */
+typedef struct side_slices {
+  float *factors, *bias;
+  int64_t *counts;
+} side_slices;
+
+/* Collective. */
+static gmf_status side_parts(const training *t, gmf_side side, side_slices *slices, gmf_model_side *part,
                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_factor *f = gmf_als_factor(t->als, side);
   const gmf_block *b = t->blocks[side];
   const int64_t *own = b->counts + (f->axis->prefix[t->grid->rank] - b->row_begin);
-  GMF_TRY(gmf_factor_to_slices(t->grid, f, factors, &part->begin, &part->n, err));
-  GMF_TRY(gmf_axis_to_slices(t->grid, f->axis, own, sizeof *own, sizeof *own, (void **)counts, &part->begin, &part->n,
-                             err));
-  part->factors = *factors;
-  part->counts = *counts;
+  GMF_TRY(gmf_factor_to_slices(t->grid, f, 0, f->k, &slices->factors, &part->begin, &part->n, err));
+  if (t->config->bias)
+    GMF_TRY(
+        gmf_factor_to_slices(t->grid, f, gmf_bias_column(f->k, side), 1, &slices->bias, &part->begin, &part->n, err));
+  GMF_TRY(gmf_axis_to_slices(t->grid, f->axis, own, sizeof *own, sizeof *own, (void **)&slices->counts, &part->begin,
+                             &part->n, err));
+  part->factors = slices->factors;
+  part->bias = slices->bias;
+  part->counts = slices->counts;
 cleanup:
   return status;
 }
@@ -222,16 +241,19 @@ static gmf_status write_model(training *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t k = t->config->factors;
-  float *factors[GMF_N_SIDES] = {NULL};
-  int64_t *counts[GMF_N_SIDES] = {NULL};
+  side_slices slices[GMF_N_SIDES] = {{0}};
   double *gram = NULL;
   gmf_model_history history[] = {{"objective", t->objective}, {"loss", t->loss}, {"seconds", t->seconds}};
-  gmf_model_parts parts = {
-      .k = (int)k, .with_seen = t->config->seen, .n_sweeps = t->config->iterations, .history = history, .n_history = 3};
+  gmf_model_parts parts = {.k = (int)k,
+                           .with_bias = t->config->bias,
+                           .global_mean = gmf_als_mean(t->als),
+                           .with_seen = t->config->seen,
+                           .n_sweeps = t->config->iterations,
+                           .history = history,
+                           .n_history = 3};
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_WRITE);
 
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(side_parts(t, (gmf_side)s, &factors[s], &counts[s], &parts.sides[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(side_parts(t, (gmf_side)s, &slices[s], &parts.sides[s], err));
   if (t->config->algorithm == GMF_ALGORITHM_IALS) {
     GMF_TRY(gmf_agree(t->grid, GMF_NEW(gram, k * k, err), err));
     gmf_als_gram(t->als, GMF_ITEMS, gram);
@@ -248,8 +270,9 @@ static gmf_status write_model(training *t, gmf_error *err)
 
 cleanup:
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    gmf_free(factors[s]);
-    gmf_free(counts[s]);
+    gmf_free(slices[s].factors);
+    gmf_free(slices[s].bias);
+    gmf_free(slices[s].counts);
   }
   gmf_free(gram);
   gmf_trace_phase(t->grid->trace, before);

@@ -17,20 +17,32 @@ typedef struct rating {
   float value;
 } rating;
 
-/* A block in the making: ratings as they arrived. */
+/* The same where ratings have weights. */
+typedef struct weighted_rating {
+  rating rating;
+  float weight;
+} weighted_rating;
+
+/* Ratings of either kind, `stride` bytes apart. */
 typedef struct pile {
-  rating *ratings; /* owned [n] */
-  int64_t n, capacity;
+  char *ratings;               /* owned [n][stride] */
+  int64_t stride, n, capacity; /* capacity in bytes */
 } pile;
+
+static inline rating *rating_at(const pile *p, int64_t j) { return (rating *)(void *)(p->ratings + j * p->stride); }
+
+static inline bool is_weighted(const pile *p) { return p->stride == (int64_t)sizeof(weighted_rating); }
+
+static inline float weight_at(const pile *p, int64_t j) { return ((weighted_rating *)(void *)rating_at(p, j))->weight; }
 
 /* The buffers of one round: n ratings with both their rows, and where those stand. All owned [BATCH] but the last. */
 typedef struct round_buffers {
   int64_t n;
   int64_t next_user; /* the first of my users with ratings left, counted from 0 */
   int64_t *rows[GMF_N_SIDES], *positions[GMF_N_SIDES];
-  float *values;
+  float *values, *weights; /* weights: NULL where there are none */
   int32_t *target;
-  rating *send;
+  pile send;
   int64_t *counts, *recv_counts, *next; /* owned [ranks], [ranks], [ranks + 1] */
 } round_buffers;
 
@@ -41,6 +53,7 @@ void gmf_block_destroy(gmf_block **block)
   gmf_free(b->row_ptr);
   gmf_free(b->cols);
   gmf_free(b->values);
+  gmf_free(b->weights);
   gmf_free(b->counts);
   gmf_free(b->by_work);
   gmf_expand_destroy(&b->expand);
@@ -55,14 +68,20 @@ static void free_buffers(round_buffers *b)
     gmf_free(b->positions[s]);
   }
   gmf_free(b->values);
+  gmf_free(b->weights);
   gmf_free(b->target);
-  gmf_free(b->send);
+  gmf_free(b->send.ratings);
   gmf_free(b->counts);
   gmf_free(b->recv_counts);
   gmf_free(b->next);
 }
 
-static gmf_status new_buffers(int n_ranks, round_buffers *b, gmf_error *err)
+static int64_t rating_bytes(bool weighted)
+{
+  return weighted ? (int64_t)sizeof(weighted_rating) : (int64_t)sizeof(rating);
+}
+
+static gmf_status new_buffers(int n_ranks, bool weighted, round_buffers *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   for (int s = 0; s < GMF_N_SIDES; s++) {
@@ -70,8 +89,10 @@ static gmf_status new_buffers(int n_ranks, round_buffers *b, gmf_error *err)
     GMF_TRY(GMF_NEW(b->positions[s], BATCH, err));
   }
   GMF_TRY(GMF_NEW(b->values, BATCH, err));
+  if (weighted) GMF_TRY(GMF_NEW(b->weights, BATCH, err));
   GMF_TRY(GMF_NEW(b->target, BATCH, err));
-  GMF_TRY(GMF_NEW(b->send, BATCH, err));
+  b->send.stride = rating_bytes(weighted);
+  GMF_TRY(GMF_NEW(b->send.ratings, BATCH * b->send.stride, err));
   GMF_TRY(GMF_NEW(b->counts, n_ranks, err));
   GMF_TRY(GMF_NEW(b->recv_counts, n_ranks, err));
   GMF_TRY(GMF_NEW(b->next, n_ranks + 1, err));
@@ -109,7 +130,7 @@ gmf_status gmf_count_items(const gmf_grid *grid, const gmf_rating_source *source
   for (int64_t r = 0; r < rounds && local == GMF_OK; r++) {
     int64_t begin = 0, end = 0;
     round_range(source, r, &begin, &end);
-    local = source->read(source->context, begin, end - begin, items, values, err);
+    local = source->read(source->context, begin, end - begin, items, values, NULL, err);
     for (int64_t j = 0; j < end - begin && local == GMF_OK; j++) counts[items[j]]++;
   }
   GMF_TRY(gmf_agree(grid, local, err));
@@ -130,7 +151,7 @@ static gmf_status read_round(const gmf_rating_source *source, int64_t r, gmf_axi
   int64_t begin = 0, end = 0;
   round_range(source, r, &begin, &end);
   b->n = end - begin;
-  GMF_TRY(source->read(source->context, begin, b->n, b->rows[GMF_ITEMS], b->values, err));
+  GMF_TRY(source->read(source->context, begin, b->n, b->rows[GMF_ITEMS], b->values, b->weights, err));
   int64_t n_users = source->row_end - source->row_begin;
   for (int64_t u = b->next_user; u < n_users && source->indptr[u] < end; u++) {
     int64_t from = gmf_max64(source->indptr[u], begin), to = gmf_min64(source->indptr[u + 1], end);
@@ -163,8 +184,9 @@ static void group_by_target(const gmf_grid *grid, gmf_axis *const axes[GMF_N_SID
   for (int t = 0; t < grid->size; t++) b->next[t + 1] = b->next[t] + b->counts[t];
   for (int64_t j = 0; j < b->n; j++) {
     int64_t group_begin = axes[side]->prefix[b->target[j] / grid->n_cols * grid->n_cols];
-    b->send[b->next[b->target[j]]++] =
-        (rating){b->rows[other][j], gmf_i32(b->positions[side][j] - group_begin), b->values[j]};
+    int64_t to = b->next[b->target[j]]++;
+    *rating_at(&b->send, to) = (rating){b->rows[other][j], gmf_i32(b->positions[side][j] - group_begin), b->values[j]};
+    if (b->weights != NULL) ((weighted_rating *)(void *)rating_at(&b->send, to))->weight = b->weights[j];
   }
 }
 
@@ -175,8 +197,8 @@ static gmf_status send_round(const gmf_grid *grid, round_buffers *b, pile *mine,
   int64_t n = 0;
   gmf_exchange_counts(grid, b->counts, b->recv_counts);
   for (int r = 0; r < grid->size; r++) n += b->recv_counts[r];
-  GMF_TRY(gmf_agree(grid, GMF_RESERVE(mine->ratings, mine->capacity, mine->n + n, err), err));
-  gmf_exchange(grid, sizeof *b->send, b->send, b->counts, mine->ratings + mine->n, b->recv_counts);
+  GMF_TRY(gmf_agree(grid, GMF_RESERVE(mine->ratings, mine->capacity, (mine->n + n) * mine->stride, err), err));
+  gmf_exchange(grid, mine->stride, b->send.ratings, b->counts, rating_at(mine, mine->n), b->recv_counts);
   mine->n += n;
 cleanup:
   return status;
@@ -198,7 +220,10 @@ static gmf_status make_row_set(const pile *p, int64_t n_fixed, row_set *set, gmf
   *set = (row_set){.n_words = n_fixed / 64 + 1};
   GMF_TRY(GMF_NEW_ZERO(set->words, set->n_words, err));
   GMF_TRY(GMF_NEW(set->before, set->n_words, err));
-  for (int64_t j = 0; j < p->n; j++) set->words[p->ratings[j].fixed / 64] |= (uint64_t)1 << (p->ratings[j].fixed % 64);
+  for (int64_t j = 0; j < p->n; j++) {
+    int64_t fixed = rating_at(p, j)->fixed;
+    set->words[fixed / 64] |= (uint64_t)1 << (fixed % 64);
+  }
   for (int64_t w = 0; w < set->n_words; w++) {
     set->before[w] = (uint32_t)set->n;
     set->n += __builtin_popcountll(set->words[w]);
@@ -228,21 +253,23 @@ static int by_fixed_row(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* Local. Orders the pile by updated row, and within it by fixed row: `sorted` [n]; fills row_ptr. */
-static void sort_pile(const pile *p, gmf_block *b, rating *sorted)
+/* Local. Orders the pile by updated row, and within it by fixed row: `sorted`, of the same kind; fills row_ptr. */
+static void sort_pile(const pile *p, gmf_block *b, pile *sorted)
 {
   memset(b->row_ptr, 0, (size_t)(b->n_rows + 1) * sizeof *b->row_ptr);
-  for (int64_t j = 0; j < p->n; j++) b->row_ptr[p->ratings[j].row + 1]++;
+  for (int64_t j = 0; j < p->n; j++) b->row_ptr[rating_at(p, j)->row + 1]++;
   for (int64_t r = 0; r < b->n_rows; r++) b->row_ptr[r + 1] += b->row_ptr[r];
-  for (int64_t j = 0; j < p->n; j++) sorted[b->row_ptr[p->ratings[j].row]++] = p->ratings[j];
+  for (int64_t j = 0; j < p->n; j++)
+    memcpy(rating_at(sorted, b->row_ptr[rating_at(p, j)->row]++), rating_at(p, j), (size_t)p->stride);
   memmove(b->row_ptr + 1, b->row_ptr, (size_t)b->n_rows * sizeof *b->row_ptr);
   b->row_ptr[0] = 0;
 #pragma omp parallel for schedule(dynamic, 64)
   for (int64_t r = 0; r < b->n_rows; r++) {
-    int64_t begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
+    int64_t begin = b->row_ptr[r], end = b->row_ptr[r + 1];
     bool ascending = true;
-    for (int64_t j = 1; j < n && ascending; j++) ascending = sorted[begin + j - 1].fixed < sorted[begin + j].fixed;
-    if (!ascending) qsort(sorted + begin, (size_t)n, sizeof *sorted, by_fixed_row);
+    for (int64_t j = begin + 1; j < end && ascending; j++)
+      ascending = rating_at(sorted, j - 1)->fixed < rating_at(sorted, j)->fixed;
+    if (!ascending) qsort(rating_at(sorted, begin), (size_t)(end - begin), (size_t)p->stride, by_fixed_row);
   }
 }
 
@@ -270,27 +297,29 @@ static gmf_status compress_local(pile *p, int64_t n_fixed, gmf_block *b, int64_t
 {
   gmf_status status = GMF_OK;
   row_set set = {0};
-  rating *sorted = NULL;
+  pile sorted = {.stride = p->stride};
 
   GMF_TRY(make_row_set(p, n_fixed, &set, err));
   *n_needed = set.n;
   GMF_TRY(GMF_NEW(*needed, set.n, err));
   list_row_set(&set, *needed);
   GMF_TRY(GMF_NEW(b->row_ptr, b->n_rows + 1, err));
-  GMF_TRY(GMF_NEW(sorted, p->n, err));
-  sort_pile(p, b, sorted);
+  GMF_TRY(GMF_NEW(sorted.ratings, p->n * p->stride, err));
+  sort_pile(p, b, &sorted);
   GMF_FREE(p->ratings);
   GMF_TRY(GMF_NEW(b->cols, p->n, err));
   GMF_TRY(GMF_NEW(b->values, p->n, err));
+  if (is_weighted(p)) GMF_TRY(GMF_NEW(b->weights, p->n, err));
   GMF_TRY(GMF_NEW(*index, set.n, err));
 #pragma omp parallel for schedule(static)
   for (int64_t j = 0; j < p->n; j++) {
-    b->cols[j] = (int32_t)index_in_set(&set, sorted[j].fixed);
-    b->values[j] = sorted[j].value;
+    b->cols[j] = (int32_t)index_in_set(&set, rating_at(&sorted, j)->fixed);
+    b->values[j] = rating_at(&sorted, j)->value;
+    if (b->weights != NULL) b->weights[j] = weight_at(&sorted, j);
   }
   GMF_TRY(order_by_work(b, err));
 cleanup:
-  gmf_free(sorted);
+  gmf_free(sorted.ratings);
   gmf_free(set.before);
   gmf_free(set.words);
   return status;
@@ -354,9 +383,11 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   gmf_sum_i64(grid, &share, 1);
   share /= grid->size;
   for (int s = 0; s < GMF_N_SIDES; s++) blocks[s] = NULL;
-  status = new_buffers(grid->size, &buffers, err);
-  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) /* a little over the fair share, which is what most get */
-    status = GMF_RESERVE(piles[s].ratings, piles[s].capacity, share + share / 8, err);
+  status = new_buffers(grid->size, source->has_weights, &buffers, err);
+  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) { /* a little over the fair share, which is what most get */
+    piles[s].stride = rating_bytes(source->has_weights);
+    status = GMF_RESERVE(piles[s].ratings, piles[s].capacity, (share + share / 8) * piles[s].stride, err);
+  }
   GMF_TRY(gmf_agree(grid, status, err));
   for (int64_t r = 0; r < rounds; r++) {
     GMF_TRY(gmf_agree(grid, read_round(source, r, axes, &buffers, err), err));

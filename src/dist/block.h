@@ -14,8 +14,10 @@ typedef struct gmf_rating_source {
   int64_t n[GMF_N_SIDES];
   int64_t row_begin, row_end; /* my users */
   const int64_t *indptr;      /* [row_end - row_begin + 1], positions for read */
-  /* Local. items [n] and values [n] of positions [begin, begin + n). */
-  gmf_status (*read)(const void *context, int64_t begin, int64_t n, int64_t *items, float *values, gmf_error *err);
+  bool has_weights;
+  /* Local. items [n], values [n] and weights [n] (NULL: not wanted) of positions [begin, begin + n). */
+  gmf_status (*read)(const void *context, int64_t begin, int64_t n, int64_t *items, float *values, float *weights,
+                     gmf_error *err);
   const void *context; /* borrowed */
 } gmf_rating_source;
 
@@ -27,6 +29,7 @@ typedef struct gmf_block {
   int64_t *row_ptr;     /* owned [n_rows + 1] */
   int32_t *cols;        /* owned [nnz]: places in the expanded panel; a row's ratings ascend in dataset order */
   float *values;        /* owned [nnz] */
+  float *weights;       /* owned [nnz]; NULL where the source has none */
   int64_t *counts;      /* owned [n_rows]: ratings of each row over the whole grid row */
   int32_t *by_work;     /* owned [n_rows]: local rows, those with most ratings here first */
   gmf_expand *expand;   /* owned: of the fixed side */

@@ -3,13 +3,13 @@
 #include "base/memory.h"
 #include "kernel/dense.h"
 
-gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis *axis, int k, gmf_factor **out,
+gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis *axis, int k, int ld, gmf_factor **out,
                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_factor *f = NULL;
   GMF_TRY(GMF_NEW_ZERO(f, 1, err));
-  *f = (gmf_factor){.side = side, .axis = axis, .k = k, .ld = gmf_pad(k), .n = gmf_axis_n_own(axis, grid->rank)};
+  *f = (gmf_factor){.side = side, .axis = axis, .k = k, .ld = ld, .n = gmf_axis_n_own(axis, grid->rank)};
   GMF_TRY(GMF_NEW_ZERO(f->rows, f->n * f->ld, err));
   *out = f;
   f = NULL;
@@ -37,9 +37,9 @@ void gmf_factor_randomize(const gmf_grid *grid, gmf_factor *f, uint64_t seed, do
   }
 }
 
-gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *f, float **slice, int64_t *slice_begin,
-                                int64_t *slice_n, gmf_error *err)
+gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *f, int column, int n, float **slice,
+                                int64_t *slice_begin, int64_t *slice_n, gmf_error *err)
 {
-  return gmf_axis_to_slices(grid, f->axis, f->rows, f->ld * (int64_t)sizeof *f->rows, f->k * (int64_t)sizeof *f->rows,
-                            (void **)slice, slice_begin, slice_n, err);
+  return gmf_axis_to_slices(grid, f->axis, f->rows + column, f->ld * (int64_t)sizeof *f->rows,
+                            n * (int64_t)sizeof *f->rows, (void **)slice, slice_begin, slice_n, err);
 }

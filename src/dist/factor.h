@@ -7,21 +7,22 @@
 typedef struct gmf_factor {
   gmf_side side;
   const gmf_axis *axis; /* borrowed, must outlive this */
-  int k, ld;            /* ld = gmf_pad(k); columns from k on are zero */
+  int k, ld;            /* columns from k on are the caller's: zero, or biases */
   int64_t n;            /* my rows */
   float *rows;          /* owned [n][ld], in position order */
 } gmf_factor;
 
 /* Local. All zero. */
-gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis *axis, int k, gmf_factor **out,
+gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis *axis, int k, int ld, gmf_factor **out,
                              gmf_error *err);
 void gmf_factor_destroy(gmf_factor **factor);
 
 /* Local. Independent normal numbers of standard deviation `scale`, a function of (seed, side, row, column) only. */
 void gmf_factor_randomize(const gmf_grid *grid, gmf_factor *factor, uint64_t seed, double scale);
 
-/* Collective. My slice of the factor in dataset order, *slice [slice_n][k]; see gmf_axis_to_slices. */
-gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *factor, float **slice, int64_t *slice_begin,
-                                int64_t *slice_n, gmf_error *err);
+/* Collective. n columns of the factor from `column` on, my slice in dataset order, *slice [slice_n][n]; see
+ * gmf_axis_to_slices. */
+gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *factor, int column, int n, float **slice,
+                                int64_t *slice_begin, int64_t *slice_n, gmf_error *err);
 
 #endif

@@ -23,6 +23,7 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     gmf_writer_add(w, side_member(side, GMF_NAME_ID, name), id_types[s], d->n[s], 0);
     gmf_writer_attr_i64(w, name, GMF_ATTR_SORTED, 1);
     gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(GMF_F4), d->n[s], parts->k);
+    if (parts->with_bias) gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(GMF_F4), d->n[s], 0);
     gmf_writer_add(w, side_member(side, GMF_NAME_COUNT, name), gmf_type_of(GMF_I8), d->n[s], 0);
   }
   gmf_writer_attr_i64(w, "/", "n_users", d->n[GMF_USERS]);
@@ -55,12 +56,14 @@ cleanup:
 }
 
 static gmf_status write_side(const gmf_grid *grid, gmf_writer *w, const gmf_dataset *d, gmf_side side,
-                             const gmf_model_side *part, gmf_error *err)
+                             const gmf_model_side *part, bool with_bias, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   char name[NAME_BYTES];
   GMF_TRY(write_ids(grid, w, d, side, err));
   GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_FACTORS, name), part->begin, part->n, part->factors, err));
+  if (with_bias)
+    GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_BIAS, name), part->begin, part->n, part->bias, err));
   GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_COUNT, name), part->begin, part->n, part->counts, err));
 cleanup:
   return status;
@@ -122,7 +125,8 @@ gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_datase
   GMF_TRY(id_types_of(grid, d, id_types, err));
   declare(w, d, parts, id_types);
   GMF_TRY(gmf_writer_create(w, err));
-  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(write_side(grid, w, d, (gmf_side)s, &parts->sides[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    GMF_TRY(write_side(grid, w, d, (gmf_side)s, &parts->sides[s], parts->with_bias, err));
   if (parts->items_gram != NULL) {
     char name[NAME_BYTES];
     GMF_TRY(gmf_writer_write_root(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), parts->items_gram, err));

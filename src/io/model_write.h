@@ -9,6 +9,7 @@
 typedef struct gmf_model_side {
   int64_t begin, n;
   const float *factors;  /* [n][k] */
+  const float *bias;     /* [n]; with_bias */
   const int64_t *counts; /* [n] training ratings of each row */
 } gmf_model_side;
 
@@ -21,6 +22,7 @@ typedef struct gmf_model_history {
 typedef struct gmf_model_parts {
   int k;
   gmf_model_side sides[GMF_N_SIDES];
+  bool with_bias;
   double global_mean;
   const double *items_gram; /* [k][k] on rank 0; NULL on all ranks for models without one */
   bool with_seen;

@@ -2,16 +2,16 @@
 
 #include "kernel/dense_versions.h"
 
-void gmf_gram_f4(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                 int ld, float *work, float *a, float *b)
+void gmf_gram_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, float *work,
+                 float *a, float *b)
 {
-  GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f4)(y, stride, cols, values, loss, n, ld, work, a, b);
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f4)(y, stride, ratings, loss, ld, work, a, b);
 }
 
-void gmf_gram_f8(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                 int ld, double *work, double *a, double *b)
+void gmf_gram_f8(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, double *work,
+                 double *a, double *b)
 {
-  GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f8)(y, stride, cols, values, loss, n, ld, work, a, b);
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f8)(y, stride, ratings, loss, ld, work, a, b);
 }
 
 int gmf_cholesky_f4(float *a, int k, int ld, float threshold, float *work)
@@ -34,10 +34,32 @@ void gmf_cholesky_solve_f8(const double *u, int k, int ld, double *x)
   GMF_ISA_PICK(gmf_kernel_level(), gmf_cholesky_solve_f8)(u, k, ld, x);
 }
 
-void gmf_row_residual(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss,
-                      int64_t n, int ld, const double *x, double *r)
+void gmf_fix_coordinate_f4(float *a, float *b, int k, int ld, int f)
 {
-  GMF_ISA_PICK(gmf_kernel_level(), gmf_row_residual)(y, stride, cols, values, loss, n, ld, x, r);
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_fix_coordinate_f4)(a, b, k, ld, f);
+}
+
+void gmf_fix_coordinate_f8(double *a, double *b, int k, int ld, int f)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_fix_coordinate_f8)(a, b, k, ld, f);
+}
+
+double gmf_row_residual(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                        const double *x, double *r, double *diagonal)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_row_residual)(y, stride, ratings, loss, ld, x, r, diagonal);
+}
+
+void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, const float *p,
+                     float *q)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_row_product)(y, stride, ratings, loss, ld, p, q);
+}
+
+void gmf_dual_gram(const float *y, int64_t stride, const gmf_ratings *ratings, int ld, const double *scale,
+                   double *work, double *c)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_dual_gram)(y, stride, ratings, ld, scale, work, c);
 }
 
 void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r)
@@ -45,13 +67,7 @@ void gmf_subtract_product(const double *a, const double *x, int k, int ld, doubl
   GMF_ISA_PICK(gmf_kernel_level(), gmf_subtract_product)(a, x, k, ld, r);
 }
 
-double gmf_quadratic_form(const double *a, const double *x, int k, int ld)
+void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double *work, float *out)
 {
-  return GMF_ISA_PICK(gmf_kernel_level(), gmf_quadratic_form)(a, x, k, ld);
-}
-
-double gmf_row_loss(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                    int ld, const double *x)
-{
-  return GMF_ISA_PICK(gmf_kernel_level(), gmf_row_loss)(y, stride, cols, values, loss, n, ld, x);
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_rotate_rows)(in, n, ld, m, work, out);
 }

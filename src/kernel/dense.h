@@ -13,7 +13,8 @@
 #include "kernel/loss.h"
 
 enum {
-  GMF_MAX_ORDER = 1024,    /* the largest k */
+  GMF_MAX_FACTORS = 1024,  /* the largest k */
+  GMF_MAX_ORDER = 1026,    /* and its biases */
   GMF_GRAM_DEPTH = 64,     /* gathered rows in a panel, at most */
   GMF_PANEL_BYTES = 16384, /* a panel stays in the first-level cache */
   GMF_CHOLESKY_BLOCK = 16
@@ -22,18 +23,26 @@ enum {
 /* k rounded up to whole vectors of every instruction set. */
 static inline int gmf_pad(int k) { return (k + 15) / 16 * 16; }
 
+/* Ratings of one row: rating j meets row cols[j] of the other side. */
+typedef struct gmf_ratings {
+  const int32_t *cols;  /* NULL: row j */
+  const float *values;  /* NULL: no ratings, only weights */
+  const float *weights; /* NULL: 1 */
+  int64_t n;
+} gmf_ratings;
+
 /*
- * a += sum_j w(values[j]) y_j y_j',  b += sum_j t(values[j]) y_j  over n rows y_j = y[cols[j]] (y[j] where cols is
- * NULL). values NULL: weights 1 and b is left alone.
+ * a += sum_j w_j y_j y_j',  b += sum_j t_j y_j  over n rows y_j = y[cols[j]], w and t of loss.h. Without values w is
+ * the weight itself, and b is left alone.
  *
  *   y     rows of `stride` floats, of which ld are read
  *   work  [2 * GMF_GRAM_DEPTH][ld]
  *   a     [ld][ld]    b [ld]
  */
-void gmf_gram_f4(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                 int ld, float *work, float *a, float *b);
-void gmf_gram_f8(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                 int ld, double *work, double *a, double *b);
+void gmf_gram_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, float *work,
+                 float *a, float *b);
+void gmf_gram_f8(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, double *work,
+                 double *a, double *b);
 
 /*
  * a = U'U in place. Returns -1, or the first row whose pivot is not above `threshold` times its diagonal element.
@@ -46,21 +55,40 @@ int gmf_cholesky_f8(double *a, int k, int ld, double threshold, double *work);
 void gmf_cholesky_solve_f4(const float *u, int k, int ld, float *x);
 void gmf_cholesky_solve_f8(const double *u, int k, int ld, double *x);
 
+/* Turns a x = b into the system for x_f = 1: its column goes to the right-hand side, equation f becomes x_f = 1. */
+void gmf_fix_coordinate_f4(float *a, float *b, int k, int ld, int f);
+void gmf_fix_coordinate_f8(double *a, double *b, int k, int ld, int f);
+
 /*
- * r [ld] += sum_j (t(values[j]) - w(values[j]) x . y_j) y_j: what x [ld] leaves of a row's normal equations, from the
- * ratings themselves and in f8; arguments as in gmf_gram_f4.
+ * r [ld] += sum_j (t_j - w_j x . y_j) y_j: what x [ld] leaves of a row's normal equations, from the ratings themselves
+ * and in f8. Returns sum_j yhat_j (w_j yhat_j - 2 t_j) with yhat_j = x . y_j, which is the row's loss but for its
+ * constant. diagonal [ld], where not NULL, += sum_j w_j y_j^2, element by element.
  */
-void gmf_row_residual(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss,
-                      int64_t n, int ld, const double *x, double *r);
+double gmf_row_residual(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                        const double *x, double *r, double *diagonal);
+
+/* q [ld] += sum_j w_j (p . y_j) y_j, in f4. */
+void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, const float *p,
+                     float *q);
+
+/*
+ * c [n_pad][n_pad] += Z Z' by its upper triangle, Z the n rows scaled column by column: z_jc = y_jc scale[c], all in
+ * f8. n_pad = gmf_pad(n).
+ *
+ *   scale  [ld]
+ *   work   [GMF_GRAM_DEPTH][n_pad]
+ */
+void gmf_dual_gram(const float *y, int64_t stride, const gmf_ratings *ratings, int ld, const double *scale,
+                   double *work, double *c);
 
 /* r [ld] -= a x for a stored by its upper triangle. */
 void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r);
 
-/* x'ax for a stored by its upper triangle. */
-double gmf_quadratic_form(const double *a, const double *x, int k, int ld);
-
-/* sum_j yhat_j (w(values[j]) yhat_j - 2 t(values[j])), yhat_j = x . y_j in f8; arguments as in gmf_gram_f4. */
-double gmf_row_loss(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                    int ld, const double *x);
+/*
+ * out [n][ld] = in [n][ld] m, in f8, rounded to f4; in place where out = in.
+ *   m     [ld][ld]
+ *   work  [4][ld]
+ */
+void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double *work, float *out);
 
 #endif

@@ -41,56 +41,99 @@ static inline VECTOR widen(const float *x) { return __builtin_convertvector(*(co
 /* Ratings that are taken together, so that their sums do not wait for each other. */
 enum { GROUP = 4 };
 
-/* yhat[d] = y[cols[d]] . x for the m <= GROUP ratings of a group; rows [GROUP] gets the rows, the last one repeated. */
-static inline void predict(const float *y, int64_t stride, const int32_t *cols, int m, int ld, const double *x,
-                           const float *rows[GROUP], double yhat[GROUP])
+/* A group: its rows, the last one repeated where there are fewer, with w and t, which are zero for repetitions. */
+typedef struct group {
+  const float *rows[GROUP];
+  float w[GROUP], t[GROUP];
+} group;
+
+static inline group load_group(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int64_t begin)
+{
+  group g;
+  for (int d = 0; d < GROUP; d++) {
+    bool real = begin + d < ratings->n;
+    int64_t j = real ? begin + d : ratings->n - 1;
+    float v = ratings->weights != NULL ? ratings->weights[j] : 1.0f;
+    g.rows[d] = y + (ratings->cols != NULL ? (int64_t)ratings->cols[j] : j) * stride;
+    g.w[d] = real ? gmf_loss_weight(loss, ratings->values[j], v) : 0.0f;
+    g.t[d] = real ? gmf_loss_target(loss, ratings->values[j], v) : 0.0f;
+  }
+  return g;
+}
+
+/* The residual of a group, and its part of the loss. with_diagonal is a constant where this is expanded. */
+static inline double residual_of_group(const group *g, int ld, const double *x, double *r, double *diagonal,
+                                       bool with_diagonal)
 {
   VECTOR sum[GROUP] = {{0}};
-  for (int d = 0; d < GROUP; d++) rows[d] = y + (int64_t)cols[d < m ? d : m - 1] * stride;
+  double c[GROUP], loss = 0;
   for (int j = 0; j < ld; j += LANES) {
     VECTOR xj = *(const VECTOR *)(x + j);
-    for (int d = 0; d < GROUP; d++) sum[d] += widen(rows[d] + j) * xj;
+    for (int d = 0; d < GROUP; d++) sum[d] += widen(g->rows[d] + j) * xj;
   }
-  for (int d = 0; d < GROUP; d++) yhat[d] = NAME(sum_lanes)(sum[d]);
-}
-
-void GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const int32_t *cols, const float *values,
-                                    gmf_loss loss, int64_t n, int ld, const double *x, double *r)
-{
-  for (int64_t begin = 0; begin < n; begin += GROUP) {
-    int m = n - begin < GROUP ? (int)(n - begin) : GROUP;
-    const float *rows[GROUP];
-    double yhat[GROUP], c[GROUP];
-    predict(y, stride, cols + begin, m, ld, x, rows, yhat);
+  for (int d = 0; d < GROUP; d++) {
+    double yhat = NAME(sum_lanes)(sum[d]), w = (double)g->w[d], t = (double)g->t[d];
+    c[d] = t - w * yhat;
+    loss += yhat * (w * yhat - 2 * t);
+  }
+  for (int j = 0; j < ld; j += LANES) {
+    VECTOR rj = *(const VECTOR *)(r + j), square = {0};
     for (int d = 0; d < GROUP; d++) {
-      float value = values[begin + (d < m ? d : m - 1)];
-      double w = (double)gmf_loss_weight(loss, value, 1.0f), t = (double)gmf_loss_target(loss, value, 1.0f);
-      c[d] = d < m ? t - w * yhat[d] : 0;
+      VECTOR yj = widen(g->rows[d] + j);
+      rj += c[d] * yj;
+      if (with_diagonal) square += (double)g->w[d] * yj * yj;
     }
-    for (int j = 0; j < ld; j += LANES) {
-      VECTOR rj = *(const VECTOR *)(r + j);
-      for (int d = 0; d < GROUP; d++) rj += c[d] * widen(rows[d] + j);
-      *(VECTOR *)(r + j) = rj;
-    }
+    *(VECTOR *)(r + j) = rj;
+    if (with_diagonal) *(VECTOR *)(diagonal + j) += square;
   }
+  return loss;
 }
 
-double GMF_ISA_NAME(gmf_row_loss)(const float *y, int64_t stride, const int32_t *cols, const float *values,
-                                  gmf_loss loss, int64_t n, int ld, const double *x)
+double GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                                      const double *x, double *r, double *diagonal)
 {
   double total = 0;
-  for (int64_t begin = 0; begin < n; begin += GROUP) {
-    int m = n - begin < GROUP ? (int)(n - begin) : GROUP;
-    const float *rows[GROUP];
-    double yhat[GROUP];
-    predict(y, stride, cols + begin, m, ld, x, rows, yhat);
-    for (int d = 0; d < m; d++) {
-      float value = values[begin + d];
-      double w = (double)gmf_loss_weight(loss, value, 1.0f), t = (double)gmf_loss_target(loss, value, 1.0f);
-      total += yhat[d] * (w * yhat[d] - 2 * t);
-    }
+  for (int64_t begin = 0; begin < ratings->n; begin += GROUP) {
+    group g = load_group(y, stride, ratings, loss, begin);
+    total += diagonal != NULL ? residual_of_group(&g, ld, x, r, diagonal, true)
+                              : residual_of_group(&g, ld, x, r, NULL, false);
   }
   return total;
+}
+
+void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                                   const float *p, float *q)
+{
+  for (int64_t begin = 0; begin < ratings->n; begin += GROUP) {
+    group g = load_group(y, stride, ratings, loss, begin);
+    vector_f4 sum[GROUP] = {{0}};
+    float c[GROUP];
+    for (int j = 0; j < ld; j += GMF_VECTOR_FLOATS) {
+      vector_f4 pj = *(const vector_f4 *)(p + j);
+      for (int d = 0; d < GROUP; d++) sum[d] += *(const vector_f4 *)(g.rows[d] + j) * pj;
+    }
+    for (int d = 0; d < GROUP; d++) c[d] = g.w[d] * GMF_ISA_NAME(sum_lanes_f4)(sum[d]);
+    for (int j = 0; j < ld; j += GMF_VECTOR_FLOATS) {
+      vector_f4 qj = *(const vector_f4 *)(q + j);
+      for (int d = 0; d < GROUP; d++) qj += c[d] * *(const vector_f4 *)(g.rows[d] + j);
+      *(vector_f4 *)(q + j) = qj;
+    }
+  }
+}
+
+void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, int ld,
+                                 const double *scale, double *work, double *c)
+{
+  int n = (int)ratings->n, n_pad = gmf_pad(n);
+  for (int begin = 0; begin < ld; begin += GMF_GRAM_DEPTH) {
+    int depth = ld - begin < GMF_GRAM_DEPTH ? ld - begin : GMF_GRAM_DEPTH;
+    for (int j = 0; j < n_pad; j++) {
+      const float *row = j < n ? y + (int64_t)ratings->cols[j] * stride + begin : NULL;
+      for (int d = 0; d < depth; d++)
+        work[(size_t)d * (size_t)n_pad + (size_t)j] = row != NULL ? (double)row[d] * scale[begin + d] : 0;
+    }
+    NAME(update)(work, work, depth, n_pad, 0, c);
+  }
 }
 
 void GMF_ISA_NAME(gmf_subtract_product)(const double *a, const double *x, int k, int ld, double *r)
@@ -113,17 +156,37 @@ void GMF_ISA_NAME(gmf_subtract_product)(const double *a, const double *x, int k,
   }
 }
 
-double GMF_ISA_NAME(gmf_quadratic_form)(const double *a, const double *x, int k, int ld)
+/* Vectors of a row of the product that stay in registers, for each of GROUP rows. */
+#if GMF_VECTOR_FLOATS == 16
+#define ROTATE_VECTORS 4
+#else
+#define ROTATE_VECTORS 2
+#endif
+
+/* to[r][j .. j + width vectors) = sum_c from[r][c] m[c][j ..] for GROUP rows, of which n are stored. */
+static inline void rotate_tile(const double *from, int ld, const double *m, int j, int width, float *to, int n)
 {
-  double total = 0;
-  for (int i = 0; i < k; i++) {
-    const double *row = a + (size_t)i * (size_t)ld;
-    VECTOR sum = {0};
-    double head = 0;
-    int j = i + 1;
-    for (; j % LANES != 0; j++) head += row[j] * x[j];
-    for (; j < ld; j += LANES) sum += *(const VECTOR *)(row + j) * *(const VECTOR *)(x + j);
-    total += x[i] * (row[i] * x[i] + 2 * (head + NAME(sum_lanes)(sum)));
+  VECTOR sum[GROUP][ROTATE_VECTORS] = {{{0}}};
+  for (int c = 0; c < ld; c++) {
+    const double *mc = m + (size_t)c * (size_t)ld + j;
+    for (int v = 0; v < width; v++)
+      for (int r = 0; r < GROUP; r++)
+        sum[r][v] += from[(size_t)r * (size_t)ld + (size_t)c] * *(const VECTOR *)(mc + v * LANES);
   }
-  return total;
+  for (int r = 0; r < n; r++)
+    for (int v = 0; v < width; v++)
+      for (int l = 0; l < LANES; l++) to[(size_t)r * (size_t)ld + (size_t)(j + v * LANES + l)] = (float)sum[r][v][l];
+}
+
+void GMF_ISA_NAME(gmf_rotate_rows)(const float *in, int64_t n, int ld, const double *m, double *work, float *out)
+{
+  enum { STEP = ROTATE_VECTORS * LANES };
+  for (int64_t begin = 0; begin < n; begin += GROUP) {
+    int rows = n - begin < GROUP ? (int)(n - begin) : GROUP;
+    for (int j = 0; j < GROUP * ld; j++) work[j] = j < rows * ld ? (double)in[begin * ld + j] : 0;
+    float *to = out + begin * ld;
+    int j = 0;
+    for (; j + STEP <= ld; j += STEP) rotate_tile(work, ld, m, j, ROTATE_VECTORS, to, rows);
+    for (; j < ld; j += LANES) rotate_tile(work, ld, m, j, 1, to, rows);
+  }
 }

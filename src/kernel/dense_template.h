@@ -38,26 +38,30 @@ static void NAME(update)(const REAL *p, const REAL *q, int depth, int ld, int fi
 }
 
 /* See dense.h, gmf_gram_f4. `work` holds 2 * GMF_GRAM_DEPTH rows of ld. */
-void NAME(gmf_gram)(const float *y, int64_t stride, const int32_t *cols, const float *values, gmf_loss loss, int64_t n,
-                    int ld, REAL *work, REAL *a, REAL *b)
+void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, REAL *work,
+                    REAL *a, REAL *b)
 {
+  const int32_t *cols = ratings->cols;
+  const float *values = ratings->values, *weights = ratings->weights;
   int depth = GMF_PANEL_BYTES / (ld * (int)sizeof(REAL));
   depth = depth < 8 ? 8 : depth > GMF_GRAM_DEPTH ? GMF_GRAM_DEPTH : depth;
   REAL *panel = work, *scaled = work + (size_t)GMF_GRAM_DEPTH * (size_t)ld;
-  bool unit = values == NULL || loss.kind == GMF_LOSS_SQUARED;
-  for (int64_t begin = 0; begin < n; begin += depth) {
-    int m = n - begin < depth ? (int)(n - begin) : depth;
+  bool unit = weights == NULL && (values == NULL || loss.kind == GMF_LOSS_SQUARED);
+  for (int64_t begin = 0; begin < ratings->n; begin += depth) {
+    int m = ratings->n - begin < depth ? (int)(ratings->n - begin) : depth;
     for (int d = 0; d < m; d++) {
-      const float *row = y + (cols != NULL ? (int64_t)cols[begin + d] : begin + d) * stride;
-      if (cols != NULL && d + 8 < m) __builtin_prefetch(y + (int64_t)cols[begin + d + 8] * stride);
+      int64_t j = begin + d;
+      const float *row = y + (cols != NULL ? (int64_t)cols[j] : j) * stride;
+      if (cols != NULL && d + 8 < m) __builtin_prefetch(y + (int64_t)cols[j + 8] * stride);
       REAL *to = panel + (size_t)d * (size_t)ld, *to_scaled = scaled + (size_t)d * (size_t)ld;
-      for (int j = 0; j < ld; j++) to[j] = (REAL)row[j];
-      if (values == NULL) continue;
-      REAL w = (REAL)gmf_loss_weight(loss, values[begin + d], 1.0f),
-           t = (REAL)gmf_loss_target(loss, values[begin + d], 1.0f);
+      for (int c = 0; c < ld; c++) to[c] = (REAL)row[c];
+      float v = weights != NULL ? weights[j] : 1.0f;
+      REAL w = (REAL)(values != NULL ? gmf_loss_weight(loss, values[j], v) : v);
       if (!unit)
-        for (int j = 0; j < ld; j++) to_scaled[j] = w * to[j];
-      for (int j = 0; j < ld; j++) b[j] += t * to[j];
+        for (int c = 0; c < ld; c++) to_scaled[c] = w * to[c];
+      if (values == NULL) continue;
+      REAL t = (REAL)gmf_loss_target(loss, values[j], v);
+      for (int c = 0; c < ld; c++) b[c] += t * to[c];
     }
     NAME(update)(panel, unit ? panel : scaled, m, ld, 0, a);
   }
@@ -129,4 +133,15 @@ void NAME(gmf_cholesky_solve)(const REAL *u, int k, int ld, REAL *x)
     x[p] = 0;
     x[p] = (z - NAME(dot_from)(row, x, p, ld)) / row[p];
   }
+}
+
+/* See dense.h, gmf_fix_coordinate_f4. */
+void NAME(gmf_fix_coordinate)(REAL *a, REAL *b, int k, int ld, int f)
+{
+  for (int i = 0; i < k; i++) {
+    REAL *element = a + (i < f ? (size_t)i * (size_t)ld + (size_t)f : (size_t)f * (size_t)ld + (size_t)i);
+    b[i] -= *element;
+    *element = 0;
+  }
+  a[(size_t)f * (size_t)ld + (size_t)f] = b[f] = 1;
 }

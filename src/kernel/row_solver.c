@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "kernel/nnls.h"
 
 /* A pivot below this share of its diagonal element has lost nearly all of f4's digits. */
 static const float F4_PIVOT = 3e-5f;
@@ -13,11 +14,21 @@ static const float F4_PIVOT = 3e-5f;
 static const double F4_STEP = 1e-2;
 /* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
 static const double F4_ERROR = 1e-9;
+/* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
+static const double CG_STEP = 1e-7;
+/* Rows of at most so many ratings are solved by their dual where cg is asked for: cg converges slowly on few ratings,
+ * and would cost as much. */
+enum { CG_DUAL_RATINGS = 24 };
+/* After so many steps the residual, which f4 products have carried along, is found anew from the ratings. */
+enum { CG_RENEW = 32 };
 
-gmf_status gmf_row_solver_create(gmf_row_solver *s, int k, gmf_loss loss, gmf_error *err)
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
+
+gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *options, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  *s = (gmf_row_solver){.k = k, .ld = gmf_pad(k), .loss = loss};
+  *s = (gmf_row_solver){.options = *options, .n = gmf_row_order(options->k, options->bias)};
+  s->ld = gmf_pad(s->n);
   int64_t ld = s->ld;
   GMF_TRY(GMF_NEW_ZERO(s->a, ld * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->b, ld, err));
@@ -27,6 +38,7 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, int k, gmf_loss loss, gmf_er
   GMF_TRY(GMF_NEW_ZERO(s->x8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->r8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->work8, 2 * GMF_GRAM_DEPTH * ld, err));
+  GMF_TRY(GMF_NEW_ZERO(s->copy8, ld * ld, err));
 cleanup:
   if (status != GMF_OK) gmf_row_solver_destroy(s);
   return status;
@@ -42,108 +54,322 @@ void gmf_row_solver_destroy(gmf_row_solver *s)
   GMF_FREE(s->x8);
   GMF_FREE(s->r8);
   GMF_FREE(s->work8);
+  GMF_FREE(s->copy8);
 }
 
-static double norm(const double *x, int n)
+/* ---- what the ways share ----------------------------------------------------------------------------------------- */
+
+static double dot(const double *x, const double *y, int n)
 {
   double sum = 0;
-  for (int j = 0; j < n; j++) sum += x[j] * x[j];
-  return sqrt(sum);
+  for (int j = 0; j < n; j++) sum += x[j] * y[j];
+  return sum;
 }
 
-/* x = x8 rounded to f4, and x8 the rounded value again. False when a value is not finite, or too large for a model. */
-static bool round_solution(gmf_row_solver *s, float *x)
+/* D of a coordinate that is solved, zero for the others. */
+static inline double diagonal_of(const gmf_row *row, int c) { return c == row->fixed ? 0 : row->diagonal[c]; }
+
+/* x = x8 rounded to f4. False when a value is not finite, or too large for a model. */
+static bool round_solution(const gmf_row_solver *s, const gmf_row *row, float *x)
 {
   bool finite = true;
   for (int j = 0; j < s->ld; j++) {
     x[j] = (float)s->x8[j];
-    s->x8[j] = (double)x[j];
     finite = finite && fabsf(x[j]) < GMF_VALUE_LIMIT; /* false for NaN */
   }
+  if (row->fixed >= 0) x[row->fixed] = 1;
   return finite;
 }
 
-/* Factors a + shared + lambda I, all in f8, and solves. The matrix is in s->a8, the right-hand side in s->b8. */
-static bool solve_f8(gmf_row_solver *s, gmf_shared_gram shared, double lambda, float *x)
+/*
+ * r8 = what x8 leaves of the normal equations; it returns the row's objective at x8 but for its constant,
+ * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx. diagonal: as in gmf_row_residual.
+ */
+static double find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
 {
-  int k = s->k, ld = s->ld;
-  for (int i = 0; i < k; i++) {
-    double *row = s->a8 + (size_t)i * (size_t)ld;
-    if (shared.f8 != NULL)
-      for (int j = i; j < k; j++) row[j] += shared.f8[(size_t)i * (size_t)ld + (size_t)j];
-    row[i] += lambda;
+  double regularisation = 0;
+  for (int j = 0; j < s->ld; j++) {
+    double d = j < s->n ? diagonal_of(row, j) : 0;
+    s->r8[j] = -d * s->x8[j];
+    regularisation += d * s->x8[j] * s->x8[j];
   }
-  if (gmf_cholesky_f8(s->a8, k, ld, 16 * k * DBL_EPSILON, s->work8) >= 0) return false;
-  memcpy(s->x8, s->b8, (size_t)ld * sizeof *s->x8);
-  gmf_cholesky_solve_f8(s->a8, k, ld, s->x8);
-  return round_solution(s, x);
+  double loss = gmf_row_residual(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->x8, s->r8, diagonal);
+  if (row->fixed >= 0) s->r8[row->fixed] = 0;
+  return loss + regularisation;
 }
 
-/* A row's system, as it came. */
-typedef struct row_system {
-  const float *y;
-  int64_t stride;
-  const int32_t *cols;
-  const float *values;
-  int64_t n;
-  gmf_shared_gram shared;
-  double lambda;
-} row_system;
+/* ---- primal, f8 -------------------------------------------------------------------------------------------------- */
 
-/* One step of refinement: s->x8 += (U'U)^-1 (residual of s->x8). Returns the length of the step. step [ld] is scratch.
- */
-static double refine(gmf_row_solver *s, const row_system *row, float *step)
+/* x8 = the non-negative solution of copy8, b8. */
+static bool solve_nonnegative(gmf_row_solver *s, const float *start)
 {
-  for (int j = 0; j < s->ld; j++) s->r8[j] = -row->lambda * s->x8[j];
-  gmf_row_residual(row->y, row->stride, row->cols, row->values, s->loss, row->n, s->ld, s->x8, s->r8);
-  if (row->shared.f8 != NULL) gmf_subtract_product(row->shared.f8, s->x8, s->k, s->ld, s->r8);
-  for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
-  gmf_cholesky_solve_f4(s->a, s->k, s->ld, step);
-  for (int j = 0; j < s->ld; j++) {
-    s->r8[j] = (double)step[j];
-    s->x8[j] += s->r8[j];
+  int ld = s->ld;
+  for (int i = 0; i < s->n; i++)
+    for (int j = 0; j < i; j++) s->copy8[i * ld + j] = s->copy8[j * ld + i];
+  for (int j = 0; j < ld; j++) s->x8[j] = (double)start[j];
+  return gmf_nnls(s->copy8, s->b8, s->n, s->options.k, ld, s->x8, s->a8, s->work8);
+}
+
+/* x8 = the solution of copy8, b8. */
+static bool solve_positive(gmf_row_solver *s)
+{
+  int ld = s->ld;
+  memcpy(s->a8, s->copy8, (size_t)ld * (size_t)ld * sizeof *s->a8);
+  if (gmf_cholesky_f8(s->a8, s->n, ld, 16 * s->n * DBL_EPSILON, s->work8) >= 0) return false;
+  memcpy(s->x8, s->b8, (size_t)ld * sizeof *s->x8);
+  gmf_cholesky_solve_f8(s->a8, s->n, ld, s->x8);
+  return true;
+}
+
+/* Solves a8 + D + S, b8 in f8, with jitter where that must be. The system is used up. */
+static bool solve_f8(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+{
+  int n = s->n, ld = s->ld;
+  double trace = 0;
+  if (row->shared != NULL)
+    for (int i = 0; i < ld * ld; i++) s->a8[i] += row->shared[i];
+  for (int i = 0; i < n; i++) s->a8[i * ld + i] += diagonal_of(row, i);
+  double constant = 0;
+  if (row->fixed >= 0) { /* its own part of the objective; in the system that is left it adds -1 */
+    constant = s->a8[row->fixed * ld + row->fixed] - 2 * s->b8[row->fixed] + 1;
+    gmf_fix_coordinate_f8(s->a8, s->b8, n, ld, row->fixed);
   }
-  return norm(s->r8, s->k);
+  for (int i = 0; i < n; i++) trace += s->a8[i * ld + i];
+
+  for (int attempt = 0; attempt < 2; attempt++) {
+    memcpy(s->copy8, s->a8, (size_t)ld * (size_t)ld * sizeof *s->a8);
+    bool solved = s->options.nonnegative ? solve_nonnegative(s, x) : solve_positive(s);
+    if (solved) { /* b'x is x'Ax, by the normal equations or by complementarity */
+      *objective = constant - dot(s->b8, s->x8, n);
+      return round_solution(s, row, x);
+    }
+    if (attempt > 0 || !row->has_lambda) return false;
+    s->n_jittered++;
+    memcpy(s->a8, s->copy8, (size_t)ld * (size_t)ld * sizeof *s->a8);
+    for (int i = 0; i < n; i++) s->a8[i * ld + i] += GMF_JITTER * trace / n;
+  }
+  return false;
+}
+
+/* a8, b8 = the sums over the row's ratings. */
+static void form_f8(gmf_row_solver *s, const gmf_row *row)
+{
+  memset(s->a8, 0, (size_t)s->ld * (size_t)s->ld * sizeof *s->a8);
+  memset(s->b8, 0, (size_t)s->ld * sizeof *s->b8);
+  gmf_gram_f8(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->work8, s->a8, s->b8);
+}
+
+bool gmf_row_solve_f8(gmf_row_solver *s, const gmf_row *row, float *x)
+{
+  double objective = 0;
+  form_f8(s, row);
+  return solve_f8(s, row, x, &objective);
+}
+
+bool gmf_row_solve_sums(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+{
+  return solve_f8(s, row, x, objective);
+}
+
+/* ---- primal, f4 and refined -------------------------------------------------------------------------------------- */
+
+/*
+ * One step of refinement: x8 += (U'U)^-1 (residual of x8). Returns the length of the step, and in *objective that of
+ * the stepped x8: with r the residual and d = A^-1 r the step, it falls by d'Ad = r'd. step [ld] is scratch.
+ */
+static double refine(gmf_row_solver *s, const gmf_row *row, float *step, double *objective)
+{
+  *objective = find_residual(s, row, NULL);
+  for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
+  gmf_cholesky_solve_f4(s->a, s->n, s->ld, step);
+  double square = 0;
+  for (int j = 0; j < s->n; j++) {
+    double d = (double)step[j];
+    *objective -= s->r8[j] * d;
+    square += d * d;
+    s->x8[j] += d;
+  }
+  return sqrt(square);
 }
 
 /*
- * Cholesky in f4, refined; false asks for f8. The matrix is in s->a, the right-hand side in s->b. The error of the
- * first solution is about the length of the first step, and each further step shrinks it by the same rate.
+ * Cholesky in f4, refined; false asks for f8. The error of the first solution is about the length of the first step,
+ * and each further step shrinks it by the same rate.
  */
-static bool solve_f4(gmf_row_solver *s, const row_system *row, float *x)
+static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
-  if (gmf_cholesky_f4(s->a, s->k, s->ld, F4_PIVOT, s->work) >= 0) return false;
-  memcpy(x, s->b, (size_t)s->ld * sizeof *x);
-  gmf_cholesky_solve_f4(s->a, s->k, s->ld, x);
-  for (int j = 0; j < s->ld; j++) s->x8[j] = (double)x[j];
-  double length = norm(s->x8, s->k), rate = length > 0 ? refine(s, row, x) / length : 0;
+  int n = s->n, ld = s->ld;
+  float *step = s->b;
+  memset(s->a, 0, (size_t)ld * (size_t)ld * sizeof *s->a);
+  memset(s->b, 0, (size_t)ld * sizeof *s->b);
+  gmf_gram_f4(row->y, row->stride, &row->ratings, s->options.loss, ld, s->work, s->a, s->b);
+  for (int i = 0; i < n; i++) s->a[i * ld + i] += (float)diagonal_of(row, i);
+  if (row->fixed >= 0) gmf_fix_coordinate_f4(s->a, s->b, n, ld, row->fixed);
+  if (gmf_cholesky_f4(s->a, n, ld, F4_PIVOT, s->work) >= 0) return false;
+  gmf_cholesky_solve_f4(s->a, n, ld, s->b);
+  for (int j = 0; j < ld; j++) s->x8[j] = (double)s->b[j];
+  if (row->fixed >= 0) s->x8[row->fixed] = 1;
+  double length = sqrt(dot(s->x8, s->x8, n)), rate = length > 0 ? refine(s, row, step, objective) / length : 0;
   if (!(rate <= F4_STEP)) return false;
-  for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, x);
-  return round_solution(s, x);
+  for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, step, objective);
+  if (length == 0) *objective = find_residual(s, row, NULL);
+  return round_solution(s, row, x);
 }
 
-bool gmf_row_solve(gmf_row_solver *s, const float *y, int64_t stride, const int32_t *cols, const float *values,
-                   int64_t n, gmf_shared_gram shared, double lambda, float *x)
-{
-  size_t square = (size_t)s->ld * (size_t)s->ld;
-  if (shared.f4 != NULL)
-    memcpy(s->a, shared.f4, square * sizeof *s->a);
-  else
-    memset(s->a, 0, square * sizeof *s->a);
-  memset(s->b, 0, (size_t)s->ld * sizeof *s->b);
-  gmf_gram_f4(y, stride, cols, values, s->loss, n, s->ld, s->work, s->a, s->b);
-  for (int i = 0; i < s->k; i++) s->a[(size_t)i * (size_t)s->ld + (size_t)i] += (float)lambda;
-  row_system row = {y, stride, cols, values, n, shared, lambda};
-  if (solve_f4(s, &row, x)) return true;
+/* ---- dual -------------------------------------------------------------------------------------------------------- */
 
+/* Whether the n x n system is less work than the k x k one: multiplications of both, those in f8 counted twice. */
+static bool dual_pays(const gmf_row_solver *s, int64_t n)
+{
+  double d = (double)n, k = s->n;
+  return 2 * (d * d * k + d * d * d / 3) < d * k * k + k * k * k / 3;
+}
+
+/*
+ * A row of n < k ratings by a system of order n.  With W = diag(w), K = Y D^-1 Y' and S = W^1/2, by the push-through
+ * identity (Woodbury),
+ *
+ *   x = (D + Y'WY)^-1 Y't = D^-1 Y' v,      v = (I + WK)^-1 t = t - S (I + SKS)^-1 S K t
+ *
+ * whose matrix is well conditioned whatever D is, and needs no w > 0.  A fixed coordinate f has been taken off t:
+ * t_j - w_j y_jf.  False when D or W is not of the right sign.
+ */
+static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+{
+  int n = (int)row->ratings.n, n_pad = gmf_pad(n), ld = s->ld;
+  double *scale = s->x8, *t = s->b8, *v = s->r8, constant = 0;
+  double root[GMF_MAX_ORDER + 16];
+
+  for (int c = 0; c < ld; c++) {
+    double d = c < s->n && c != row->fixed ? row->diagonal[c] : INFINITY;
+    if (!(d > 0)) return false;
+    scale[c] = 1 / sqrt(d);
+  }
+  for (int j = 0; j < n_pad; j++) {
+    t[j] = v[j] = root[j] = 0;
+    if (j >= n) continue;
+    float weight = row->ratings.weights != NULL ? row->ratings.weights[j] : 1.0f;
+    double w = (double)gmf_loss_weight(s->options.loss, row->ratings.values[j], weight);
+    double fixed = row->fixed >= 0 ? (double)row->y[(int64_t)row->ratings.cols[j] * row->stride + row->fixed] : 0;
+    if (!(w >= 0)) return false;
+    double target = (double)gmf_loss_target(s->options.loss, row->ratings.values[j], weight);
+    t[j] = target - w * fixed;
+    constant += fixed * (w * fixed - 2 * target);
+    root[j] = sqrt(w);
+  }
+  memset(s->a8, 0, (size_t)n_pad * (size_t)n_pad * sizeof *s->a8);
+  gmf_dual_gram(row->y, row->stride, &row->ratings, ld, scale, s->work8, s->a8);
+  gmf_subtract_product(s->a8, t, n, n_pad, v); /* v = -K t */
+  for (int i = 0; i < n; i++) {
+    v[i] *= root[i];
+    for (int j = i; j < n; j++) s->a8[i * n_pad + j] = root[i] * s->a8[i * n_pad + j] * root[j] + (i == j);
+  }
+  if (gmf_cholesky_f8(s->a8, n, n_pad, 16 * n * DBL_EPSILON, s->work8) >= 0) return false;
+  gmf_cholesky_solve_f8(s->a8, n, n_pad, v);
+
+  double *sum = s->work8, *right = s->work8 + ld;
+  memset(sum, 0, 2 * (size_t)ld * sizeof *sum);
+  for (int j = 0; j < n; j++) {
+    const float *y = row->y + (int64_t)row->ratings.cols[j] * row->stride;
+    double vj = t[j] + root[j] * v[j];
+    for (int c = 0; c < ld; c++) {
+      sum[c] += vj * (double)y[c];
+      right[c] += t[j] * (double)y[c];
+    }
+  }
+  *objective = constant;
+  for (int c = 0; c < ld; c++) {
+    s->x8[c] = sum[c] * scale[c] * scale[c];
+    *objective -= right[c] * s->x8[c];
+  }
+  return round_solution(s, row, x);
+}
+
+/* ---- conjugate gradients ----------------------------------------------------------------------------------------- */
+
+/*
+ * Preconditioned conjugate gradients (Hestenes, Stiefel, J. Res. NBS 49, 1952) for the correction to x, from its
+ * residual in f8; products are in f4 and sums of them in f8. The preconditioner is the diagonal of the whole matrix,
+ * which the caller's basis has made nearly all there is to it (als.c). Each step lowers the objective by alpha r'z:
+ * that is how it is known without another pass. False when the matrix is singular, as far as can be told without a
+ * factorisation: fewer ratings than coordinates and nothing added to some of them, or a step along which it is not
+ * positive.
+ */
+static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+{
+  int n = s->n, ld = s->ld;
+  double *diagonal = s->b8, *z = s->work8, *q8 = s->work8 + ld, *p8 = s->work8 + 2 * ld;
+  float *p = s->work, *q = s->b;
+
+  for (int j = 0; j < ld; j++) {
+    s->x8[j] = j < n ? (double)x[j] : 0;
+    diagonal[j] = j < n ? diagonal_of(row, j) : 0;
+  }
+  if (row->fixed >= 0) s->x8[row->fixed] = 1;
+  double least = INFINITY, rho = 0, size = 0;
+  for (int j = 0; j < n; j++)
+    if (j != row->fixed) least = fmin(least, diagonal[j]);
+  if (!(least > 0) && row->ratings.n < n - (row->fixed >= 0)) return false;
+  *objective = find_residual(s, row, diagonal);
+  for (int j = 0; j < ld; j++) {
+    bool solved = j < n && j != row->fixed;
+    if (solved && !(diagonal[j] > 0)) return false;
+    diagonal[j] = solved ? 1 / diagonal[j] : 0;
+    z[j] = p8[j] = diagonal[j] * s->r8[j];
+    rho += z[j] * s->r8[j];
+  }
+  for (int step = 0; step < s->options.cg_steps; step++) {
+    size = 0;
+    for (int j = 0; j < n; j++)
+      if (diagonal[j] > 0) size += s->x8[j] * s->x8[j] / diagonal[j];
+    if (rho <= CG_STEP * CG_STEP * size) break;
+    for (int j = 0; j < ld; j++) {
+      p[j] = (float)p8[j];
+      p8[j] = (double)p[j];
+      q[j] = 0;
+    }
+    gmf_row_product(row->y, row->stride, &row->ratings, s->options.loss, ld, p, q);
+    for (int j = 0; j < ld; j++) q8[j] = (double)q[j] + (j < n ? diagonal_of(row, j) * p8[j] : 0);
+    if (row->fixed >= 0) q8[row->fixed] = 0;
+    double curvature = dot(p8, q8, n);
+    if (!(curvature > 0)) return false;
+    double alpha = rho / curvature, before = rho;
+    for (int j = 0; j < n; j++) {
+      s->x8[j] += alpha * p8[j];
+      s->r8[j] -= alpha * q8[j];
+    }
+    *objective -= alpha * before;
+    if ((step + 1) % CG_RENEW == 0) *objective = find_residual(s, row, NULL);
+    rho = 0;
+    for (int j = 0; j < n; j++) {
+      z[j] = diagonal[j] * s->r8[j];
+      rho += z[j] * s->r8[j];
+    }
+    for (int j = 0; j < n; j++) p8[j] = z[j] + rho / before * p8[j];
+  }
+  return round_solution(s, row, x);
+}
+
+/* ---- the choice -------------------------------------------------------------------------------------------------- */
+
+static bool solve_fast(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+{
+  int64_t n = row->ratings.n;
+  if (s->options.nonnegative) return false;
+  if (s->options.solver == GMF_SOLVER_CG) {
+    if (n <= CG_DUAL_RATINGS && n < s->n && solve_dual(s, row, x, objective)) return true;
+    if (solve_cg(s, row, x, objective)) return true;
+  }
+  if (s->options.solver == GMF_SOLVER_AUTO && n < s->n && dual_pays(s, n) && solve_dual(s, row, x, objective))
+    return true;
+  if (solve_f4(s, row, x, objective)) return true;
   s->n_retried++;
-  memset(s->a8, 0, square * sizeof *s->a8);
-  memset(s->b8, 0, (size_t)s->ld * sizeof *s->b8);
-  gmf_gram_f8(y, stride, cols, values, s->loss, n, s->ld, s->work8, s->a8, s->b8);
-  return solve_f8(s, shared, lambda, x);
+  return false;
 }
 
-bool gmf_row_solve_sums(gmf_row_solver *s, gmf_shared_gram shared, double lambda, float *x)
+bool gmf_row_solve(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
-  return solve_f8(s, shared, lambda, x);
+  if (solve_fast(s, row, x, objective)) return true;
+  form_f8(s, row);
+  return solve_f8(s, row, x, objective);
 }

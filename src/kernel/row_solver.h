@@ -1,13 +1,20 @@
 /*
  * One row of an ALS half-sweep: forms and solves
  *
- *   (G + sum_j w_j y_j y_j' + lambda I) x = sum_j t_j y_j       (see loss.h for w, t)
+ *   (D + S + sum_j w_j y_j y_j') x = sum_j t_j y_j          D diagonal, S dense; w, t of loss.h
  *
- * The fast path forms and factors in f4, and refines the solution by the factors with residuals of the ratings
- * themselves in f8 (iterative refinement: Wilkinson, "Rounding errors in algebraic processes", 1963). Sums of f4
- * products then only steer the way: what x converges to is the solution of the exact system, rounded to f4, which is
- * what the f8 path and the folded sums of other grids give too. A row that f4 cannot factor, or whose first step is not
- * small, is formed again and factored in f8. What f8 finds singular is.
+ * where one coordinate of x may be held at 1: that is how biases are solved together with factors (als.c). Four ways:
+ *
+ *   primal   the k x k matrix is formed and factored in f4, and the solution refined with residuals of the ratings
+ *            themselves in f8 (iterative refinement: Wilkinson, "Rounding errors in algebraic processes", 1963). Sums
+ * of f4 products then only steer the way: what x converges to is the solution of the exact system, rounded to f4. A row
+ * that f4 cannot factor, or whose first step is not small, is formed again and factored in f8 dual     the n x n matrix
+ * of a row of few ratings, in f8 (the formula stands at solve_dual) cg       conjugate gradients preconditioned by the
+ * diagonal, on the correction to the x that the row comes with nnls     factors not below zero, by block principal
+ * pivoting in f8 (nnls.h)
+ *
+ * A row that f8 cannot factor although its lambda is above zero is tried once more with GMF_JITTER times the mean of
+ * the matrix's diagonal added to it. What fails then, or has no lambda, is singular.
  *
  * Local, one solver a thread; allocates only in gmf_row_solver_create.
  */
@@ -17,37 +24,63 @@
 #include "base/error.h"
 #include "kernel/dense.h"
 
+/* Relative to the mean of the diagonal; see above. */
+#define GMF_JITTER 1e-6
+
 /* --solver: auto and cholesky are exact. */
 typedef enum gmf_solver { GMF_SOLVER_AUTO, GMF_SOLVER_CHOLESKY, GMF_SOLVER_CG } gmf_solver;
 
-typedef struct gmf_row_solver {
-  int k, ld;
+/* A row's system. Coordinates from k on are zero but for the biases' two. */
+typedef struct gmf_row {
+  const float *y; /* rows of `stride` floats, of which ld are read */
+  int64_t stride;
+  gmf_ratings ratings;
+  const double *diagonal; /* [ld]: D; not read where x is fixed, nor from the solver's n on */
+  const double *shared;   /* [ld][ld]: S by its upper triangle, NULL: none; read in f8 and by nnls only */
+  int fixed;              /* the coordinate that is 1; -1: none */
+  bool has_lambda;        /* D > 0 by right, so that a failure is one of rounding */
+} gmf_row;
+
+typedef struct gmf_row_options {
+  int k;     /* factors */
+  bool bias; /* two more coordinates: the row's own bias and the other side's, see gmf_row_order */
   gmf_loss loss;
+  gmf_solver solver;
+  int cg_steps;
+  bool nonnegative; /* the first k coordinates are not below zero */
+} gmf_row_options;
+
+typedef struct gmf_row_solver {
+  gmf_row_options options;
+  int n;                             /* coordinates of the system: gmf_row_order */
+  int ld;                            /* gmf_pad(n) */
   float *a, *b, *work;               /* owned [ld][ld], [ld], [2 GMF_GRAM_DEPTH][ld] */
   double *a8, *b8, *x8, *r8, *work8; /* owned, likewise */
+  double *copy8;                     /* owned [ld][ld]: a8 before it is factored */
   int64_t n_retried;                 /* rows that needed f8 */
+  int64_t n_jittered;                /* rows that needed jitter */
 } gmf_row_solver;
 
-gmf_status gmf_row_solver_create(gmf_row_solver *solver, int k, gmf_loss loss, gmf_error *err);
+/*
+ * Coordinates of a row: k factors, and with biases the user's and the item's. A user's row is [x_u, b_u, 1], an item's
+ * [y_i, 1, b_i], so that their product is the whole prediction but for the mean.
+ */
+static inline int gmf_row_order(int k, bool bias) { return k + (bias ? 2 : 0); }
+
+gmf_status gmf_row_solver_create(gmf_row_solver *solver, const gmf_row_options *options, gmf_error *err);
 void gmf_row_solver_destroy(gmf_row_solver *solver);
 
-/* The matrix that all rows share, in both precisions; zero for losses without one. */
-typedef struct gmf_shared_gram {
-  const double *f8; /* [ld][ld], upper triangle */
-  const float *f4;
-} gmf_shared_gram;
-
 /*
- * x [ld] = the solution for n ratings: rows y[cols[j]] with `values`. False when the system is singular; x is then
- * undefined. Afterwards solver->x8 [ld] holds x, as rounded, in f8.
+ * x [ld]: in, where the last sweep left it (cg starts there); out, the solution. *objective: the row's part of the
+ * objective at x without its constant, lambda included. False when the system is singular; x is then undefined.
  */
-bool gmf_row_solve(gmf_row_solver *solver, const float *y, int64_t stride, const int32_t *cols, const float *values,
-                   int64_t n, gmf_shared_gram shared, double lambda, float *x);
+bool gmf_row_solve(gmf_row_solver *solver, const gmf_row *row, float *x, double *objective);
 
-/*
- * The same from sums already formed (folded over ranks) in s->a8 and s->b8, without shared part and lambda. All in f8;
- * s->a8 is overwritten.
- */
-bool gmf_row_solve_sums(gmf_row_solver *solver, gmf_shared_gram shared, double lambda, float *x);
+/* The same in f8 throughout. For few rows: folding in. */
+bool gmf_row_solve_f8(gmf_row_solver *solver, const gmf_row *row, float *x);
+
+/* The same from sums over the ratings already formed (folded over ranks) in s->a8 and s->b8; y and ratings of
+ * the row are not read. */
+bool gmf_row_solve_sums(gmf_row_solver *solver, const gmf_row *row, float *x, double *objective);
 
 #endif

@@ -94,7 +94,7 @@ static void test_expand(const gmf_grid *grid)
   enum { K = 5, LD = 16 };
   gmf_axis *axis = hashed(grid, 200);
   gmf_factor *f = NULL;
-  CHECK(gmf_factor_create(grid, GMF_ITEMS, axis, K, &f, NULL) == GMF_OK);
+  CHECK(gmf_factor_create(grid, GMF_ITEMS, axis, K, LD, &f, NULL) == GMF_OK);
   gmf_factor_randomize(grid, f, 11, 2.0);
   int64_t rows[200], n = 0;
   int32_t slot_of[200];
@@ -125,6 +125,7 @@ enum { USERS = 57, ITEMS = 23 };
 
 static bool is_rated(int64_t u, int64_t i) { return (u * 5 + i * 3) % 7 < 2 || i == 0; }
 static float value_at(int64_t u, int64_t i) { return (float)(u * 100 + i); }
+static float weight_at(int64_t u, int64_t i) { return (float)(u * 100 + i) + 0.5f; }
 
 typedef struct fake_file {
   int64_t items[USERS * ITEMS];
@@ -132,22 +133,24 @@ typedef struct fake_file {
 } fake_file;
 
 static gmf_status read_fake(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
-                            gmf_error *err)
+                            float *weights, gmf_error *err)
 {
   (void)err;
   const fake_file *f = context;
   memcpy(items, f->items + begin, (size_t)n * sizeof *items);
   memcpy(values, f->values + begin, (size_t)n * sizeof *values);
+  for (int64_t j = 0; weights != NULL && j < n; j++) weights[j] = values[j] + 0.5f;
   return GMF_OK;
 }
 
 /* Every rating in exactly one block of the side, in the right place. sum over blocks of n is checked by the caller. */
-static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis *fixed, int64_t n_expected)
+static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis *fixed, int64_t n_expected,
+                        bool weighted)
 {
   int64_t n = b->row_ptr[b->n_rows];
   float *panel = gmf_calloc(b->expand->n_slots, 16 * sizeof *panel);
   gmf_factor *ids = NULL;
-  CHECK(gmf_factor_create(grid, gmf_other_side(b->side), fixed, 1, &ids, NULL) == GMF_OK);
+  CHECK(gmf_factor_create(grid, gmf_other_side(b->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
   for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);
   gmf_expand_run(grid, b->expand, ids->rows, panel); /* the panel holds the fixed rows' numbers */
   for (int64_t r = 0; r < b->n_rows; r++) {
@@ -156,6 +159,7 @@ static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis
       int64_t other = (int64_t)panel[(int64_t)b->cols[j] * 16];
       int64_t u = b->side == GMF_USERS ? row : other, i = b->side == GMF_USERS ? other : row;
       CHECK(is_rated(u, i) && b->values[j] == value_at(u, i));
+      CHECK(weighted ? b->weights[j] == weight_at(u, i) : b->weights == NULL);
       CHECK(other > last); /* a row's ratings ascend in dataset order */
       last = other;
     }
@@ -191,7 +195,7 @@ static void check_fold(const gmf_grid *grid, const gmf_block *b)
   gmf_fold_destroy(&f);
 }
 
-static void test_blocks(const gmf_grid *grid)
+static void test_blocks(const gmf_grid *grid, bool weighted)
 {
   fake_file *file = gmf_calloc(1, sizeof *file);
   int64_t indptr[USERS + 1] = {0};
@@ -205,7 +209,7 @@ static void test_blocks(const gmf_grid *grid)
   }
   int64_t begin = gmf_slice_begin(USERS, grid->size, grid->rank),
           end = gmf_slice_begin(USERS, grid->size, grid->rank + 1);
-  gmf_rating_source source = {{USERS, ITEMS}, begin, end, indptr + begin, read_fake, file};
+  gmf_rating_source source = {{USERS, ITEMS}, begin, end, indptr + begin, weighted, read_fake, file};
   int64_t counts[ITEMS];
   CHECK(gmf_count_items(grid, &source, counts, NULL) == GMF_OK);
   CHECK(counts[0] == USERS);
@@ -213,7 +217,7 @@ static void test_blocks(const gmf_grid *grid)
   gmf_block *blocks[2] = {NULL, NULL};
   CHECK(gmf_blocks_create(grid, &source, axes, 16, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
-    check_block(grid, blocks[s], axes[1 - s], indptr[USERS]);
+    check_block(grid, blocks[s], axes[1 - s], indptr[USERS], weighted);
     check_fold(grid, blocks[s]);
     gmf_block_destroy(&blocks[s]);
   }
@@ -248,7 +252,8 @@ int main(int argc, char **argv)
   test_axes(grid);
   test_exchange(grid);
   test_expand(grid);
-  test_blocks(grid);
+  test_blocks(grid, false);
+  test_blocks(grid, true);
   test_agreement(grid);
   gmf_grid_destroy(&grid);
   CHECK(gmf_memory_live_count() == 0);

@@ -10,156 +10,234 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "kernel/dense.h"
 #include "kernel/isa.h"
-#include "kernel/row_solver.h"
 
 static double random_value(uint64_t row, uint32_t column)
 {
   return gmf_random_normal(7, GMF_STREAM_SYNTH_NOISE, row, column);
 }
 
+enum { N_FIXED = 50 };
+
+/* A row's ratings, and the sums that they lead to. */
 typedef struct problem {
   int k, ld;
-  int64_t n, n_fixed;
-  float *y, *values;
+  float *y; /* [N_FIXED][ld] */
+  gmf_ratings ratings;
+  float *values, *weights;
   int32_t *cols;
-  double *a, *b; /* the reference: [k][k] without shared part and lambda, [k] */
+  double *w, *t; /* of each rating */
+  double *a, *b; /* [k][k], [k] */
 } problem;
 
-static void make_problem(problem *p, int k, int64_t n, gmf_loss loss)
+/* w and t of loss.h's table, written out anew. */
+static void weigh(gmf_loss loss, double r, double v, double *w, double *t)
 {
-  *p = (problem){.k = k, .ld = gmf_pad(k), .n = n, .n_fixed = 50};
-  p->y = gmf_calloc(p->n_fixed * p->ld, sizeof *p->y);
+  double alpha = (double)loss.alpha, positive = r > 0 ? 1 : 0;
+  switch (loss.kind) {
+    case GMF_LOSS_SQUARED: *w = v, *t = v * r; break;
+    case GMF_LOSS_HKV: *w = alpha * v * fabs(r), *t = positive * (1 + alpha * v * r); break;
+    case GMF_LOSS_IMPLICIT: *w = alpha * v * fabs(r) - 1, *t = positive * alpha * v * r; break;
+    case GMF_LOSS_IALS: *w = r == 0 ? 0 : v, *t = positive * v; break;
+  }
+}
+
+static void make_problem(problem *p, int k, int64_t n, gmf_loss loss, bool weighted)
+{
+  *p = (problem){.k = k, .ld = gmf_pad(k)};
+  p->y = gmf_calloc(N_FIXED * p->ld, sizeof *p->y);
   p->values = gmf_calloc(n, sizeof *p->values);
+  p->weights = gmf_calloc(n, sizeof *p->weights);
   p->cols = gmf_calloc(n, sizeof *p->cols);
+  p->w = gmf_calloc(n, sizeof *p->w);
+  p->t = gmf_calloc(n, sizeof *p->t);
   p->a = gmf_calloc(k * k, sizeof *p->a);
   p->b = gmf_calloc(k, sizeof *p->b);
-  for (int64_t i = 0; i < p->n_fixed; i++)
+  p->ratings = (gmf_ratings){p->cols, p->values, weighted ? p->weights : NULL, n};
+  for (int64_t i = 0; i < N_FIXED; i++)
     for (int j = 0; j < k; j++) p->y[i * p->ld + j] = (float)random_value((uint64_t)i, (uint32_t)j);
   for (int64_t d = 0; d < n; d++) {
-    p->cols[d] = (int32_t)((d * 31) % p->n_fixed);
-    p->values[d] = (float)(random_value(1000 + (uint64_t)d, 0) + 1);
+    p->cols[d] = (int32_t)((d * 31) % N_FIXED);
+    p->values[d] = d % 11 == 7 ? 0.0f : (float)(random_value(1000 + (uint64_t)d, 0) + 1);
+    p->weights[d] = (float)(d % 5) / 2;
     const float *row = p->y + p->cols[d] * p->ld;
-    double w = loss.kind == GMF_LOSS_SQUARED ? 1 : (double)loss.alpha * fabs((double)p->values[d]);
-    double t = loss.kind == GMF_LOSS_SQUARED ? (double)p->values[d]
-               : p->values[d] > 0            ? 1 + (double)loss.alpha * (double)p->values[d]
-                                             : 0;
+    weigh(loss, (double)p->values[d], weighted ? (double)p->weights[d] : 1, &p->w[d], &p->t[d]);
     for (int i = 0; i < k; i++) {
-      p->b[i] += t * (double)row[i];
-      for (int j = 0; j < k; j++) p->a[i * k + j] += w * (double)row[i] * (double)row[j];
+      p->b[i] += p->t[d] * (double)row[i];
+      for (int j = 0; j < k; j++) p->a[i * k + j] += p->w[d] * (double)row[i] * (double)row[j];
     }
   }
 }
 
 static void free_problem(problem *p)
 {
-  gmf_free(p->y);
-  gmf_free(p->values);
-  gmf_free(p->cols);
-  gmf_free(p->a);
-  gmf_free(p->b);
-}
-
-/* The backward error of x in the reference system: |b - A x| relative to |A| |x| + |b|, row by row. */
-static double backward_error(const problem *p, double lambda, const float *x)
-{
-  double worst = 0, largest = 1e-30;
-  for (int i = 0; i < p->k; i++) {
-    double r = p->b[i] - lambda * (double)x[i], scale = fabs(p->b[i]) + fabs(lambda * (double)x[i]);
-    for (int j = 0; j < p->k; j++) {
-      r -= p->a[i * p->k + j] * (double)x[j];
-      scale += fabs(p->a[i * p->k + j] * (double)x[j]);
-    }
-    worst = fmax(worst, fabs(r));
-    largest = fmax(largest, scale);
-  }
-  return worst / largest;
+  void *const arrays[] = {p->y, p->values, p->weights, p->cols, p->w, p->t, p->a, p->b};
+  for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
 }
 
 static const int ORDERS[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 48, 64, 100, 128, 300};
-static const int64_t COUNTS[] = {0, 1, 3, 63, 64, 65, 200, 5000};
-static const gmf_loss LOSSES[] = {{GMF_LOSS_SQUARED, 0, 0}, {GMF_LOSS_HKV, 2.5f, 0}};
+static const int64_t COUNTS[] = {0, 1, 3, 4, 63, 64, 65, 200, 5000};
+static const gmf_loss LOSSES[] = {
+    {GMF_LOSS_SQUARED, 0, 0}, {GMF_LOSS_HKV, 2.5f, 0}, {GMF_LOSS_IMPLICIT, 2.5f, 0}, {GMF_LOSS_IALS, 0, 0.1f}};
 
-static void check_gram(int k, int64_t n, gmf_loss loss)
+/* Calls check for every order, count, loss, and with and without weights. */
+static void for_all(void (*check)(const problem *p, gmf_loss loss))
 {
-  problem p;
-  make_problem(&p, k, n, loss);
-  gmf_row_solver s;
-  assert_int_equal(gmf_row_solver_create(&s, k, loss, NULL), GMF_OK);
-  gmf_gram_f4(p.y, p.ld, p.cols, p.values, loss, n, p.ld, s.work, s.a, s.b);
-  gmf_gram_f8(p.y, p.ld, p.cols, p.values, loss, n, p.ld, s.work8, s.a8, s.b8);
-  double scale = 1e-30;
-  for (int i = 0; i < k; i++) scale = fmax(scale, fmax(p.a[i * k + i], fabs(p.b[i])));
-  for (int i = 0; i < k; i++) {
-    for (int j = i; j < k; j++) {
-      assert_true(fabs((double)s.a[i * p.ld + j] - p.a[i * k + j]) <= 1e-5 * scale);
-      assert_true(fabs(s.a8[i * p.ld + j] - p.a[i * k + j]) <= 1e-6 * scale); /* w and t are f4 */
-    }
-    assert_true(fabs((double)s.b[i] - p.b[i]) <= 1e-5 * scale);
-  }
-  for (int i = 0; i < p.ld; i++) /* padding stays clean */
-    for (int j = k; j < p.ld; j++) assert_true(s.a[i * p.ld + j] == 0.0f);
-  gmf_row_solver_destroy(&s);
-  free_problem(&p);
+  for (size_t k = 0; k < sizeof ORDERS / sizeof *ORDERS; k++)
+    for (size_t n = 0; n < sizeof COUNTS / sizeof *COUNTS; n++)
+      for (size_t l = 0; l < sizeof LOSSES / sizeof *LOSSES; l++) {
+        problem p;
+        make_problem(&p, ORDERS[k], COUNTS[n], LOSSES[l], (k + n) % 2 == 0);
+        check(&p, LOSSES[l]);
+        free_problem(&p);
+      }
 }
 
-static void check_solve(int k, int64_t n, gmf_loss loss, double lambda)
+static void check_gram(const problem *p, gmf_loss loss)
 {
-  problem p;
-  make_problem(&p, k, n, loss);
-  gmf_row_solver s;
-  assert_int_equal(gmf_row_solver_create(&s, k, loss, NULL), GMF_OK);
-  float *x = gmf_calloc(p.ld, sizeof *x);
-  gmf_shared_gram none = {NULL, NULL};
-  assert_true(gmf_row_solve(&s, p.y, p.ld, p.cols, p.values, n, none, lambda, x));
-  assert_true(backward_error(&p, lambda, x) < 1e-7); /* no more than rounding x to f4 leaves */
-  double loss_by_kernel = gmf_row_loss(p.y, p.ld, p.cols, p.values, loss, n, p.ld, s.x8), loss_here = 0;
+  int k = p->k, ld = p->ld;
+  float *a = gmf_calloc(ld * ld, sizeof *a), *b = gmf_calloc(ld, sizeof *b);
+  float *work = gmf_calloc(2 * GMF_GRAM_DEPTH * ld, sizeof *work);
+  double *a8 = gmf_calloc(ld * ld, sizeof *a8), *b8 = gmf_calloc(ld, sizeof *b8);
+  double *work8 = gmf_calloc(2 * GMF_GRAM_DEPTH * ld, sizeof *work8);
+  gmf_gram_f4(p->y, ld, &p->ratings, loss, ld, work, a, b);
+  gmf_gram_f8(p->y, ld, &p->ratings, loss, ld, work8, a8, b8);
+  double scale = 1e-30;
+  for (int i = 0; i < k; i++) scale = fmax(scale, fmax(fabs(p->a[i * k + i]), fabs(p->b[i])));
+  for (int64_t d = 0; d < p->ratings.n; d++) scale = fmax(scale, fabs(p->w[d])); /* weights of both signs cancel */
   for (int i = 0; i < k; i++) {
-    loss_here -= 2 * p.b[i] * (double)x[i];
-    for (int j = 0; j < k; j++) loss_here += (double)x[i] * p.a[i * k + j] * (double)x[j];
+    for (int j = i; j < k; j++) {
+      assert_true(fabs((double)a[i * ld + j] - p->a[i * k + j]) <= 1e-5 * scale);
+      assert_true(fabs(a8[i * ld + j] - p->a[i * k + j]) <= 1e-6 * scale); /* w and t are f4 */
+    }
+    assert_true(fabs((double)b[i] - p->b[i]) <= 1e-5 * scale);
+    assert_true(fabs(b8[i] - p->b[i]) <= 1e-6 * scale);
   }
-  assert_true(fabs(loss_by_kernel - loss_here) <= 1e-6 * (1 + fabs(loss_here)));
-  gmf_free(x);
-  gmf_row_solver_destroy(&s);
-  free_problem(&p);
+  for (int i = 0; i < ld; i++) /* padding stays clean */
+    for (int j = k; j < ld; j++) assert_true(a[i * ld + j] == 0.0f);
+  void *const arrays[] = {a, b, work, a8, b8, work8};
+  for (size_t j = 0; j < sizeof arrays / sizeof *arrays; j++) gmf_free(arrays[j]);
+}
+
+/* The residual, its loss and the diagonal, and the product in f4: all from one vector. */
+static void check_passes(const problem *p, gmf_loss loss)
+{
+  int k = p->k, ld = p->ld;
+  double *x = gmf_calloc(ld, sizeof *x), *r = gmf_calloc(ld, sizeof *r), *diagonal = gmf_calloc(ld, sizeof *diagonal);
+  double *again = gmf_calloc(ld, sizeof *again), *ax = gmf_calloc(k, sizeof *ax), by_hand = 0, scale = 1e-30;
+  float *x4 = gmf_calloc(ld, sizeof *x4), *q = gmf_calloc(ld, sizeof *q);
+  for (int j = 0; j < k; j++) x4[j] = (float)(x[j] = (double)(float)random_value(77, (uint32_t)j));
+  for (int i = 0; i < k; i++)
+    for (int j = 0; j < k; j++) {
+      ax[i] += p->a[i * k + j] * x[j];
+      scale = fmax(scale, fabs(p->a[i * k + j] * x[j]) * k);
+    }
+  for (int i = 0; i < k; i++) scale = fmax(scale, fabs(p->b[i]));
+  for (int64_t d = 0; d < p->ratings.n; d++) scale = fmax(scale, fabs(p->w[d]) * k);
+  for (int i = 0; i < k; i++) by_hand += x[i] * (ax[i] - 2 * p->b[i]);
+
+  double found = gmf_row_residual(p->y, ld, &p->ratings, loss, ld, x, r, diagonal);
+  assert_true(fabs(gmf_row_residual(p->y, ld, &p->ratings, loss, ld, x, again, NULL) - found) <= 1e-12 * fabs(found));
+  gmf_row_product(p->y, ld, &p->ratings, loss, ld, x4, q);
+  assert_true(fabs(found - by_hand) <= 1e-6 * k * scale);
+  for (int i = 0; i < k; i++) {
+    assert_true(fabs(r[i] - (p->b[i] - ax[i])) <= 1e-6 * scale);
+    assert_true(fabs(again[i] - r[i]) <= 1e-12 * scale);
+    assert_true(fabs(diagonal[i] - p->a[i * k + i]) <= 1e-6 * scale);
+    assert_true(fabs((double)q[i] - ax[i]) <= 1e-5 * scale);
+  }
+  for (int i = k; i < ld; i++) assert_true(r[i] == 0 && diagonal[i] == 0 && q[i] == 0);
+  void *const arrays[] = {x, r, diagonal, again, ax, x4, q};
+  for (size_t j = 0; j < sizeof arrays / sizeof *arrays; j++) gmf_free(arrays[j]);
+}
+
+static void check_dual_gram(const problem *p, gmf_loss loss)
+{
+  (void)loss;
+  int n = (int)p->ratings.n, n_pad = gmf_pad(n), ld = p->ld;
+  if (n == 0 || n > 200) return;
+  double *scale = gmf_calloc(ld, sizeof *scale), *c = gmf_calloc(n_pad * n_pad, sizeof *c);
+  double *work = gmf_calloc(GMF_GRAM_DEPTH * n_pad, sizeof *work);
+  for (int j = 0; j < p->k; j++) scale[j] = 0.5 + j % 3;
+  gmf_dual_gram(p->y, ld, &p->ratings, ld, scale, work, c);
+  for (int i = 0; i < n; i++)
+    for (int j = i; j < n; j++) {
+      double wanted = 0, size = 1e-30;
+      for (int f = 0; f < p->k; f++) {
+        double term = (double)p->y[p->cols[i] * ld + f] * (double)p->y[p->cols[j] * ld + f] * scale[f] * scale[f];
+        wanted += term;
+        size += fabs(term);
+      }
+      assert_true(fabs(c[i * n_pad + j] - wanted) <= 1e-13 * size);
+    }
+  gmf_free(scale);
+  gmf_free(c);
+  gmf_free(work);
 }
 
 static void test_gram(void **state)
 {
   (void)state;
-  for (size_t k = 0; k < sizeof ORDERS / sizeof *ORDERS; k++)
-    for (size_t n = 0; n < sizeof COUNTS / sizeof *COUNTS; n++)
-      for (size_t l = 0; l < sizeof LOSSES / sizeof *LOSSES; l++) check_gram(ORDERS[k], COUNTS[n], LOSSES[l]);
+  for_all(check_gram);
 }
 
-static void test_solve(void **state)
+static void test_passes(void **state)
 {
   (void)state;
-  for (size_t k = 0; k < sizeof ORDERS / sizeof *ORDERS; k++)
-    for (size_t n = 0; n < sizeof COUNTS / sizeof *COUNTS; n++)
-      for (size_t l = 0; l < sizeof LOSSES / sizeof *LOSSES; l++) {
-        check_solve(ORDERS[k], COUNTS[n], LOSSES[l], 0.5);
-        check_solve(ORDERS[k], COUNTS[n], LOSSES[l], 1e-4); /* f4 gives up on these where n < k */
-      }
+  for_all(check_passes);
 }
 
-static void test_singular(void **state)
+static void test_dual_gram(void **state)
 {
   (void)state;
-  gmf_loss loss = {GMF_LOSS_SQUARED, 0, 0};
-  for (int k = 2; k <= 64; k *= 2) {
-    problem p;
-    make_problem(&p, k, k - 1, loss); /* rank k - 1 at the most */
-    gmf_row_solver s;
-    assert_int_equal(gmf_row_solver_create(&s, k, loss, NULL), GMF_OK);
-    float *x = gmf_calloc(p.ld, sizeof *x);
-    gmf_shared_gram none = {NULL, NULL};
-    assert_false(gmf_row_solve(&s, p.y, p.ld, p.cols, p.values, p.n, none, 0, x));
-    assert_true(gmf_row_solve(&s, p.y, p.ld, p.cols, p.values, p.n, none, 1e-3, x));
-    gmf_free(x);
-    gmf_row_solver_destroy(&s);
-    free_problem(&p);
+  for_all(check_dual_gram);
+}
+
+/* Weights without values: what the shared Gram matrix is formed from. */
+static void test_weights_alone(void **state)
+{
+  (void)state;
+  enum { N = 21, LD = 16 };
+  float y[N * LD] __attribute__((aligned(64))) = {0}, weights[N];
+  double a[LD * LD] __attribute__((aligned(64))) = {0}, work[2 * GMF_GRAM_DEPTH * LD] __attribute__((aligned(64)));
+  for (int i = 0; i < N; i++) {
+    weights[i] = (float)(i % 4);
+    for (int j = 0; j < 3; j++) y[i * LD + j] = (float)random_value((uint64_t)i, (uint32_t)j);
   }
+  gmf_ratings rows = {NULL, NULL, weights, N};
+  gmf_gram_f8(y, LD, &rows, LOSSES[0], LD, work, a, NULL);
+  for (int i = 0; i < 3; i++)
+    for (int j = i; j < 3; j++) {
+      double wanted = 0;
+      for (int d = 0; d < N; d++) wanted += (double)weights[d] * (double)y[d * LD + i] * (double)y[d * LD + j];
+      assert_true(fabs(a[i * LD + j] - wanted) < 1e-12);
+    }
+}
+
+static void test_rotation(void **state)
+{
+  (void)state;
+  for (int ld = 16; ld <= 112; ld += 16)
+    for (int n = 0; n <= 9; n += 3) {
+      float *in = gmf_calloc(n * ld, sizeof *in), *out = gmf_calloc(n * ld, sizeof *out);
+      double *m = gmf_calloc(ld * ld, sizeof *m), *work = gmf_calloc(4 * ld, sizeof *work);
+      for (int j = 0; j < n * ld; j++) in[j] = (float)random_value(3, (uint32_t)j);
+      for (int j = 0; j < ld * ld; j++) m[j] = random_value(4, (uint32_t)j);
+      gmf_rotate_rows(in, n, ld, m, work, out);
+      for (int r = 0; r < n; r++)
+        for (int j = 0; j < ld; j++) {
+          double wanted = 0;
+          for (int c = 0; c < ld; c++) wanted += (double)in[r * ld + c] * m[c * ld + j];
+          assert_true(fabs((double)out[r * ld + j] - wanted) <= 1e-7 * (1 + fabs(wanted)));
+        }
+      gmf_rotate_rows(in, n, ld, m, work, in); /* in place */
+      if (n > 0) assert_memory_equal(in, out, (size_t)(n * ld) * sizeof *in);
+      gmf_free(in);
+      gmf_free(out);
+      gmf_free(m);
+      gmf_free(work);
+    }
 }
 
 static int no_leaks(void **state)
@@ -171,9 +249,9 @@ static int no_leaks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_teardown(test_gram, no_leaks),
-      cmocka_unit_test_teardown(test_solve, no_leaks),
-      cmocka_unit_test_teardown(test_singular, no_leaks),
+      cmocka_unit_test_teardown(test_gram, no_leaks),      cmocka_unit_test_teardown(test_passes, no_leaks),
+      cmocka_unit_test_teardown(test_dual_gram, no_leaks), cmocka_unit_test_teardown(test_weights_alone, no_leaks),
+      cmocka_unit_test_teardown(test_rotation, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);
