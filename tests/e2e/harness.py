@@ -133,7 +133,8 @@ class Case(unittest.TestCase):
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def write_dataset(path, n_users, n_items, users, items, values, times=None, user_ids=None, item_ids=None):
+def write_dataset(path, n_users, n_items, users, items, values, times=None, weights=None, user_ids=None,
+                  item_ids=None):
     """A dataset file as design.md describes it, from triplets in any order. Ids count from 1 where not given."""
     order = np.lexsort((items, users))
     users, items = np.asarray(users)[order], np.asarray(items)[order]
@@ -154,16 +155,18 @@ def write_dataset(path, n_users, n_items, users, items, values, times=None, user
         g["data"] = np.asarray(values)[order].astype("f4")
         if times is not None:
             g["time"] = np.asarray(times)[order].astype("i8")
+        if weights is not None:
+            g["weight"] = np.asarray(weights)[order].astype("f4")
     return path
 
 
-def random_dataset(path, n_users, n_items, nnz, seed=1, values=None, times=None, **ids):
-    """A dataset of nnz distinct pairs; values(rng, nnz), by default half stars."""
+def random_dataset(path, n_users, n_items, nnz, seed=1, values=None, times=None, weights=None, **ids):
+    """A dataset of nnz distinct pairs; values(rng, nnz), by default half stars; times and weights likewise, or none."""
     rng = np.random.default_rng(seed)
     pairs = rng.choice(n_users * n_items, nnz, replace=False)
     made = values(rng, nnz) if values else rng.integers(1, 11, nnz) / 2
     return write_dataset(path, n_users, n_items, pairs // n_items, pairs % n_items, made,
-                         times=times(rng, nnz) if times else None, **ids)
+                         times=times(rng, nnz) if times else None, weights=weights(rng, nnz) if weights else None, **ids)
 
 
 class Ratings:
@@ -175,6 +178,7 @@ class Ratings:
             self.indptr, self.items = f["ratings/indptr"][()], f["ratings/indices"][()].astype("i8")
             self.values = f["ratings/data"][()]
             self.times = f["ratings/time"][()] if "ratings/time" in f else None
+            self.weights = f["ratings/weight"][()] if "ratings/weight" in f else None
         self.n_users, self.n_items, self.nnz = len(self.user_ids), len(self.item_ids), len(self.items)
         self.degrees = np.diff(self.indptr)
         self.users = np.repeat(np.arange(self.n_users), self.degrees)
@@ -187,6 +191,14 @@ class Ratings:
         r = np.full((self.n_users, self.n_items), np.nan)
         r[self.users, self.items] = self.values
         return r
+
+    def dense_weights(self):
+        """Weights [m][n] of the ratings; None where the file has none."""
+        if self.weights is None:
+            return None
+        w = np.zeros((self.n_users, self.n_items))
+        w[self.users, self.items] = self.weights
+        return w
 
 
 def read_factors(path):

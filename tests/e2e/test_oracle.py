@@ -1,9 +1,11 @@
 """als and ials against a dense serial reference in NumPy, f8, written from the formulas in src/algo/als.c."""
 
+import dataclasses
 import unittest
 
 import h5py
 import numpy as np
+import scipy.optimize
 
 import harness
 from harness import Ratings, random_dataset, read_factors, read_history, run_good, write_dataset
@@ -17,49 +19,116 @@ GRIDS = [(2, "1x2"), (4, "1x4"), (4, "2x2"), (4, "4x1"), (6, "2x3"), (6, "3x2"),
 SOME = [(1, "auto"), (3, "auto"), (4, "2x2"), (6, "2x3"), (7, "7x1"), (7, "1x7")]
 
 
-class Problem:
-    """The dense weighted problem: for all pairs, a weight C, a wish P, and the diagonal that each row gets."""
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options of a run that are mathematics."""
 
-    def __init__(self, r, algorithm, lam, scale, alpha):
-        stored = ~np.isnan(r)
-        r0 = np.where(stored, r, 0)
-        if algorithm == "als":
-            self.weight, self.wish = stored.astype("f8"), r0
+    algorithm: str = "als"
+    lam: float = 0.1
+    scale: str = "none"
+    exponent: float = 1.0
+    loss: str = "hkv"
+    alpha: float = 2.5
+    alpha0: float = 0.3
+    bias: bool = False
+    lambda_bias: float = 0.2
+    center: str = "none"
+    nonnegative: bool = False
+    solver: str = "auto"
+    cg_steps: int = 2000
+    k: int = 5
+
+    def arguments(self):
+        words = ["--algorithm", self.algorithm, "--factors", self.k, "--lambda", self.lam, "--lambda-scale", self.scale,
+                 "--lambda-exponent", self.exponent, "--solver", self.solver, "--cg-steps", self.cg_steps]
+        if self.algorithm == "ials":
+            words += ["--loss", self.loss, "--alpha", self.alpha, "--alpha0", self.alpha0]
         else:
-            self.weight, self.wish = 1 + alpha * np.abs(r0), (r0 > 0).astype("f8")
-        counts = stored.sum(axis=1), stored.sum(axis=0)
+            words += ["--center", self.center, "--lambda-bias", self.lambda_bias, *(["--bias"] if self.bias else [])]
+        return words + (["--nonnegative"] if self.nonnegative else [])
+
+
+class Problem:
+    """The dense problem. A row's matrix is shared * F'F + F' diag(W) F + its diagonal, its right-hand side F' T, with F
+    the features of the other side: its factors, and with biases its own bias and a 1."""
+
+    def __init__(self, r, settings, v=None):
+        self.settings, self.stored = settings, ~np.isnan(r)
+        v = np.where(self.stored, 1.0 if v is None else v, 0)
+        r = np.where(self.stored, r, 0)
+        self.mean = (v * r).sum() / v.sum() if settings.center == "global" else 0.0
+        self.r, self.v = np.where(self.stored, r - self.mean, 0), v
+        liked, alpha = (r > 0).astype("f8"), settings.alpha
+        loss = "squared" if settings.algorithm == "als" else settings.loss
+        self.shared, self.weight, self.target = {
+            "squared": (0, v, v * self.r),
+            "hkv": (1, alpha * np.abs(v * r), liked * (1 + alpha * v * r)),
+            "implicit": (1, np.where(self.stored, np.abs(alpha * v * r) - 1, 0), liked * alpha * v * r),
+            "ials": (settings.alpha0, v * (r != 0), liked * v)}[loss]
+        self.liked, self.loss_name = liked, loss
+        counts = self.stored.sum(axis=1), self.stored.sum(axis=0)
         self.has_ratings = [c > 0 for c in counts]
-        self.diagonal = [lam * c if scale == "count" else np.full(len(c), lam) for c in counts]
+        bases = [np.ones(len(c)) if settings.scale == "none" else
+                 c + (self.shared * len(counts[1 - s]) if settings.scale == "ials" else 0) for s, c in enumerate(counts)]
+        self.scales = [np.where(c > 0, b, 0.0) ** settings.exponent for b, c in zip(bases, counts)]
 
-    def half_sweep(self, side, fixed):
-        weight, wish = (self.weight, self.wish) if side == 0 else (self.weight.T, self.wish.T)
-        solved = np.zeros((len(weight), fixed.shape[1]))
+    def loss(self, predicted):
+        """Of all pairs, each loss as its paper has it."""
+        if self.loss_name == "squared":
+            return (self.v * (self.r - predicted) ** 2).sum()
+        if self.loss_name == "ials":
+            observed = self.weight * (self.liked - predicted) ** 2
+            return observed.sum() + self.settings.alpha0 * (predicted ** 2).sum()
+        confidence = 1 + self.weight  # of unobserved pairs 1
+        return (confidence * (self.liked - predicted) ** 2).sum()
+
+    def half_sweep(self, side, fixed, fixed_bias):
+        transposed = [a if side == 0 else a.T for a in (self.weight, self.target)]
+        k, bias = fixed.shape[1], self.settings.bias
+        features = np.hstack([fixed, np.ones((len(fixed), 1))]) if bias else fixed
+        solved = np.zeros((len(transposed[0]), features.shape[1]))
         for row in np.flatnonzero(self.has_ratings[side]):
-            a = fixed.T @ (weight[row][:, None] * fixed) + self.diagonal[side][row] * np.eye(fixed.shape[1])
-            solved[row] = np.linalg.solve(a, fixed.T @ (weight[row] * wish[row]))
-        return solved
+            w, t = (a[row] for a in transposed)
+            if bias:
+                t = t - w * fixed_bias
+            a = features.T @ (w[:, None] * features) + self.shared * features.T @ features
+            diagonal = np.append(np.full(k, self.settings.lam), [self.settings.lambda_bias] * bias)
+            a += np.diag(self.scales[side][row] * diagonal)
+            solved[row] = self.minimize(a, features.T @ t, k)
+        return solved[:, :k], solved[:, k] if bias else np.zeros(len(solved))
 
-    def objective(self, x, y):
-        loss = (self.weight * (self.wish - x @ y.T) ** 2).sum()
-        return loss + self.diagonal[0] @ (x ** 2).sum(1) + self.diagonal[1] @ (y ** 2).sum(1)
+    def minimize(self, a, b, k):
+        if not self.settings.nonnegative:
+            return np.linalg.solve(a, b)
+        root = np.linalg.cholesky(a)
+        lower = np.where(np.arange(len(b)) < k, 0, -np.inf)  # biases may have any sign
+        return scipy.optimize.lsq_linear(root.T, np.linalg.solve(root, b), (lower, np.inf), method="bvls", tol=1e-15).x
+
+    def objective(self, x, y, bx, by):
+        predicted = x @ y.T + bx[:, None] + by
+        squares = [self.settings.lam * (f ** 2).sum(1) + self.settings.lambda_bias * b ** 2 for f, b in ((x, bx), (y, by))]
+        return self.loss(predicted) + self.scales[0] @ squares[0] + self.scales[1] @ squares[1]
 
     def sweeps(self, y, n):
-        """Factors and objectives of n sweeps from item factors y."""
-        y, objectives = y.astype("f8"), []
+        """Factors, biases and objectives of n sweeps from item factors y."""
+        y, by, objectives = y.astype("f8"), np.zeros(len(y)), []
         for _ in range(n):
-            x = self.half_sweep(0, y)
-            y = self.half_sweep(1, x)
-            objectives.append(self.objective(x, y))
-        return x, y, objectives
+            x, bx = self.half_sweep(0, y, by)
+            y, by = self.half_sweep(1, x, bx)
+            objectives.append(self.objective(x, y, bx, by))
+        return x, y, bx, by, objectives
+
+
+def read_biases(model):
+    with h5py.File(model) as f:
+        return [f[side + "/bias"][()] for side in ("users", "items")]
 
 
 class OracleCase(harness.Case):
-    def train(self, data, algorithm, n_ranks=1, grid="auto", scale="none", lam=0.1, alpha=2.5, k=5, iterations=3,
-              out="model.h5", **how):
+    def train(self, data, settings, n_ranks=1, grid="auto", iterations=3, out="model.h5", **how):
         model = self.out / out
-        run_good(n_ranks, "train", data, "-o", model, "--algorithm", algorithm, "--factors", k, "--iterations",
-                 iterations, "--lambda", lam, "--lambda-scale", scale, "--alpha", alpha, "--grid", grid, "--quiet",
-                 **how)
+        run_good(n_ranks, "train", data, "-o", model, *settings.arguments(), "--iterations", iterations, "--grid", grid,
+                 "--quiet", **how)
         return model
 
     def assertClose(self, found, wanted, tolerance=TOLERANCE):
@@ -67,18 +136,25 @@ class OracleCase(harness.Case):
         largest = max(np.abs(wanted).max(initial=0), 1e-30)
         self.assertLessEqual(np.abs(found - wanted).max(initial=0) / largest, tolerance)
 
-    def check(self, data, algorithm, layouts, scale="none", lam=0.1, alpha=2.5, k=5, iterations=(3,)):
+    def check(self, data, settings, layouts, iterations=(3,)):
         """Trains on every layout, and compares factors and history with the reference from the same start."""
-        start = read_factors(self.train(data, algorithm, k=k, iterations=0, out="start.h5"))[1]
-        problem = Problem(Ratings(data).dense(), algorithm, lam, scale, alpha)
+        start = read_factors(self.train(data, settings, iterations=0, out="start.h5"))[1]
+        ratings = Ratings(data)
+        problem = Problem(ratings.dense(), settings, ratings.dense_weights())
         for n in iterations:
-            x, y, objectives = problem.sweeps(start, n)
+            x, y, bx, by, objectives = problem.sweeps(start, n)
             for n_ranks, grid in layouts:
-                with self.subTest(algorithm=algorithm, scale=scale, k=k, sweeps=n, ranks=n_ranks, grid=grid):
-                    model = self.train(data, algorithm, n_ranks, grid, scale, lam, alpha, k, n)
+                with self.subTest(settings=settings, sweeps=n, ranks=n_ranks, grid=grid):
+                    model = self.train(data, settings, n_ranks, grid, n)
                     found = read_factors(model)
                     self.assertClose(found[0], x)
                     self.assertClose(found[1], y)
+                    if settings.bias:
+                        self.assertClose(read_biases(model)[0], bx)
+                        self.assertClose(read_biases(model)[1], by)
+                    with h5py.File(model) as f:
+                        self.assertAlmostEqual(f.attrs["global_mean"], problem.mean, places=6)
+                        self.assertEqual("bias" in f["users"], settings.bias)
                     np.testing.assert_allclose(read_history(model), objectives, rtol=OBJECTIVE_TOLERANCE)
 
 
@@ -89,55 +165,133 @@ class TestFactors(OracleCase):
         cls.data = random_dataset(cls.folder / "data.h5", 23, 17, 150)
 
     def test_start_does_not_depend_on_ranks(self):
-        one, three = (read_factors(self.train(self.data, "als", n, iterations=0)) for n in (1, 3))
+        one, three = (read_factors(self.train(self.data, Settings(), n, iterations=0)) for n in (1, 3))
         for side in range(2):
             np.testing.assert_array_equal(one[side], three[side])
             self.assertAlmostEqual(one[side].std() * 5 ** 0.5, 0.1, delta=0.03)
 
     def test_als(self):
-        self.check(self.data, "als", RANKS + GRIDS, "none")
+        self.check(self.data, Settings(), RANKS + GRIDS)
 
     def test_als_lambda_times_count(self):
-        self.check(self.data, "als", SOME, "count")
+        self.check(self.data, Settings(scale="count"), SOME)
 
     def test_ials(self):
-        self.check(self.data, "ials", RANKS + GRIDS, "none")
+        self.check(self.data, Settings("ials"), RANKS + GRIDS)
 
     def test_ials_lambda_times_count(self):
-        self.check(self.data, "ials", SOME, "count")
+        self.check(self.data, Settings("ials", scale="count"), SOME)
 
     def test_one_sweep(self):
         for algorithm in ("als", "ials"):
-            self.check(self.data, algorithm, [(1, "auto"), (4, "2x2"), (7, "auto"), (7, "1x7")], iterations=[1])
+            self.check(self.data, Settings(algorithm), [(1, "auto"), (4, "2x2"), (7, "auto"), (7, "1x7")], iterations=[1])
+
+
+class TestFamily(OracleCase):
+    """Losses, scales, biases, weights, signs, solvers: each in every combination that has a meaning of its own."""
+
+    FEW = [(1, "auto"), (3, "auto"), (4, "2x2")]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = random_dataset(cls.folder / "data.h5", 31, 24, 300)
+        cls.signed = random_dataset(cls.folder / "signed.h5", 31, 24, 300,
+                                    values=lambda rng, n: rng.choice([-2.0, -1, 0, 1, 2, 5], n))
+        cls.weighted = random_dataset(cls.folder / "weighted.h5", 31, 24, 300,
+                                      weights=lambda rng, n: rng.choice([0.5, 1, 2, 3.25], n))
+
+    def test_losses_and_scales(self):
+        for loss in ("hkv", "implicit", "ials"):
+            for scale, exponent in (("none", 1), ("count", 1), ("count", 0.5), ("ials", 1), ("ials", 0.7)):
+                settings = Settings("ials", 0.05, scale, exponent, loss)
+                self.check(self.data, settings, self.FEW if exponent != 1 else [(2, "auto")])
+
+    def test_als_scales(self):
+        for scale, exponent in (("count", 0.5), ("ials", 1)):
+            self.check(self.data, Settings("als", 0.05, scale, exponent), [(2, "auto"), (2, "1x2")])
+
+    def test_dislikes(self):
+        for loss in ("hkv", "ials"):
+            self.check(self.signed, Settings("ials", loss=loss), self.FEW)
+
+    def test_biases(self):
+        for scale in ("none", "count"):
+            for center in ("none", "global"):
+                layouts = SOME if center == "global" and scale == "count" else [(2, "auto"), (4, "2x2")]
+                self.check(self.data, Settings(scale=scale, bias=True, center=center), layouts)
+
+    def test_center_alone(self):
+        self.check(self.data, Settings(center="global", scale="count"), self.FEW)
+
+    def test_nonnegative(self):
+        self.check(self.data, Settings(nonnegative=True), self.FEW)
+        self.check(self.data, Settings(nonnegative=True, bias=True, center="global"), self.FEW)
+        for loss in ("hkv", "ials"):
+            self.check(self.signed, Settings("ials", loss=loss, nonnegative=True), self.FEW)
+
+    def test_solvers(self):
+        """Every solver comes to the same place. Rows here have 6 to 18 ratings, so that auto takes duals for 30 factors."""
+        for solver in ("cholesky", "auto", "cg"):
+            for base in (Settings(scale="count", k=30), Settings(scale="count", k=30, bias=True, center="global"),
+                         Settings("ials", k=30), Settings("ials", 0.01, "ials", loss="ials", k=30)):
+                self.check(self.data, dataclasses.replace(base, solver=solver), [(1, "auto"), (3, "auto")])
+
+    def test_weights(self):
+        for settings in (Settings(), Settings(bias=True, center="global"), Settings("ials"), Settings("ials", loss="implicit"),
+                         Settings("ials", loss="ials"), Settings(k=30, scale="count")):
+            self.check(self.weighted, settings, self.FEW)
+
+    def test_few_steps_of_cg(self):
+        """Objectives are those of the factors, solved or not, and go down from sweep to sweep."""
+        for base in (Settings(scale="count", k=12, bias=True, center="global"), Settings("ials", k=12)):
+            settings = dataclasses.replace(base, solver="cg", cg_steps=1)
+            model = self.train(self.data, settings, 2, iterations=8)
+            history, (x, y) = read_history(model), read_factors(model)
+            biases = read_biases(model) if base.bias else (np.zeros(len(x)), np.zeros(len(y)))
+            problem = Problem(Ratings(self.data).dense(), settings)
+            self.assertAlmostEqual(history[-1] / problem.objective(x, y, *biases), 1, delta=OBJECTIVE_TOLERANCE)
+            self.assertTrue((np.diff(history) < 0).all(), history)
+
+    def test_hkv_and_ials_on_binary_data(self):
+        """alpha0 = 1 / alpha and lambda' = lambda / (1 + alpha): the same minimizers but for a factor, so the same
+        rankings (peers of both families quote their parameters in one of the two)."""
+        data = random_dataset(self.out / "binary.h5", 40, 30, 300, values=lambda rng, n: np.ones(n))
+        alpha, lam = 4.0, 2.0
+        scores = []
+        for settings in (Settings("ials", lam, alpha=alpha, k=6),
+                         Settings("ials", lam / (1 + alpha), loss="ials", alpha0=1 / alpha, k=6)):
+            x, y = read_factors(self.train(data, settings, iterations=400))
+            scores.append(x @ y.T)
+        np.testing.assert_allclose(scores[1] * (1 + 1 / alpha), scores[0], atol=2e-4)
 
 
 class TestEdges(OracleCase):
     LAYOUTS = [(1, "auto"), (4, "2x2"), (7, "7x1"), (7, "1x7")]
 
+    def check_both(self, data, layouts, **settings):
+        for algorithm in ("als", "ials"):
+            self.check(data, Settings(algorithm, **settings), layouts)
+
     def test_more_ranks_than_rows(self):
         data = random_dataset(self.folder / "few.h5", 3, 5, 9)
-        for algorithm in ("als", "ials"):
-            self.check(data, algorithm, [(1, "auto"), (6, "2x3"), (6, "3x2"), (7, "7x1"), (7, "1x7")], k=2)
+        self.check_both(data, [(1, "auto"), (6, "2x3"), (6, "3x2"), (7, "7x1"), (7, "1x7")], k=2)
 
     def test_one_factor(self):
-        data = random_dataset(self.folder / "one.h5", 19, 13, 90)
-        for algorithm in ("als", "ials"):
-            self.check(data, algorithm, self.LAYOUTS, k=1)
+        self.check_both(random_dataset(self.folder / "one.h5", 19, 13, 90), self.LAYOUTS, k=1)
 
     def test_seventeen_factors(self):
         data = random_dataset(self.folder / "seventeen.h5", 41, 37, 500)
-        self.check(data, "als", self.LAYOUTS, "count", k=17)
-        self.check(data, "ials", self.LAYOUTS, "none", k=17)
+        self.check(data, Settings("als", scale="count", k=17), self.LAYOUTS)
+        self.check(data, Settings("ials", k=17), self.LAYOUTS)
 
     def test_one_rating(self):
-        data = write_dataset(self.folder / "single.h5", 1, 1, [0], [0], [4.5])
-        for algorithm in ("als", "ials"):
-            self.check(data, algorithm, self.LAYOUTS, k=3)
+        self.check_both(write_dataset(self.folder / "single.h5", 1, 1, [0], [0], [4.5]), self.LAYOUTS, k=3)
 
     def test_one_rating_among_many_rows(self):
         data = write_dataset(self.folder / "lonely.h5", 8, 11, [5], [7], [2])
-        for algorithm in ("als", "ials"):
-            self.check(data, algorithm, self.LAYOUTS, k=3)
+        self.check_both(data, self.LAYOUTS, k=3)
+        self.check(data, Settings(bias=True, center="global"), self.LAYOUTS)
 
     def test_rows_that_a_split_empties(self):
         whole = random_dataset(self.folder / "whole.h5", 21, 16, 80)
@@ -147,71 +301,78 @@ class TestEdges(OracleCase):
         ratings = Ratings(data)
         self.assertTrue((ratings.degrees == 0).any(), "the split leaves every user a rating: choose another fraction")
         for algorithm in ("als", "ials"):
-            self.check(data, algorithm, self.LAYOUTS, scale="count")
-            x = read_factors(self.train(data, algorithm, 3))[0]
-            self.assertFalse(x[ratings.degrees == 0].any())
+            settings = Settings(algorithm, scale="count", bias=algorithm == "als")
+            self.check(data, settings, self.LAYOUTS)
+            model = self.train(data, settings, 3)
+            self.assertFalse(read_factors(model)[0][ratings.degrees == 0].any())
+            if settings.bias:
+                self.assertFalse(read_biases(model)[0][ratings.degrees == 0].any())
 
     def test_negative_ratings(self):
         data = random_dataset(self.folder / "negative.h5", 15, 12, 90,
                               values=lambda rng, n: rng.integers(-3, 4, n).astype("f4"))
-        for algorithm in ("als", "ials"):
-            self.check(data, algorithm, self.LAYOUTS)
+        self.check_both(data, self.LAYOUTS)
 
     def test_large_counts(self):
         data = random_dataset(self.folder / "counts.h5", 30, 20, 250,
                               values=lambda rng, n: np.floor(rng.pareto(0.8, n)).clip(0, 5000) + 1)
-        self.check(data, "ials", self.LAYOUTS, alpha=40)
+        self.check(data, Settings("ials", alpha=40), self.LAYOUTS)
 
 
 class TestHardSystems(OracleCase):
     """Where few ratings meet many factors, factors are not determined to f4 digits, but their products have to be: 1e-4
     whatever the grid (design.md section 5)."""
 
-    def check_products(self, m, n, nnz, algorithm, k, lam, scale="none", alpha=1):
+    def check_products(self, m, n, nnz, settings):
         data = random_dataset(self.out / "data.h5", m, n, nnz)
-        start = read_factors(self.train(data, algorithm, k=k, iterations=0))[1]
-        problem = Problem(Ratings(data).dense(), algorithm, lam, scale, alpha)
-        x, y, objectives = problem.sweeps(start, 3)
+        start = read_factors(self.train(data, settings, iterations=0))[1]
+        x, y, _, _, objectives = Problem(Ratings(data).dense(), settings).sweeps(start, 3)
         for n_ranks, grid in ((1, "auto"), (2, "1x2")):
             with self.subTest(ranks=n_ranks, grid=grid):
-                model = self.train(data, algorithm, n_ranks, grid, scale, lam, alpha, k)
+                model = self.train(data, settings, n_ranks, grid)
                 found = read_factors(model)
                 self.assertClose(found[0] @ found[1].T, x @ y.T)
                 self.assertAlmostEqual(read_history(model)[-1] / objectives[-1], 1, delta=1e-5)
 
     def test_als_with_small_lambda(self):
-        self.check_products(100, 80, 1500, "als", 17, 0.01)
+        for solver in ("auto", "cholesky"):
+            self.check_products(100, 80, 1500, Settings(lam=0.01, k=17, solver=solver))
 
     def test_als_with_many_factors(self):
-        self.check_products(300, 200, 6000, "als", 64, 0.1)
+        for solver in ("auto", "cholesky"):
+            self.check_products(300, 200, 6000, Settings(lam=0.1, k=64, solver=solver))
 
     def test_ials_with_many_factors(self):
-        self.check_products(100, 80, 1500, "ials", 64, 0.1, alpha=40)
+        for solver in ("auto", "cholesky"):
+            self.check_products(100, 80, 1500, Settings("ials", alpha=40, k=64, solver=solver))
 
     def test_ials_with_more_factors_than_items(self):
-        self.check_products(19, 13, 90, "ials", 17, 0.1, alpha=2.5)
+        self.check_products(19, 13, 90, Settings("ials", k=17))
 
 
 class TestObjective(OracleCase):
     def test_is_that_of_the_stored_factors_and_never_rises(self):
         data = random_dataset(self.folder / "data.h5", 60, 45, 700)
-        for algorithm in ("als", "ials"):
+        for settings in (Settings(lam=0.05, scale="count", k=8), Settings("ials", 0.05, "count", k=8),
+                         Settings(lam=0.05, scale="count", k=8, bias=True, center="global"),
+                         Settings(lam=0.05, scale="count", k=8, nonnegative=True),
+                         Settings("ials", 0.003, "ials", loss="ials", k=8), Settings("ials", 0.05, loss="implicit", k=8)):
             for n_ranks, grid in ((2, "auto"), (4, "2x2")):
-                with self.subTest(algorithm=algorithm, ranks=n_ranks, grid=grid):
-                    model = self.train(data, algorithm, n_ranks, grid, "count", lam=0.05, k=8, iterations=15)
+                with self.subTest(settings=settings, ranks=n_ranks, grid=grid):
+                    model = self.train(data, settings, n_ranks, grid, iterations=15)
                     history = read_history(model)
                     x, y = (f.astype("f8") for f in read_factors(model))
-                    problem = Problem(Ratings(data).dense(), algorithm, 0.05, "count", 2.5)
-                    self.assertAlmostEqual(history[-1] / problem.objective(x, y), 1, delta=OBJECTIVE_TOLERANCE)
+                    bx, by = read_biases(model) if settings.bias else (np.zeros(len(x)), np.zeros(len(y)))
+                    problem = Problem(Ratings(data).dense(), settings)
+                    self.assertAlmostEqual(history[-1] / problem.objective(x, y, bx, by), 1, delta=OBJECTIVE_TOLERANCE)
                     self.assertEqual(len(history), 15)
                     self.assertTrue((np.diff(history) <= OBJECTIVE_TOLERANCE * history[:-1]).all(), history)
-                    regularisation = problem.diagonal[0] @ (x ** 2).sum(1) + problem.diagonal[1] @ (y ** 2).sum(1)
-                    loss = read_history(model, "loss")[-1]
-                    self.assertAlmostEqual((history[-1] - loss) / regularisation, 1, delta=1e-5)
+                    loss = problem.loss(x @ y.T + bx[:, None] + by)
+                    self.assertAlmostEqual(read_history(model, "loss")[-1] / loss, 1, delta=1e-5)
 
     def test_gram_of_ials_is_that_of_the_item_factors(self):
         data = random_dataset(self.folder / "gram.h5", 20, 33, 200)
-        model = self.train(data, "ials", 3, k=7)
+        model = self.train(data, Settings("ials", k=7), 3)
         y = read_factors(model)[1].astype("f8")
         with h5py.File(model) as f:
             np.testing.assert_allclose(f["items/gram"][()], y.T @ y, rtol=1e-12, atol=1e-12)
