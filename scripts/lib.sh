@@ -20,7 +20,7 @@ packages_test=(
 )
 packages_bench=(
   "${packages_build[@]}"
-  python3 python3-numpy python3-pandas
+  python3 python3-venv python3-numpy python3-pandas
 )
 
 say() {
