@@ -13,9 +13,9 @@ static void print_json(const gmf_evaluation *e)
   }
   json_object_set_new(object, "n_users", json_integer(e->metrics.n_users));
   json_object_set_new(object, "n_ratings", json_integer(e->metrics.n_ratings));
-  json_object_set_new(object, "n_test", json_integer(e->n_test));
-  json_object_set_new(object, "n_cold_users", json_integer(e->n_cold_users));
-  json_object_set_new(object, "n_cold_ratings", json_integer(e->n_cold_ratings));
+  json_object_set_new(object, "n_test", json_integer(e->counts.n_test));
+  json_object_set_new(object, "n_cold_users", json_integer(e->counts.n_cold_users));
+  json_object_set_new(object, "n_cold_ratings", json_integer(e->counts.n_cold_ratings));
   json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
   putchar('\n');
   json_decref(object);
@@ -27,15 +27,16 @@ static void print_table(const gmf_evaluation *e, bool explain)
     printf("%-14s %.6f\n", e->metrics.list[i].name, gmf_metrics_value(&e->metrics, i));
     if (explain) printf("    %s\n", gmf_metric_formula(e->metrics.list[i].kind));
   }
-  if (e->metrics.longest > 0) printf("users ranked   %s\n", gmf_thousands(e->metrics.n_users));
-  printf("ratings        %s of %s\n", gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->n_test));
-  if (e->n_cold_ratings > 0)
+  if (e->metrics.longest > 0 || e->metrics.compares) printf("users ranked   %s\n", gmf_thousands(e->metrics.n_users));
+  printf("ratings        %s of %s\n", gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->counts.n_test));
+  if (e->counts.n_cold_ratings > 0)
     printf("passed over    %s ratings of users or items without training ratings, %s users\n",
-           gmf_thousands(e->n_cold_ratings), gmf_thousands(e->n_cold_users));
+           gmf_thousands(e->counts.n_cold_ratings), gmf_thousands(e->counts.n_cold_users));
   if (explain)
     printf(
-        "L: the K best items that the user did not have in training, ties to the lower row. T: the user's test items\n"
-        "that the model was trained on. Means are over users with at least one item in T.\n");
+        "Candidates: the items that the model was trained on and the user did not have in training. L: the K candidates\n"
+        "of the highest scores, ties to the lower row. T: the user's test items that the model was trained on. Means are\n"
+        "over users with at least one item in T.\n");
 }
 
 gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
@@ -49,7 +50,7 @@ gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
   }
   GMF_TRY(gmf_need_arguments(run, 2, "a model and a test set", err));
   GMF_TRY(gmf_evaluate(run->grid, run->arguments.values[0], run->arguments.values[1], &run->config, &evaluation, err));
-  if (!evaluation.has_seen && evaluation.metrics.longest > 0)
+  if (!evaluation.has_seen && (evaluation.metrics.longest > 0 || evaluation.metrics.compares))
     gmf_log_line(&run->log,
                  "warning: the model was trained with --no-seen, so the lists hold items of the training too");
   if (run->grid->rank == 0 && run->config.json) print_json(&evaluation);

@@ -107,9 +107,11 @@ void gmf_manual_page(FILE *out)
           "It runs under mpirun or srun, or alone as one rank. Results go to standard output, the log to standard "
           "error. Options may also stand in an INI file named by\n.Fl -config ,\nwith the same keys.\n");
   for (int v = 0; v < N_VERBS; v++) man_verb(&VERBS[v], out);
-  fprintf(out,
-          ".Sh METRICS\nT are a user's test items that the model was trained on, L its K best items without those it "
-          "had in training, ties to the lower row.\n.Bl -bullet\n");
+  fprintf(
+      out,
+      ".Sh METRICS\nA user's candidates are the items that the model was trained on and that it did not have in "
+      "training; T are its test items that the model was trained on, L the K candidates of the highest scores, ties "
+      "to the lower row.\n.Bl -bullet\n");
   for (int m = 0; m < GMF_N_METRIC_KINDS; m++) fprintf(out, ".It\n%s\n", gmf_metric_formula((gmf_metric_kind)m));
   fprintf(out,
           ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"

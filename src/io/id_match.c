@@ -46,10 +46,10 @@ static const char *as_text(gmf_type type, const void *values, int64_t n, char *b
   return buffer;
 }
 
-static gmf_status make_matcher(const gmf_ids *wanted, gmf_type model_type, matcher *m, gmf_error *err)
+static gmf_status make_matcher(const gmf_ids *wanted, gmf_type source_type, matcher *m, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  *m = (matcher){.numbers = wanted->type.kind == GMF_I8 && model_type.kind == GMF_I8, .n = wanted->n};
+  *m = (matcher){.numbers = wanted->type.kind == GMF_I8 && source_type.kind == GMF_I8, .n = wanted->n};
   GMF_TRY(GMF_NEW(m->keys, m->n, err));
   const char *texts = NULL;
   int64_t stride = wanted->type.kind == GMF_TEXT ? wanted->type.size : INTEGER_TEXT;
@@ -100,7 +100,7 @@ static int64_t find_number(const matcher *m, int64_t number)
   return -1;
 }
 
-/* Sets the rows of the wanted ids among the n ids of rows begin ... begin + n - 1 that were trained on. */
+/* Sets the rows of the wanted ids among the n ids of rows begin ... begin + n - 1 that have ratings. */
 static void match_piece(const matcher *m, gmf_type type, const char *ids, char *buffer, const int64_t *counts,
                         int64_t begin, int64_t n, int64_t *rows)
 {
@@ -114,24 +114,23 @@ static void match_piece(const matcher *m, gmf_type type, const char *ids, char *
   }
 }
 
-gmf_status gmf_match_ids(gmf_model_file *model, gmf_side side, const gmf_ids *wanted, int64_t *rows, gmf_error *err)
+gmf_status gmf_match_ids(const gmf_id_source *source, const gmf_ids *wanted, int64_t *rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_type type = gmf_model_file_id_type(model, side);
-  int64_t n_rows = gmf_model_file_rows(model, side), *counts = NULL;
+  int64_t *counts = NULL;
   matcher m = {0};
   char *ids = NULL, *buffer = NULL;
 
   for (int64_t j = 0; j < wanted->n; j++) rows[j] = -1;
-  GMF_TRY(make_matcher(wanted, type, &m, err));
-  GMF_TRY(GMF_NEW(ids, PIECE * type.size, err));
+  GMF_TRY(make_matcher(wanted, source->type, &m, err));
+  GMF_TRY(GMF_NEW(ids, PIECE * source->type.size, err));
   GMF_TRY(GMF_NEW(buffer, PIECE * INTEGER_TEXT, err));
   GMF_TRY(GMF_NEW(counts, PIECE, err));
-  for (int64_t begin = 0; begin < n_rows && m.n > 0; begin += PIECE) {
-    int64_t n = gmf_min64(PIECE, n_rows - begin);
-    GMF_TRY(gmf_model_file_ids(model, side, begin, n, ids, err));
-    GMF_TRY(gmf_model_file_counts(model, side, begin, n, counts, err));
-    match_piece(&m, type, ids, buffer, counts, begin, n, rows);
+  for (int64_t begin = 0; begin < source->n && m.n > 0; begin += PIECE) {
+    int64_t n = gmf_min64(PIECE, source->n - begin);
+    GMF_TRY(source->ids(source->context, source->side, begin, n, ids, err));
+    GMF_TRY(source->counts(source->context, source->side, begin, n, counts, err));
+    match_piece(&m, source->type, ids, buffer, counts, begin, n, rows);
   }
 cleanup:
   gmf_free(counts);

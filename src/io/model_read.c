@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "io/checksum.h"
 #include "io/layout.h"
 
 enum {
@@ -364,6 +365,22 @@ void gmf_model_file_close(gmf_model_file **file)
   gmf_free(m->path);
   gmf_free(m);
   *file = NULL;
+}
+
+void gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERPRINT])
+{
+  static const char *const ARRAYS[] = {"users/" GMF_NAME_FACTORS, "items/" GMF_NAME_FACTORS, "items/" GMF_NAME_COUNT};
+  const int64_t sizes[] = {m->n[GMF_USERS], m->n[GMF_ITEMS], m->info.n_factors};
+  memcpy(out, sizes, sizeof sizes);
+  for (int a = 0; a < 3; a++) {
+    char name[96];
+    uint64_t *sums = NULL;
+    int64_t dims[2];
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, ARRAYS[a]);
+    bool has = gmf_h5_read_new(m->file, m->path, name, GMF_U8, (void **)&sums, dims, NULL) == GMF_OK;
+    out[3 + a] = has ? (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums) : 0; /* others' files lack it */
+    gmf_free(sums);
+  }
 }
 
 const gmf_model_info *gmf_model_file_info(const gmf_model_file *file) { return &file->info; }

@@ -32,6 +32,11 @@ gmf_status gmf_model_file_factors(gmf_model_file *file, gmf_side side, int64_t b
 gmf_status gmf_model_file_bias(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, float *out,
                                gmf_error *err);
 
+/* What tells this model from another: sizes, and checksums of the checksums of its rows. Where ranks differ in it, they
+ * have opened different files. */
+enum { GMF_FINGERPRINT = 6 };
+void gmf_model_file_fingerprint(const gmf_model_file *file, int64_t out[GMF_FINGERPRINT]);
+
 /* out [n]: training ratings of the rows; 1 where the file does not tell, so that no such row counts as cold. */
 gmf_status gmf_model_file_counts(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, int64_t *out,
                                  gmf_error *err);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/search.h"
 #include "kernel/isa.h"
 #include "kernel/scores.h"
 
@@ -81,24 +82,10 @@ void gmf_topn_insert(gmf_topn *t, float score, int64_t row)
     sift_down(t, t->n, score, row);
 }
 
-/* The position of the first of n ascending rows that is >= row. */
-static int64_t lower_bound(const int64_t *rows, int64_t n, int64_t row)
-{
-  int64_t low = 0, high = n;
-  while (low < high) {
-    int64_t middle = low + (high - low) / 2;
-    if (rows[middle] < row)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 void gmf_topn_push_panel(gmf_topn *t, float *scores, int64_t first_row, int64_t n, const int64_t *excluded,
                          int64_t n_excluded)
 {
-  for (int64_t e = lower_bound(excluded, n_excluded, first_row); e < n_excluded && excluded[e] < first_row + n; e++)
+  for (int64_t e = gmf_lower_bound(excluded, n_excluded, first_row); e < n_excluded && excluded[e] < first_row + n; e++)
     scores[excluded[e] - first_row] = NAN;
   int64_t j = 0;
   for (; j < n && t->n < t->capacity; j++) gmf_topn_push(t, scores[j], first_row + j);

@@ -113,6 +113,16 @@ void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n)
   gmf_trace_collective(grid->trace, n * 8);
 }
 
+void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words)
+{
+  for (int64_t done = 0; done < n_words;) {
+    int64_t piece = gmf_min64(n_words - done, PIECE_BYTES / 8);
+    MPI_Allreduce(MPI_IN_PLACE, words + done, gmf_int(piece), MPI_UINT64_T, MPI_BOR, grid->all);
+    done += piece;
+  }
+  gmf_trace_collective(grid->trace, n_words * 8);
+}
+
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
 {
   int64_t before = 0;

@@ -42,6 +42,9 @@ void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n);
 
+/* Collective. The union of sets (base/bits.h) of n_words words each, in place. */
+void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words);
+
 /* Collective. The sum of `value` over the ranks before mine. */
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value);
 

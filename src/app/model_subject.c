@@ -1,0 +1,229 @@
+#include "app/model_subject.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "kernel/dense.h"
+
+enum {
+  STRETCH = 4096, /* rows that are read at once, at most */
+  GAP = 16,       /* unwanted rows that are read to save a call */
+  PIECE = 1 << 16
+};
+
+struct gmf_model_subject {
+  gmf_subject view;
+  const gmf_grid *grid; /* borrowed */
+  gmf_model_file *file; /* owned, like the rest */
+  const gmf_model_info *info;
+  uint64_t *trained;
+  float *factors; /* [STRETCH][k] */
+  float *bias;    /* [STRETCH] */
+  gmf_seen seen;
+};
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+/* One row of row_source.h from its parts. */
+static void make_row(const gmf_model_subject *m, gmf_side side, const float *factors, float bias, float *out)
+{
+  int k = m->info->n_factors, ld = m->view.rows.ld;
+  memset(out, 0, (size_t)ld * sizeof *out);
+  memcpy(out, factors, (size_t)k * sizeof *out);
+  if (!m->info->has_bias) return;
+  out[k] = side == GMF_USERS ? bias : 1;
+  out[k + 1] = side == GMF_USERS ? 1 : bias;
+}
+
+static gmf_status fetch_local(gmf_model_subject *m, gmf_side side, const int64_t *rows, int64_t n, float *out,
+                              gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int64_t j = 0; j < n;) {
+    int64_t length = 1, first = rows[j];
+    while (j + length < n && rows[j + length] - rows[j + length - 1] <= GAP && rows[j + length] - first < STRETCH)
+      length++;
+    int64_t n_rows = rows[j + length - 1] - first + 1;
+    GMF_TRY(gmf_model_file_factors(m->file, side, first, n_rows, m->factors, err));
+    GMF_TRY(gmf_model_file_bias(m->file, side, first, n_rows, m->bias, err));
+    for (int64_t end = j + length; j < end; j++)
+      make_row(m, side, m->factors + (rows[j] - first) * m->info->n_factors, m->bias[rows[j] - first],
+               out + j * m->view.rows.ld);
+  }
+cleanup:
+  return status;
+}
+
+/* Collective. */
+static gmf_status fetch(void *context, gmf_side side, const int64_t *rows, int64_t n, float *out, gmf_error *err)
+{
+  gmf_model_subject *m = context;
+  return gmf_agree(m->grid, fetch_local(m, side, rows, n, out, err), err);
+}
+
+/* ---- ids and training ratings ------------------------------------------------------------------------------------ */
+
+static gmf_status read_ids(void *context, gmf_side side, int64_t begin, int64_t n, void *out, gmf_error *err)
+{
+  return gmf_model_file_ids(((gmf_model_subject *)context)->file, side, begin, n, out, err);
+}
+
+static gmf_status read_counts(void *context, gmf_side side, int64_t begin, int64_t n, int64_t *out, gmf_error *err)
+{
+  return gmf_model_file_counts(((gmf_model_subject *)context)->file, side, begin, n, out, err);
+}
+
+static gmf_status read_seen(void *context, const int64_t *rows, int64_t n, gmf_user_ratings *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_model_subject *m = context;
+  GMF_TRY(gmf_user_ratings_reserve(out, n, 0, err));
+  out->begin[0] = 0;
+  for (int64_t j = 0; j < n;) {
+    int64_t length = gmf_run_length(rows + j, n - j), at = out->begin[j];
+    GMF_TRY(gmf_model_file_seen(m->file, rows[j], length, &m->seen, err));
+    int64_t n_seen = m->seen.indptr[length];
+    GMF_TRY(gmf_user_ratings_reserve(out, n, at + n_seen, err));
+    if (n_seen > 0) memcpy(out->items + at, m->seen.items, (size_t)n_seen * sizeof *out->items);
+    for (int64_t r = 1; r <= length; r++) out->begin[j + r] = at + m->seen.indptr[r];
+    j += length;
+  }
+cleanup:
+  return status;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* The trained items of my share of the rows. */
+static gmf_status find_trained(gmf_model_subject *m, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = m->info->n_items, *counts = NULL;
+  int64_t end = gmf_slice_begin(n, m->grid->size, m->grid->rank + 1);
+  GMF_TRY(GMF_NEW(counts, PIECE, err));
+  for (int64_t begin = gmf_slice_begin(n, m->grid->size, m->grid->rank); begin < end; begin += PIECE) {
+    int64_t n_rows = gmf_min64(PIECE, end - begin);
+    GMF_TRY(gmf_model_file_counts(m->file, GMF_ITEMS, begin, n_rows, counts, err));
+    for (int64_t i = 0; i < n_rows; i++)
+      if (counts[i] > 0) gmf_bits_add(m->trained, begin + i);
+  }
+cleanup:
+  gmf_free(counts);
+  return status;
+}
+
+static gmf_status open_local(gmf_model_subject *m, const char *path, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(gmf_model_file_open(path, &m->file, err));
+  m->info = gmf_model_file_info(m->file);
+  GMF_TRY(GMF_NEW(m->factors, (int64_t)STRETCH * m->info->n_factors, err));
+  GMF_TRY(GMF_NEW(m->bias, STRETCH, err));
+  GMF_TRY(GMF_NEW_ZERO(m->trained, gmf_bits_words(m->info->n_items), err));
+  GMF_TRY(find_trained(m, err));
+cleanup:
+  return status;
+}
+
+/* Collective. Ranks with different models would ask each other for different numbers of panels. */
+static gmf_status check_same_file(const gmf_model_subject *m, gmf_error *err)
+{
+  int64_t mine[GMF_FINGERPRINT], root[GMF_FINGERPRINT];
+  gmf_status status = GMF_OK;
+  gmf_model_file_fingerprint(m->file, mine);
+  memcpy(root, mine, sizeof root);
+  gmf_broadcast(m->grid, root, sizeof root);
+  if (memcmp(root, mine, sizeof root) != 0)
+    status = gmf_fail(err, GMF_ERR_DATA,
+                      "%s: is another file for this rank than for rank 0; put it on a file system that all nodes share",
+                      m->info->path);
+  return gmf_agree(m->grid, status, err);
+}
+
+static void make_view(gmf_model_subject *m)
+{
+  const gmf_model_info *info = m->info;
+  m->view = (gmf_subject){.name = info->path,
+                          .rows = {.n = {info->n_users, info->n_items},
+                                   .ld = gmf_pad(info->n_factors + (info->has_bias ? 2 : 0)),
+                                   .fetch = fetch,
+                                   .context = m},
+                          .mean = info->global_mean,
+                          .trained = m->trained,
+                          .seen = read_seen,
+                          .context = m};
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    m->view.ids[s] = (gmf_id_source){.side = (gmf_side)s,
+                                     .type = gmf_model_file_id_type(m->file, (gmf_side)s),
+                                     .n = m->view.rows.n[s],
+                                     .ids = read_ids,
+                                     .counts = read_counts,
+                                     .context = m};
+}
+
+gmf_status gmf_model_subject_open(const gmf_grid *grid, const char *path, gmf_model_subject **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_model_subject *m = NULL;
+
+  *out = NULL;
+  GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(m, 1, err), err));
+  m->grid = grid;
+  GMF_TRY(gmf_agree(grid, open_local(m, path, err), err));
+  GMF_TRY(check_same_file(m, err));
+  gmf_unite_bits(grid, m->trained, gmf_bits_words(m->info->n_items));
+  make_view(m);
+  *out = m;
+  m = NULL;
+cleanup:
+  gmf_model_subject_close(&m);
+  return status;
+}
+
+void gmf_model_subject_close(gmf_model_subject **subject)
+{
+  gmf_model_subject *m = *subject;
+  if (m == NULL) return;
+  gmf_model_file_close(&m->file);
+  gmf_seen_free(&m->seen);
+  gmf_free(m->trained);
+  gmf_free(m->factors);
+  gmf_free(m->bias);
+  gmf_free(m);
+  *subject = NULL;
+}
+
+const gmf_subject *gmf_model_subject_view(const gmf_model_subject *m) { return &m->view; }
+const gmf_model_info *gmf_model_subject_info(const gmf_model_subject *m) { return m->info; }
+
+/* ---- how it was trained ------------------------------------------------------------------------------------------ */
+
+/* The text of an attribute of the root that is named as an option is, with _ for -; NULL where it is missing. */
+static const char *attribute_text(const gmf_model_subject *m, const char *option)
+{
+  for (int64_t a = 0; a < gmf_model_file_n_attributes(m->file); a++) {
+    gmf_model_attribute attribute = gmf_model_file_attribute(m->file, a);
+    const char *x = attribute.name, *y = option;
+    while (*x != '\0' && *x == (*y == '-' ? '_' : *y)) x++, y++;
+    if (*x == '\0' && *y == '\0') return attribute.text;
+  }
+  return NULL;
+}
+
+gmf_status gmf_model_subject_training(const gmf_model_subject *m, gmf_config *out, gmf_error *err)
+{
+  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
+                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
+  gmf_error why = {0};
+  gmf_options_defaults(&GMF_OPTIONS, out);
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+    const char *text = attribute_text(m, NAMES[i]);
+    if (text != NULL &&
+        gmf_options_set(&GMF_OPTIONS, GMF_VERB_TRAIN, out, NAMES[i], text, GMF_ERR_DATA, &why) != GMF_OK)
+      return gmf_fail(err, GMF_ERR_DATA, "%s: this version cannot evaluate the model: its attribute for %.600s",
+                      m->info->path, why.text);
+  }
+  return gmf_config_resolve_train(out, err);
+}

@@ -1,0 +1,23 @@
+/*
+ * What is evaluated: a model in a file (model_subject.h), or one whose training runs (validate.h). The two differ in
+ * where rows, ids and training ratings come from, and in nothing else.
+ */
+#ifndef GMF_APP_SUBJECT_H
+#define GMF_APP_SUBJECT_H
+
+#include "algo/row_source.h"
+#include "io/id_match.h"
+#include "io/user_ratings.h"
+
+typedef struct gmf_subject {
+  const char *name;               /* for messages: the path of the model, or of the dataset it is trained on */
+  gmf_row_source rows;            /* collective */
+  double mean;                    /* added to every score */
+  gmf_id_source ids[GMF_N_SIDES]; /* local, like the rest */
+  const uint64_t *trained;        /* items with training ratings (base/bits.h) */
+  /* What users, by rows of the model in any order, had in training; values of *out are not set. */
+  gmf_status (*seen)(void *context, const int64_t *rows, int64_t n, gmf_user_ratings *out, gmf_error *err);
+  void *context; /* borrowed */
+} gmf_subject;
+
+#endif

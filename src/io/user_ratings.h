@@ -1,0 +1,35 @@
+/* Ratings of any users of a dataset, whichever rank reads them. Local. */
+#ifndef GMF_IO_USER_RATINGS_H
+#define GMF_IO_USER_RATINGS_H
+
+#include "io/dataset.h"
+
+/* Ratings of some users, one user after the other. Fit for {0}; may be used again for other users. */
+typedef struct gmf_user_ratings {
+  int64_t *begin; /* owned [n + 1], from 0: where each user's ratings begin */
+  int64_t *items; /* owned [begin[n]]: as they stand in the file */
+  float *values;  /* owned, likewise */
+  int64_t begin_capacity, items_capacity, values_capacity;
+} gmf_user_ratings;
+
+/* Room for n users, and for n_ratings ratings. */
+gmf_status gmf_user_ratings_reserve(gmf_user_ratings *r, int64_t n, int64_t n_ratings, gmf_error *err);
+void gmf_user_ratings_free(gmf_user_ratings *r);
+
+/* The ratings of the users in `rows` [n], in that order; users that follow each other are read at once. GMF_ERR_DATA
+ * when the file is damaged. */
+gmf_status gmf_read_user_ratings(const gmf_dataset *dataset, const int64_t *rows, int64_t n, gmf_user_ratings *out,
+                                 gmf_error *err);
+
+/* counts [n]: the numbers of ratings of users [begin, begin + n). */
+gmf_status gmf_read_user_counts(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *counts, gmf_error *err);
+
+/* How many of n rows from rows[0] on follow each other. */
+static inline int64_t gmf_run_length(const int64_t *rows, int64_t n)
+{
+  int64_t length = n > 0;
+  while (length < n && rows[length] == rows[0] + length) length++;
+  return length;
+}
+
+#endif
