@@ -154,17 +154,11 @@ static const struct {
 /* Options that popularity, which has no sweeps, takes none of. */
 static bool is_of_sweeps(size_t offset)
 {
-  static const size_t FIELDS[] = {offsetof(gmf_config, factors),
-                                  offsetof(gmf_config, iterations),
-                                  offsetof(gmf_config, lambda),
-                                  offsetof(gmf_config, lambda_scale),
-                                  offsetof(gmf_config, lambda_exponent),
-                                  offsetof(gmf_config, nonnegative),
-                                  offsetof(gmf_config, solver),
-                                  offsetof(gmf_config, cg_steps),
-                                  offsetof(gmf_config, validate_every),
-                                  offsetof(gmf_config, early_stop),
-                                  offsetof(gmf_config, seed)};
+  static const size_t FIELDS[] = {offsetof(gmf_config, iterations),   offsetof(gmf_config, lambda),
+                                  offsetof(gmf_config, lambda_scale), offsetof(gmf_config, lambda_exponent),
+                                  offsetof(gmf_config, nonnegative),  offsetof(gmf_config, solver),
+                                  offsetof(gmf_config, cg_steps),     offsetof(gmf_config, validate_every),
+                                  offsetof(gmf_config, early_stop),   offsetof(gmf_config, seed)};
   for (size_t f = 0; f < sizeof FIELDS / sizeof *FIELDS; f++)
     if (FIELDS[f] == offset) return true;
   return false;
@@ -262,6 +256,11 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->algorithm < 0)
     return gmf_fail(err, GMF_ERR_USAGE,
                     "--algorithm is needed: als for ratings such as stars, ials for clicks and counts");
+  if (c->algorithm == GMF_ALGORITHM_POPULARITY) { /* one column of counts, no sweeps */
+    c->factors = 1;
+    c->iterations = 0;
+    c->bias = false;
+  }
   bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
   if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;

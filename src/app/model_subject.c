@@ -5,7 +5,6 @@
 #include "base/bits.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "kernel/dense.h"
 
 enum {
   STRETCH = 4096, /* rows that are read at once, at most */
@@ -33,8 +32,8 @@ static void make_row(const gmf_model_subject *m, gmf_side side, const float *fac
   memset(out, 0, (size_t)ld * sizeof *out);
   memcpy(out, factors, (size_t)k * sizeof *out);
   if (!m->info->has_bias) return;
-  out[k] = side == GMF_USERS ? bias : 1;
-  out[k + 1] = side == GMF_USERS ? 1 : bias;
+  out[gmf_bias_column(k, side)] = bias;
+  out[gmf_bias_column(k, gmf_other_side(side))] = 1;
 }
 
 static gmf_status fetch_local(gmf_model_subject *m, gmf_side side, const int64_t *rows, int64_t n, float *out,
@@ -147,7 +146,7 @@ static void make_view(gmf_model_subject *m)
   const gmf_model_info *info = m->info;
   m->view = (gmf_subject){.name = info->path,
                           .rows = {.n = {info->n_users, info->n_items},
-                                   .ld = gmf_pad(info->n_factors + (info->has_bias ? 2 : 0)),
+                                   .ld = gmf_pad(gmf_row_order(info->n_factors, info->has_bias)),
                                    .fetch = fetch,
                                    .context = m},
                           .mean = info->global_mean,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "algo/popularity.h"
 #include "app/provenance.h"
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -23,7 +24,8 @@ typedef struct training {
   gmf_dataset *dataset;     /* owned, like the rest */
   gmf_axis *axes[GMF_N_SIDES];
   gmf_block *blocks[GMF_N_SIDES];
-  gmf_als *als;
+  gmf_als *als;                        /* NULL for popularity, which has */
+  gmf_factor *popularity[GMF_N_SIDES]; /* these */
   gmf_writer *writer;
   double *objective, *loss, *seconds; /* [iterations] */
   int64_t n_sweeps;                   /* done */
@@ -34,6 +36,7 @@ static void free_training(training *t)
 {
   gmf_writer_destroy(&t->writer);
   gmf_als_destroy(&t->als);
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_factor_destroy(&t->popularity[s]);
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_block_destroy(&t->blocks[s]);
     gmf_axis_destroy(&t->axes[s]);
@@ -122,7 +125,7 @@ static gmf_status distribute(training *t, gmf_error *err)
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
   GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, gmf_als_ld(&options.row), t->blocks, err));
-  log_balance(t);
+  if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
   return status;
@@ -210,6 +213,11 @@ cleanup:
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
+static const gmf_factor *model_factor(const training *t, gmf_side side)
+{
+  return t->als != NULL ? gmf_als_factor(t->als, side) : t->popularity[side];
+}
+
 /* One side of the model in dataset order, my slice; arrays owned. */
 typedef struct side_slices {
   float *factors, *bias;
@@ -221,7 +229,7 @@ static gmf_status side_parts(const training *t, gmf_side side, side_slices *slic
                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  const gmf_factor *f = gmf_als_factor(t->als, side);
+  const gmf_factor *f = model_factor(t, side);
   const gmf_block *b = t->blocks[side];
   const int64_t *own = b->counts + (f->axis->prefix[t->grid->rank] - b->row_begin);
   GMF_TRY(gmf_factor_to_slices(t->grid, f, 0, f->k, &slices->factors, &part->begin, &part->n, err));
@@ -246,7 +254,7 @@ static gmf_status write_model(training *t, gmf_error *err)
   gmf_model_history history[] = {{"objective", t->objective}, {"loss", t->loss}, {"seconds", t->seconds}};
   gmf_model_parts parts = {.k = (int)k,
                            .with_bias = t->config->bias,
-                           .global_mean = gmf_als_mean(t->als),
+                           .global_mean = t->als != NULL ? gmf_als_mean(t->als) : 0,
                            .with_seen = t->config->seen,
                            .n_sweeps = t->config->iterations,
                            .history = history,
@@ -312,7 +320,10 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_log_line(log, "%d ranks x %d threads, grid %dx%d, %s kernels", grid->size, omp_get_max_threads(), grid->n_rows,
                grid->n_cols, gmf_kernel_level_name(gmf_kernel_level()));
   GMF_TRY(distribute(&t, err));
-  GMF_TRY(gmf_als_create(grid, &options, t.axes, t.blocks, &t.als, err));
+  if (config->algorithm == GMF_ALGORITHM_POPULARITY)
+    GMF_TRY(gmf_popularity_create(grid, t.axes, t.blocks, t.popularity, err));
+  else
+    GMF_TRY(gmf_als_create(grid, &options, t.axes, t.blocks, &t.als, err));
   GMF_TRY(run_sweeps(&t, err));
   GMF_TRY(write_model(&t, err));
 

@@ -23,7 +23,7 @@ static const verb_text VERBS[] = {
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
      "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
-    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials", "a model from a dataset",
+    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|popularity", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
      "written under a temporary name, read back, verified and renamed: a visible model is a complete one.",

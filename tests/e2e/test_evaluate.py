@@ -1,5 +1,7 @@
 """evaluate against NumPy: every metric from its definition, on models with many ties, on any number of ranks."""
 
+import json
+import shutil
 import unittest
 
 import h5py
@@ -349,6 +351,56 @@ class TestFiles(EvaluateCase):
         said = run_good(1, "evaluate", "--explain").stdout
         for name in ("rmse", "mae", "auc", "coverage@K", *(f"{name}@K" for name in LIST_METRICS)):
             self.assertIn("\n" + name + ": ", "\n" + said)
+
+
+class TestPopularity(EvaluateCase):
+    """The yardstick: a model of counts."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = random_dataset(cls.folder / "data.h5", 70, 40, 400, seed=3)
+        r = Ratings(cls.data)
+        keep = (r.users % 9 > 0) & (r.items % 7 > 0)  # rows without training ratings
+        write_dataset(cls.data, 70, 40, r.users[keep], r.items[keep], r.values[keep])
+        cls.test = random_dataset(cls.folder / "test.h5", 70, 40, 300, seed=4)
+
+    def popularity(self, n_ranks=1, *options):
+        return self.train(self.data, "--algorithm", "popularity", *options, n_ranks=n_ranks)
+
+    def test_model(self):
+        r = Ratings(self.data)
+        for n_ranks, grid in ((1, "auto"), (3, "auto"), (4, "2x2"), (7, "1x7")):
+            with self.subTest(ranks=n_ranks, grid=grid):
+                x, y = harness.read_factors(self.popularity(n_ranks, "--grid", grid))
+                np.testing.assert_array_equal(x[:, 0], r.degrees > 0)
+                np.testing.assert_array_equal(y[:, 0], np.bincount(r.items, minlength=40))
+                self.assertEqual((x.shape, y.shape), ((70, 1), (40, 1)))
+                with h5py.File(self.out / "model.h5") as f:
+                    self.assertEqual((f.attrs["algorithm"], f.attrs["factors"], f.attrs["global_mean"]), ("popularity", 1, 0))
+                    self.assertNotIn("lambda", f.attrs)
+                    np.testing.assert_array_equal(f["seen/indices"][()], r.items)
+                    np.testing.assert_array_equal(f["items/count"][()], y[:, 0])
+                    self.assertEqual(len(f["history/iteration"]), 0)
+                run_good(1, "verify", self.out / "model.h5")
+
+    def test_metrics(self):
+        wanted = self.check(self.popularity(2), self.test, ranks=(1, 2, 3), slack=1e-9)
+        self.assertEqual(wanted.near, 0)
+        self.assertGreater(wanted.counts["n_cold_users"], 0)
+
+    def test_metrics_where_none_are_asked_for(self):
+        found = run_good(1, "evaluate", self.popularity(), self.test, "--json", "--quiet").json()
+        self.assertEqual(sorted(set(found) - set(COUNTS)), ["hit@10", "ndcg@10", "precision@10", "recall@20"])
+
+    @unittest.skipUnless(shutil.which(harness.GRIDMF_QUERY), "gridmf-query is not built")
+    def test_query(self):
+        model = self.popularity(2)
+        m = Model(model)
+        answer = harness.execute([harness.GRIDMF_QUERY, model, "recommend", "--user", 2, "--top", 5, "--format", "json"])
+        items = [int(i["item"]) - 1 for i in json.loads(answer.stdout)["items"]]
+        candidates = np.flatnonzero(m.trained[1] & ~m.seen[1])
+        self.assertEqual(items, sorted(candidates, key=lambda i: (-m.scores[1, i], i))[:5])
 
 
 if __name__ == "__main__":
