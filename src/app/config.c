@@ -281,6 +281,17 @@ gmf_loss gmf_config_loss(const gmf_config *c)
       .kind = (gmf_loss_kind)(GMF_LOSS_HKV + c->loss), .alpha = (float)c->alpha, .alpha0 = (float)c->alpha0};
 }
 
+gmf_row_options gmf_config_row(const gmf_config *c)
+{
+  return (gmf_row_options){
+      (int)c->factors, c->bias, gmf_config_loss(c), (gmf_solver)c->solver, (int)c->cg_steps, c->nonnegative};
+}
+
+gmf_regularisation gmf_config_regularisation(const gmf_config *c)
+{
+  return (gmf_regularisation){c->lambda, c->lambda_bias, (gmf_lambda_scale)c->lambda_scale, c->lambda_exponent};
+}
+
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err)
 {
   *n_rows = n_ranks;

@@ -103,8 +103,10 @@ gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *
 /* Local. Settles what depends on other options (lambda by algorithm); GMF_ERR_USAGE for combinations without sense. */
 gmf_status gmf_config_resolve_train(gmf_config *config, gmf_error *err);
 
-/* Local. The loss of a resolved training configuration. */
+/* Local. The loss of a resolved training configuration, the system of a row, and its regularisation. */
 gmf_loss gmf_config_loss(const gmf_config *config);
+gmf_row_options gmf_config_row(const gmf_config *config);
+gmf_regularisation gmf_config_regularisation(const gmf_config *config);
 
 /* Local. "RxC" or "auto" for n_ranks ranks. */
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err);

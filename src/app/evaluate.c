@@ -19,13 +19,13 @@ gmf_status gmf_evaluate(const gmf_grid *grid, const char *model, const char *tes
   gmf_status status = GMF_OK;
   gmf_model_subject *subject = NULL;
   gmf_held_out *held_out = NULL;
-  gmf_config training = {0};
 
   memset(out, 0, sizeof *out);
   GMF_TRY(gmf_model_subject_open(grid, model, &subject, err));
-  GMF_TRY(gmf_agree(grid, gmf_model_subject_training(subject, &training, err), err));
-  GMF_TRY(gmf_parse_metrics(config->metrics, (gmf_algorithm)training.algorithm, &out->metrics, err));
-  GMF_TRY(gmf_held_out_open(grid, gmf_model_subject_view(subject), test, &held_out, err));
+  gmf_algorithm algorithm = (gmf_algorithm)gmf_model_subject_training(subject)->algorithm;
+  GMF_TRY(gmf_parse_metrics(config->metrics, algorithm, &out->metrics, err));
+  if (config->fold_in[0] != '\0') GMF_TRY(gmf_model_subject_can_fold_in(subject, err));
+  GMF_TRY(gmf_held_out_open(grid, gmf_model_subject_view(subject), test, config->fold_in, &held_out, err));
   GMF_TRY(gmf_held_out_score(held_out, &out->metrics, err));
   out->has_seen = gmf_model_subject_info(subject)->has_seen;
   out->counts = held_out->counts;

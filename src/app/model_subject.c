@@ -1,5 +1,6 @@
 #include "app/model_subject.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -21,6 +22,8 @@ struct gmf_model_subject {
   float *factors; /* [STRETCH][k] */
   float *bias;    /* [STRETCH] */
   gmf_seen seen;
+  gmf_config training;
+  bool has_lambda; /* the file tells it */
 };
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -93,6 +96,57 @@ cleanup:
   return status;
 }
 
+/* Collective. */
+static gmf_status read_gram(void *context, double *out, gmf_error *err)
+{
+  gmf_model_subject *m = context;
+  return gmf_agree(m->grid, gmf_model_file_gram(m->file, out, err), err);
+}
+
+/* ---- how it was trained ------------------------------------------------------------------------------------------ */
+
+/* The text of an attribute of the root that is named as an option is, with _ for -; NULL where it is missing. */
+static const char *attribute_text(const gmf_model_subject *m, const char *option)
+{
+  for (int64_t a = 0; a < gmf_model_file_n_attributes(m->file); a++) {
+    gmf_model_attribute attribute = gmf_model_file_attribute(m->file, a);
+    const char *x = attribute.name, *y = option;
+    for (; *x != '\0' && *x == (*y == '-' ? '_' : *y); x++) y++;
+    if (*x == '\0' && *y == '\0') return attribute.text;
+  }
+  return NULL;
+}
+
+static gmf_status read_training(gmf_model_subject *m, gmf_error *err)
+{
+  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
+                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
+  gmf_error why = {0};
+  gmf_options_defaults(&GMF_OPTIONS, &m->training);
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+    const char *text = attribute_text(m, NAMES[i]);
+    if (text == NULL) continue;
+    if (gmf_options_set(&GMF_OPTIONS, GMF_VERB_TRAIN, &m->training, NAMES[i], text, GMF_ERR_DATA, &why) != GMF_OK)
+      return gmf_fail(err, GMF_ERR_DATA, "%s: this version cannot evaluate the model: its attribute for %.600s",
+                      m->info->path, why.text);
+  }
+  m->has_lambda = !isnan(m->training.lambda) || m->training.algorithm == GMF_ALGORITHM_POPULARITY;
+  return gmf_config_resolve_train(&m->training, err);
+}
+
+const gmf_config *gmf_model_subject_training(const gmf_model_subject *m) { return &m->training; }
+
+gmf_status gmf_model_subject_can_fold_in(const gmf_model_subject *m, gmf_error *err)
+{
+  if (!m->has_lambda)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: has no attribute @lambda, without which no user can be folded in",
+                    m->info->path);
+  if (m->info->n_factors > GMF_MAX_FACTORS)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: has %d factors; users can be folded in up to %d", m->info->path,
+                    m->info->n_factors, GMF_MAX_FACTORS);
+  return GMF_OK;
+}
+
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 /* The trained items of my share of the rows. */
@@ -122,6 +176,7 @@ static gmf_status open_local(gmf_model_subject *m, const char *path, gmf_error *
   GMF_TRY(GMF_NEW(m->bias, STRETCH, err));
   GMF_TRY(GMF_NEW_ZERO(m->trained, gmf_bits_words(m->info->n_items), err));
   GMF_TRY(find_trained(m, err));
+  GMF_TRY(read_training(m, err));
 cleanup:
   return status;
 }
@@ -152,7 +207,11 @@ static void make_view(gmf_model_subject *m)
                           .mean = info->global_mean,
                           .trained = m->trained,
                           .seen = read_seen,
+                          .fold_in = gmf_subject_rule(&m->training, info->n_items),
+                          .gram = read_gram,
                           .context = m};
+  m->view.fold_in.row.k = info->n_factors;
+  m->view.fold_in.row.bias = info->has_bias;
   for (int s = 0; s < GMF_N_SIDES; s++)
     m->view.ids[s] = (gmf_id_source){.side = (gmf_side)s,
                                      .type = gmf_model_file_id_type(m->file, (gmf_side)s),
@@ -196,33 +255,3 @@ void gmf_model_subject_close(gmf_model_subject **subject)
 
 const gmf_subject *gmf_model_subject_view(const gmf_model_subject *m) { return &m->view; }
 const gmf_model_info *gmf_model_subject_info(const gmf_model_subject *m) { return m->info; }
-
-/* ---- how it was trained ------------------------------------------------------------------------------------------ */
-
-/* The text of an attribute of the root that is named as an option is, with _ for -; NULL where it is missing. */
-static const char *attribute_text(const gmf_model_subject *m, const char *option)
-{
-  for (int64_t a = 0; a < gmf_model_file_n_attributes(m->file); a++) {
-    gmf_model_attribute attribute = gmf_model_file_attribute(m->file, a);
-    const char *x = attribute.name, *y = option;
-    while (*x != '\0' && *x == (*y == '-' ? '_' : *y)) x++, y++;
-    if (*x == '\0' && *y == '\0') return attribute.text;
-  }
-  return NULL;
-}
-
-gmf_status gmf_model_subject_training(const gmf_model_subject *m, gmf_config *out, gmf_error *err)
-{
-  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
-                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
-  gmf_error why = {0};
-  gmf_options_defaults(&GMF_OPTIONS, out);
-  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-    const char *text = attribute_text(m, NAMES[i]);
-    if (text != NULL &&
-        gmf_options_set(&GMF_OPTIONS, GMF_VERB_TRAIN, out, NAMES[i], text, GMF_ERR_DATA, &why) != GMF_OK)
-      return gmf_fail(err, GMF_ERR_DATA, "%s: this version cannot evaluate the model: its attribute for %.600s",
-                      m->info->path, why.text);
-  }
-  return gmf_config_resolve_train(out, err);
-}

@@ -2,7 +2,6 @@
 #ifndef GMF_APP_MODEL_SUBJECT_H
 #define GMF_APP_MODEL_SUBJECT_H
 
-#include "app/config.h"
 #include "app/subject.h"
 #include "io/model_read.h"
 
@@ -12,12 +11,15 @@ typedef struct gmf_model_subject gmf_model_subject;
 gmf_status gmf_model_subject_open(const gmf_grid *grid, const char *path, gmf_model_subject **out, gmf_error *err);
 void gmf_model_subject_close(gmf_model_subject **subject);
 
-/* Local. Both belong to the subject. */
+/* Local. They belong to the subject. */
 const gmf_subject *gmf_model_subject_view(const gmf_model_subject *subject);
 const gmf_model_info *gmf_model_subject_info(const gmf_model_subject *subject);
 
 /* Local. The options of the training, as the attributes of the file have them: those that make the algorithm, its loss
  * and its regularisation. Others have their defaults. */
-gmf_status gmf_model_subject_training(const gmf_model_subject *subject, gmf_config *out, gmf_error *err);
+const gmf_config *gmf_model_subject_training(const gmf_model_subject *subject);
+
+/* Local. GMF_ERR_DATA when the file does not tell how to fold users in. */
+gmf_status gmf_model_subject_can_fold_in(const gmf_model_subject *subject, gmf_error *err);
 
 #endif

@@ -5,7 +5,9 @@
 #ifndef GMF_APP_SUBJECT_H
 #define GMF_APP_SUBJECT_H
 
+#include "algo/fold_in.h"
 #include "algo/row_source.h"
+#include "app/config.h"
 #include "io/id_match.h"
 #include "io/user_ratings.h"
 
@@ -17,7 +19,13 @@ typedef struct gmf_subject {
   const uint64_t *trained;        /* items with training ratings (base/bits.h) */
   /* What users, by rows of the model in any order, had in training; values of *out are not set. */
   gmf_status (*seen)(void *context, const int64_t *rows, int64_t n, gmf_user_ratings *out, gmf_error *err);
+  gmf_fold_in_rule fold_in; /* how rows of other users are solved */
+  /* Collective. out [k][k] = Y'Y of all item rows, on every rank; for losses over all pairs. */
+  gmf_status (*gram)(void *context, double *out, gmf_error *err);
   void *context; /* borrowed */
 } gmf_subject;
+
+/* Local. How users are folded into a model that was trained with these options, resolved. */
+gmf_fold_in_rule gmf_subject_rule(const gmf_config *training, int64_t n_items);
 
 #endif

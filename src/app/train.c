@@ -108,8 +108,8 @@ static gmf_als_options als_options(training *t)
 {
   const gmf_config *c = t->config;
   return (gmf_als_options){
-      .row = {(int)c->factors, c->bias, gmf_config_loss(c), (gmf_solver)c->solver, (int)c->cg_steps, c->nonnegative},
-      .regularisation = {c->lambda, c->lambda_bias, (gmf_lambda_scale)c->lambda_scale, c->lambda_exponent},
+      .row = gmf_config_row(c),
+      .regularisation = gmf_config_regularisation(c),
       .center = c->center == GMF_CENTER_GLOBAL,
       .seed = (uint64_t)c->seed,
       .progress = t->log->live ? show_progress : NULL,

@@ -443,6 +443,21 @@ gmf_status gmf_model_file_bias(gmf_model_file *m, gmf_side side, int64_t begin, 
   return GMF_OK;
 }
 
+gmf_status gmf_model_file_gram(gmf_model_file *m, double *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_h5_array array = {.id = H5I_INVALID_HID};
+  int64_t k = m->info.n_factors;
+  GMF_TRY(open_array(m, gmf_side_name(GMF_ITEMS), GMF_NAME_GRAM, 2, k, &array, err));
+  if (array.dims[1] != k || !is_real(array.type)) GMF_TRY(damaged(m, err, "/items/gram is not k x k"));
+  GMF_TRY(gmf_h5_array_read(&array, 0, k, GMF_F8, out, err));
+  for (int64_t j = 0; j < k * k; j++)
+    if (!isfinite(out[j])) GMF_TRY(damaged(m, err, "/items/gram holds a value that is not finite"));
+cleanup:
+  gmf_h5_array_close(&array);
+  return status;
+}
+
 gmf_status gmf_model_file_counts(gmf_model_file *m, gmf_side side, int64_t begin, int64_t n, int64_t *out,
                                  gmf_error *err)
 {

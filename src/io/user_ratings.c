@@ -1,8 +1,11 @@
 #include "io/user_ratings.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "base/narrow.h"
 #include "io/layout.h"
 
 #define INDPTR GMF_GROUP_RATINGS "/" GMF_CSR_INDPTR
@@ -79,5 +82,73 @@ gmf_status gmf_read_user_counts(const gmf_dataset *d, int64_t begin, int64_t n, 
 cleanup:
   gmf_h5_array_close(&indptr);
   gmf_free(positions);
+  return status;
+}
+
+/* ---- another numbering ------------------------------------------------------------------------------------------- */
+
+typedef struct mapped {
+  int64_t row;
+  float value;
+} mapped;
+
+static int by_row(const void *a, const void *b)
+{
+  int64_t x = ((const mapped *)a)->row, y = ((const mapped *)b)->row;
+  return (x > y) - (x < y);
+}
+
+gmf_status gmf_map_user_ratings(const gmf_user_ratings *from, int64_t n, const int64_t *item_rows,
+                                gmf_user_ratings *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  mapped *found = NULL;
+  int64_t longest = 0, at = 0;
+
+  for (int64_t j = 0; j < n; j++) longest = gmf_max64(longest, from->begin[j + 1] - from->begin[j]);
+  GMF_TRY(GMF_NEW(found, longest, err));
+  GMF_TRY(gmf_user_ratings_reserve(out, n, n > 0 ? from->begin[n] : 0, err));
+  out->begin[0] = 0;
+  for (int64_t j = 0; j < n; j++) {
+    int64_t n_found = 0;
+    for (int64_t r = from->begin[j]; r < from->begin[j + 1]; r++)
+      if (item_rows[from->items[r]] >= 0) found[n_found++] = (mapped){item_rows[from->items[r]], from->values[r]};
+    qsort(found, (size_t)n_found, sizeof *found, by_row);
+    for (int64_t r = 0; r < n_found; r++, at++) {
+      out->items[at] = found[r].row;
+      out->values[at] = found[r].value;
+    }
+    out->begin[j + 1] = at;
+  }
+cleanup:
+  gmf_free(found);
+  return status;
+}
+
+/* ---- ids --------------------------------------------------------------------------------------------------------- */
+
+static gmf_status read_ids(void *context, gmf_side side, int64_t begin, int64_t n, void *out, gmf_error *err)
+{
+  gmf_ids ids = {0};
+  gmf_status status = gmf_dataset_read_ids(context, side, begin, n, &ids, err);
+  if (status == GMF_OK) memcpy(out, ids.values, (size_t)(n * ids.type.size));
+  gmf_ids_free(&ids);
+  return status;
+}
+
+static gmf_status read_counts(void *context, gmf_side side, int64_t begin, int64_t n, int64_t *out, gmf_error *err)
+{
+  if (side == GMF_USERS) return gmf_read_user_counts(context, begin, n, out, err);
+  for (int64_t r = 0; r < n; r++) out[r] = 1;
+  return GMF_OK;
+}
+
+gmf_status gmf_dataset_id_source(gmf_dataset *d, gmf_side side, gmf_id_source *out, gmf_error *err)
+{
+  gmf_ids none = {0};
+  gmf_status status = gmf_dataset_read_ids(d, side, 0, 0, &none, err);
+  *out = (gmf_id_source){
+      .side = side, .type = none.type, .n = d->n[side], .ids = read_ids, .counts = read_counts, .context = d};
+  gmf_ids_free(&none);
   return status;
 }

@@ -3,6 +3,7 @@
 #define GMF_IO_USER_RATINGS_H
 
 #include "io/dataset.h"
+#include "io/id_match.h"
 
 /* Ratings of some users, one user after the other. Fit for {0}; may be used again for other users. */
 typedef struct gmf_user_ratings {
@@ -21,8 +22,18 @@ void gmf_user_ratings_free(gmf_user_ratings *r);
 gmf_status gmf_read_user_ratings(const gmf_dataset *dataset, const int64_t *rows, int64_t n, gmf_user_ratings *out,
                                  gmf_error *err);
 
+/*
+ * The ratings of n users in the numbering of a model: item_rows[i] is the row of item i, -1 where it has none and the
+ * rating is left out. In ascending order of the rows within a user.
+ */
+gmf_status gmf_map_user_ratings(const gmf_user_ratings *from, int64_t n, const int64_t *item_rows,
+                                gmf_user_ratings *out, gmf_error *err);
+
 /* counts [n]: the numbers of ratings of users [begin, begin + n). */
 gmf_status gmf_read_user_counts(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *counts, gmf_error *err);
+
+/* One side of a dataset to look ids up in. Only users have counts: an item is found whether it has ratings or not. */
+gmf_status gmf_dataset_id_source(gmf_dataset *dataset, gmf_side side, gmf_id_source *out, gmf_error *err);
 
 /* How many of n rows from rows[0] on follow each other. */
 static inline int64_t gmf_run_length(const int64_t *rows, int64_t n)

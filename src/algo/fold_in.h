@@ -1,0 +1,29 @@
+/* Rows of users outside the training: solved from their ratings and the items' rows, as training solves its own. */
+#ifndef GMF_ALGO_FOLD_IN_H
+#define GMF_ALGO_FOLD_IN_H
+
+#include "kernel/row_solver.h"
+
+/* How a model was trained, as far as a user's row depends on it. */
+typedef struct gmf_fold_in_rule {
+  bool is_constant; /* popularity: the row is 1, whatever the ratings */
+  gmf_row_options row;
+  gmf_regularisation regularisation;
+  int64_t n_items; /* rows of items in the model */
+} gmf_fold_in_rule;
+
+typedef struct gmf_fold_in gmf_fold_in;
+
+/* Local. gram [k][k]: Y'Y of all item rows, for losses over all pairs (loss.h); else NULL. */
+gmf_status gmf_fold_in_create(const gmf_fold_in_rule *rule, const double *gram, gmf_fold_in **out, gmf_error *err);
+void gmf_fold_in_destroy(gmf_fold_in **fold_in);
+
+/*
+ * Local. x [n][ld]: the rows of n users. User j's ratings are [begin[j], begin[j + 1]) of `ratings`, whose cols are rows
+ * of y [..][ld] and whose values have the model's mean taken off; ratings->n is not read. Returns the first user whose
+ * system is singular, -1 when there is none.
+ */
+int64_t gmf_fold_in_solve(gmf_fold_in *fold_in, const float *y, const int64_t *begin, const gmf_ratings *ratings,
+                          int64_t n, float *x);
+
+#endif
