@@ -60,8 +60,9 @@ struct gmf_als {
   float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
   float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
   int n_threads;
-  double mean;     /* taken off the ratings */
-  double constant; /* loss of all ratings at zero predictions */
+  double mean;        /* taken off the ratings */
+  double constant;    /* loss of all ratings at zero predictions */
+  int64_t n_negative; /* ratings of negative weight, see gmf_als_n_negative */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -172,16 +173,18 @@ static void take_off_mean(gmf_als *als)
   }
 }
 
-/* Collective. The loss of all ratings where nothing is predicted; the users' blocks hold each rating once. */
-static double constant_loss(const gmf_als *als)
+/* Collective. The loss of all ratings where nothing is predicted, and how many have a weight below zero; the users'
+ * blocks hold each rating once. */
+static void survey_ratings(gmf_als *als)
 {
   const gmf_block *b = als->blocks[GMF_USERS];
-  double sum = 0;
-  for (int64_t r = 0; r < b->n_rows; r++)
-    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
-      sum += gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
-  gmf_sum_f64(als->grid, &sum, 1);
-  return sum;
+  gmf_loss loss = als->options.row.loss;
+  for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) {
+    als->constant += gmf_loss_constant(loss, b->values[j], weight_of(b, j));
+    als->n_negative += gmf_loss_weight(loss, b->values[j], weight_of(b, j)) < 0;
+  }
+  gmf_sum_f64(als->grid, &als->constant, 1);
+  gmf_sum_i64(als->grid, &als->n_negative, 1);
 }
 
 gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
@@ -202,7 +205,7 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) start_factor(als, (gmf_side)s);
   if (options->center) take_off_mean(als);
-  als->constant = constant_loss(als);
+  survey_ratings(als);
   *out = als;
   als = NULL;
 cleanup:
@@ -213,6 +216,8 @@ cleanup:
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side) { return als->factors[side]; }
 
 double gmf_als_mean(const gmf_als *als) { return als->mean; }
+
+int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }
 
 /* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
 

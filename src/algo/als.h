@@ -68,6 +68,10 @@ const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);
 
+/* Local. Ratings of all ranks whose weight is below zero (loss.h, `implicit`): rows with many of them may be singular.
+ */
+int64_t gmf_als_n_negative(const gmf_als *als);
+
 /* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. For losses over all pairs (loss.h). */
 void gmf_als_gram(gmf_als *als, gmf_side side, double *gram);
 

@@ -313,6 +313,11 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
                grid->n_cols, gmf_kernel_level_name(gmf_kernel_level()));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_als_create(grid, &options, t.axes, t.blocks, &t.als, err));
+  if (gmf_als_n_negative(t.als) > 0)
+    gmf_log_line(log,
+                 "warning: %s ratings have alpha x |rating| below 1, and so weigh less than a pair without a rating; a "
+                 "larger --alpha, or --loss hkv, avoids it",
+                 gmf_thousands(gmf_als_n_negative(t.als)));
   GMF_TRY(run_sweeps(&t, err));
   GMF_TRY(write_model(&t, err));
 

@@ -13,8 +13,8 @@
 #include "kernel/loss.h"
 
 enum {
-  GMF_MAX_FACTORS = 1024,  /* the largest k */
-  GMF_MAX_ORDER = 1026,    /* and its biases */
+  GMF_MAX_FACTORS = 8192,  /* the largest k */
+  GMF_MAX_ORDER = 8194,    /* and its biases */
   GMF_GRAM_DEPTH = 64,     /* gathered rows in a panel, at most */
   GMF_PANEL_BYTES = 16384, /* a panel stays in the first-level cache */
   GMF_CHOLESKY_BLOCK = 16
