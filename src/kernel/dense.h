@@ -13,11 +13,11 @@
 #include "kernel/loss.h"
 
 enum {
-  GMF_MAX_FACTORS = 8192,  /* the largest k */
-  GMF_MAX_ORDER = 8194,    /* and its biases */
-  GMF_GRAM_DEPTH = 64,     /* gathered rows in a panel, at most */
-  GMF_PANEL_BYTES = 16384, /* a panel stays in the first-level cache */
-  GMF_CHOLESKY_BLOCK = 16
+  GMF_MAX_FACTORS = 8192, /* the largest k */
+  GMF_MAX_ORDER = 8194,   /* and its biases */
+  GMF_GRAM_DEPTH = 64,    /* gathered rows in a panel */
+  GMF_CHOLESKY_BLOCK = 16,
+  GMF_CHOLESKY_PANEL = 64
 };
 
 /* k rounded up to whole vectors of every instruction set. */
@@ -46,7 +46,7 @@ void gmf_gram_f8(const float *y, int64_t stride, const gmf_ratings *ratings, gmf
 
 /*
  * a = U'U in place. Returns -1, or the first row whose pivot is not above `threshold` times its diagonal element.
- *   work  [GMF_CHOLESKY_BLOCK][ld]
+ *   work  [GMF_CHOLESKY_PANEL][ld]
  */
 int gmf_cholesky_f4(float *a, int k, int ld, float threshold, float *work);
 int gmf_cholesky_f8(double *a, int k, int ld, double threshold, double *work);

@@ -132,7 +132,7 @@ void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratin
       for (int d = 0; d < depth; d++)
         work[(size_t)d * (size_t)n_pad + (size_t)j] = row != NULL ? (double)row[d] * scale[begin + d] : 0;
     }
-    NAME(update)(work, work, depth, n_pad, 0, c);
+    NAME(update)(work, work, depth, n_pad, 0, n_pad, c);
   }
 }
 
