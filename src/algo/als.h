@@ -18,6 +18,7 @@ typedef struct gmf_als_options {
   gmf_regularisation regularisation;
   bool center; /* take the mean off all ratings, weighted as they are */
   uint64_t seed;
+  bool deterministic;         /* the same bits for any ranks and threads; wants a grid of one column */
   gmf_als_progress *progress; /* may be NULL */
   void *context;
 } gmf_als_options;

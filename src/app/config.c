@@ -97,6 +97,8 @@ static const gmf_option OPTIONS[] = {
      "ratings where that is less work; cg: by preconditioned conjugate gradients from the last sweep's solution"},
     {"cg-steps", GMF_OPT_INT, FIELD(cg_steps), GMF_VERB_TRAIN, true, "N", 1, 10000, NULL, "3",
      "cg: steps at most; a row that is solved to single precision stops earlier"},
+    {"deterministic", GMF_OPT_FLAG, FIELD(deterministic), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "the same bits on any number of ranks and threads, where --grid has one column: sums over all rows are made exact"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
@@ -296,6 +298,8 @@ gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, i
   if (rows * cols != n_ranks)
     return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: has %ld places, but there are %d ranks", config->grid, rows * cols,
                     n_ranks);
+  if (cols > 1 && config->deterministic)
+    return gmf_fail(err, GMF_ERR_USAGE, "--deterministic needs a grid of one column: --grid %dx1, or auto", n_ranks);
   *n_rows = (int)rows;
   *n_cols = (int)cols;
   return GMF_OK;

@@ -67,6 +67,7 @@ typedef struct gmf_config {
   int center;         /* gmf_center, -1 until gmf_config_resolve */
   int solver;         /* gmf_solver */
   int64_t cg_steps;
+  bool deterministic;
   char grid[32];
   bool seen;
   int64_t validate_every, early_stop;

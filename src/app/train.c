@@ -109,6 +109,7 @@ static gmf_als_options als_options(training *t)
       .regularisation = {c->lambda, c->lambda_bias, (gmf_lambda_scale)c->lambda_scale, c->lambda_exponent},
       .center = c->center == GMF_CENTER_GLOBAL,
       .seed = (uint64_t)c->seed,
+      .deterministic = c->deterministic,
       .progress = t->log->live ? show_progress : NULL,
       .context = t};
 }
