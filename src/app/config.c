@@ -183,6 +183,12 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   return config->algorithm != GMF_ALGORITHM_POPULARITY || !is_of_sweeps(o->offset);
 }
 
+void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size)
+{
+  for (int i = 0; i < GMF_OPTIONS.n; i++)
+    if (OPTIONS[i].offset == offset) gmf_option_text(&OPTIONS[i], config, out, size);
+}
+
 /* ---- the INI file: keys hold for all verbs, those below [verb] for that one ---------------------------------------
  */
 

@@ -1,179 +1,85 @@
 #include "app/split.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "app/provenance.h"
+#include "app/split_choose.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "base/random.h"
-#include "io/dataset.h"
 #include "io/layout.h"
 
-/* My users' ratings, and which of them are held out. */
-typedef struct slice {
-  int64_t n_rows, n;
-  int64_t *items, *times; /* owned [n]; times NULL where the dataset has none */
-  float *values;          /* owned [n] */
-  bool *held_out;         /* owned [n] */
-} slice;
+static const char *const PART_NAME[GMF_N_PARTS] = {"train", "test"};
 
-static void free_slice(slice *s)
-{
-  gmf_free(s->items);
-  gmf_free(s->times);
-  gmf_free(s->values);
-  gmf_free(s->held_out);
-}
+/* What a split works on. */
+typedef struct split {
+  const gmf_grid *grid;             /* borrowed */
+  const gmf_config *c;              /* borrowed */
+  gmf_dataset *dataset;             /* owned */
+  gmf_rating_rows rows;             /* owned: my ratings */
+  gmf_choice choice;                /* owned */
+  gmf_writer *writers[GMF_N_PARTS]; /* owned */
+  int64_t n[GMF_N_PARTS];           /* ratings in each file */
+} split;
 
-static gmf_status read_slice(const gmf_dataset *d, slice *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  s->n_rows = d->row_end - d->row_begin;
-  s->n = d->indptr[s->n_rows] - d->indptr[0];
-  GMF_TRY(GMF_NEW(s->items, s->n, err));
-  GMF_TRY(GMF_NEW(s->values, s->n, err));
-  if (d->has_time) GMF_TRY(GMF_NEW(s->times, s->n, err));
-  GMF_TRY(GMF_NEW_ZERO(s->held_out, s->n, err));
-  GMF_TRY(gmf_dataset_read(d, d->indptr[0], s->n, s->items, s->values, s->times, err));
-cleanup:
-  return status;
-}
+static const char *path_of(const gmf_config *c, gmf_part part) { return part == GMF_PART_TRAIN ? c->train : c->test; }
 
-/* ---- what is held out -------------------------------------------------------------------------------------------- */
-
-/* A rating of one user with the key that decides: the largest keys are held out. */
-typedef struct candidate {
-  double key;
-  int64_t time, at;
-} candidate;
-
-static int last_first(const void *a, const void *b)
-{
-  const candidate *x = a, *y = b;
-  if (x->time != y->time) return x->time > y->time ? -1 : 1;
-  if (x->key != y->key) return x->key > y->key ? -1 : 1;
-  return x->at > y->at ? -1 : 1;
-}
-
-static double chance(const gmf_config *c, int64_t user, int64_t item)
-{
-  uint64_t row = (uint64_t)user ^ (uint64_t)(item >> 32) << 40; /* items beyond 2^32 still differ */
-  return gmf_random_uniform((uint64_t)c->seed, GMF_STREAM_SPLIT, row, (uint32_t)item);
-}
-
-/* How many of a user's d ratings are held out, where their number is fixed. */
-static int64_t n_held_out(const gmf_config *c, int64_t d)
-{
-  /* 0.29 x 100 is 29, also where 0.29 is a little less in binary. */
-  if (!isnan(c->fraction)) return (int64_t)floor(c->fraction * (double)d * (1 + 1e-12));
-  return d > c->count ? c->count : 0;
-}
-
-static gmf_status choose(const gmf_config *c, const gmf_dataset *d, slice *s, gmf_error *err)
+/* Local. The ratings of one part, with all users. */
+static gmf_status select_part(const split *s, gmf_part part, gmf_rating_rows *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  bool by_rating = c->method == GMF_SPLIT_RANDOM && !isnan(c->fraction);
-  bool by_time = c->method == GMF_SPLIT_LEAVE_LAST;
-  candidate *candidates = NULL;
-  int64_t longest = 0;
-
-  for (int64_t r = 0; r < s->n_rows; r++) longest = gmf_max64(longest, d->indptr[r + 1] - d->indptr[r]);
-  GMF_TRY(GMF_NEW(candidates, longest, err));
-  for (int64_t r = 0; r < s->n_rows; r++) {
-    int64_t user = d->row_begin + r, begin = d->indptr[r] - d->indptr[0], n = d->indptr[r + 1] - d->indptr[r];
-    for (int64_t j = 0; j < n; j++) {
-      double key = by_time ? 0 : chance(c, user, s->items[begin + j]);
-      candidates[j] = (candidate){key, by_time ? s->times[begin + j] : 0, begin + j};
-      if (by_rating) s->held_out[begin + j] = key < c->fraction;
-    }
-    if (by_rating) continue;
-    qsort(candidates, (size_t)n, sizeof *candidates, last_first);
-    for (int64_t j = 0; j < n_held_out(c, n); j++) s->held_out[candidates[j].at] = true;
-  }
-cleanup:
-  gmf_free(candidates);
-  return status;
-}
-
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
-
-/* The arrays of one half. */
-typedef struct half {
-  int64_t *indptr, *items, *times; /* owned */
-  float *values;                   /* owned */
-  gmf_ids ids[GMF_N_SIDES];        /* owned */
-} half;
-
-static void free_half(half *h)
-{
-  gmf_free(h->indptr);
-  gmf_free(h->items);
-  gmf_free(h->times);
-  gmf_free(h->values);
-  for (int s = 0; s < GMF_N_SIDES; s++) gmf_ids_free(&h->ids[s]);
-}
-
-static gmf_status make_half(const gmf_grid *grid, const gmf_dataset *d, const slice *s, bool held_out, half *h,
-                            gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  GMF_TRY(GMF_NEW(h->indptr, s->n_rows + 1, err));
-  GMF_TRY(GMF_NEW(h->items, s->n, err));
-  GMF_TRY(GMF_NEW(h->values, s->n, err));
-  if (d->has_time) GMF_TRY(GMF_NEW(h->times, s->n, err));
-  int64_t n = 0;
-  for (int64_t r = 0; r < s->n_rows; r++) {
-    h->indptr[r] = n;
-    for (int64_t j = d->indptr[r] - d->indptr[0]; j < d->indptr[r + 1] - d->indptr[0]; j++) {
-      if (s->held_out[j] != held_out) continue;
-      h->items[n] = s->items[j];
-      h->values[n] = s->values[j];
-      if (d->has_time) h->times[n] = s->times[j];
-      n++;
-    }
-  }
-  h->indptr[s->n_rows] = n;
-  for (int side = 0; side < GMF_N_SIDES; side++) {
-    int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank);
-    int64_t end = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1);
-    GMF_TRY(gmf_dataset_read_ids(d, (gmf_side)side, begin, end - begin, &h->ids[side], err));
+  const gmf_rating_rows *all = &s->rows;
+  int64_t n = 0, to = 0;
+  for (int64_t j = 0; j < all->indptr[all->n_rows]; j++) n += s->choice.part[j] == part;
+  GMF_TRY(gmf_rating_rows_new(all->n_rows, n, all->times != NULL, out, err));
+  out->row_begin = all->row_begin;
+  for (int64_t r = 0; r < all->n_rows; r++) {
+    for (int64_t j = all->indptr[r]; j < all->indptr[r + 1]; j++)
+      if (s->choice.part[j] == part) gmf_rating_rows_copy_one(out, to++, all, j);
+    out->indptr[r + 1] = to;
   }
 cleanup:
   return status;
 }
 
-/* Collective. */
-static gmf_status write_half(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const slice *s,
-                             bool held_out, gmf_writer *w, int64_t *n, gmf_error *err)
+/* Local, the same on all ranks. */
+static void describe_part(const split *s, gmf_part part)
 {
-  gmf_status status = GMF_OK;
-  half h = {0};
-  GMF_TRY(gmf_agree(grid, make_half(grid, d, s, held_out, &h, err), err));
+  gmf_writer *w = s->writers[part];
+  const gmf_config *c = s->c;
+  char method[32];
+  gmf_config_text(c, offsetof(gmf_config, method), method, sizeof method);
   gmf_provenance_add_software(w);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "dataset", d->path);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "part", held_out ? "test" : "train");
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "method", c->method == GMF_SPLIT_RANDOM ? "random" : "leave-last");
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "dataset", s->dataset->path);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "part", PART_NAME[part]);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "method", method);
   if (isnan(c->fraction))
     gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "count", c->count);
   else
     gmf_writer_attr_f64(w, GMF_GROUP_PROVENANCE, "fraction", c->fraction);
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "seed", c->seed);
-  gmf_dataset_part part = {.n = {d->n[0], d->n[1]},
-                           .ids = {h.ids[0], h.ids[1]},
-                           .row_begin = d->row_begin,
-                           .n_rows = s->n_rows,
-                           .indptr = h.indptr,
-                           .items = h.items,
-                           .values = h.values,
-                           .times = h.times,
-                           .has_time = d->has_time};
-  GMF_TRY(gmf_dataset_write(grid, w, &part, err));
-  *n = h.indptr[s->n_rows];
-  gmf_sum_i64(grid, n, 1);
+}
+
+/* Collective. */
+static gmf_status write_part(split *s, gmf_part p, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_grid *grid = s->grid;
+  const gmf_dataset *d = s->dataset;
+  gmf_dataset_part part = {.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]}};
+  gmf_status local = select_part(s, p, &part.rows, err);
+  for (int side = 0; side < GMF_N_SIDES && local == GMF_OK; side++) {
+    int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank);
+    int64_t end = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1);
+    local = gmf_dataset_read_ids(d, (gmf_side)side, begin, end - begin, &part.ids[side], err);
+  }
+  GMF_TRY(gmf_agree(grid, local, err));
+  describe_part(s, p);
+  GMF_TRY(gmf_dataset_write(grid, s->writers[p], &part, err));
+  s->n[p] = part.rows.indptr[part.rows.n_rows];
+  gmf_sum_i64(grid, &s->n[p], 1);
 cleanup:
-  free_half(&h);
+  gmf_rating_rows_free(&part.rows);
+  for (int side = 0; side < GMF_N_SIDES; side++) gmf_ids_free(&part.ids[side]);
   return status;
 }
 
@@ -195,29 +101,27 @@ static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_e
 gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config *c, const gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_dataset *d = NULL;
-  gmf_writer *writers[2] = {NULL, NULL};
-  int64_t n[2] = {0, 0};
-  slice s = {0};
+  split s = {.grid = grid, .c = c};
 
-  GMF_TRY(gmf_dataset_open(grid, dataset, &d, err));
-  GMF_TRY(check_options(c, d, err));
-  GMF_TRY(gmf_writer_open(grid, c->train, GMF_FORMAT_DATASET, &writers[0], err));
-  GMF_TRY(gmf_writer_open(grid, c->test, GMF_FORMAT_DATASET, &writers[1], err));
+  GMF_TRY(gmf_dataset_open(grid, dataset, &s.dataset, err));
+  GMF_TRY(check_options(c, s.dataset, err));
+  for (int p = 0; p < GMF_N_PARTS; p++)
+    GMF_TRY(gmf_writer_open(grid, path_of(c, (gmf_part)p), GMF_FORMAT_DATASET, &s.writers[p], err));
   gmf_trace_phase(grid->trace, GMF_PHASE_READ);
-  GMF_TRY(gmf_agree(grid, read_slice(d, &s, err), err));
+  GMF_TRY(gmf_agree(grid, gmf_dataset_read_rows(s.dataset, &s.rows, err), err));
   gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
-  GMF_TRY(gmf_agree(grid, choose(c, d, &s, err), err));
+  GMF_TRY(gmf_split_choose(grid, c, &s.rows, &s.choice, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
-  for (int held_out = 0; held_out < 2; held_out++)
-    GMF_TRY(write_half(grid, c, d, &s, held_out, writers[held_out], &n[held_out], err));
-  for (int h = 0; h < 2; h++) GMF_TRY(gmf_writer_commit(writers[h], err)); /* both or none, but for a failing rename */
-  gmf_log_line(log, "wrote %s: %s ratings", c->train, gmf_thousands(n[0]));
-  gmf_log_line(log, "wrote %s: %s ratings", c->test, gmf_thousands(n[1]));
+  for (int p = 0; p < GMF_N_PARTS; p++) GMF_TRY(write_part(&s, (gmf_part)p, err));
+  for (int p = 0; p < GMF_N_PARTS; p++) /* both or none, but for a failing rename */
+    GMF_TRY(gmf_writer_commit(s.writers[p], err));
+  for (int p = 0; p < GMF_N_PARTS; p++)
+    gmf_log_line(log, "wrote %s: %s ratings", path_of(c, (gmf_part)p), gmf_thousands(s.n[p]));
 
 cleanup:
-  free_slice(&s);
-  for (int h = 0; h < 2; h++) gmf_writer_destroy(&writers[h]);
-  gmf_dataset_close(&d);
+  gmf_rating_rows_free(&s.rows);
+  gmf_choice_free(&s.choice);
+  for (int p = 0; p < GMF_N_PARTS; p++) gmf_writer_destroy(&s.writers[p]);
+  gmf_dataset_close(&s.dataset);
   return status;
 }

@@ -15,9 +15,7 @@ static gmf_import_options options_of(const gmf_config *c)
                           .min_item_count = c->min_item_count,
                           .min_user_count = c->min_user_count,
                           .n_threads = omp_get_max_threads()};
-  for (int i = 0; i < GMF_OPTIONS.n; i++)
-    if (GMF_OPTIONS.options[i].offset == offsetof(gmf_config, format))
-      gmf_option_text(&GMF_OPTIONS.options[i], c, o.format, sizeof o.format);
+  gmf_config_text(c, offsetof(gmf_config, format), o.format, sizeof o.format);
   snprintf(o.columns, sizeof o.columns, "%s", c->columns);
   return o;
 }

@@ -191,6 +191,18 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_dataset_read_rows(const gmf_dataset *d, gmf_rating_rows *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n_rows = d->row_end - d->row_begin, first = d->indptr[0], n = d->indptr[n_rows] - first;
+  GMF_TRY(gmf_rating_rows_new(n_rows, n, d->has_time, rows, err));
+  rows->row_begin = d->row_begin;
+  for (int64_t r = 0; r <= n_rows; r++) rows->indptr[r] = d->indptr[r] - first;
+  GMF_TRY(gmf_dataset_read(d, first, n, rows->items, rows->values, rows->times, err));
+cleanup:
+  return status;
+}
+
 gmf_status gmf_dataset_read_ids(const gmf_dataset *d, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
                                 gmf_error *err)
 {
@@ -219,9 +231,9 @@ cleanup:
 static void declare_statistics(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t nnz)
 {
   float low = FLT_MAX, high = -FLT_MAX;
-  for (int64_t j = 0; j < part->indptr[part->n_rows]; j++) {
-    low = fminf(low, part->values[j]);
-    high = fmaxf(high, part->values[j]);
+  for (int64_t j = 0; j < part->rows.indptr[part->rows.n_rows]; j++) {
+    low = fminf(low, part->rows.values[j]);
+    high = fmaxf(high, part->rows.values[j]);
   }
   MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all);
   MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all);
@@ -256,7 +268,7 @@ static __int128 exact_sum(const float *values, int64_t n)
 /* Collective. The mean of all ratings, the same bits for any number of ranks. The sums travel in limbs of 40 bits. */
 static double exact_mean(const gmf_grid *grid, const gmf_dataset_part *part, int64_t nnz)
 {
-  __int128 sum = exact_sum(part->values, part->indptr[part->n_rows]);
+  __int128 sum = exact_sum(part->rows.values, part->rows.indptr[part->rows.n_rows]);
   bool negative = sum < 0;
   unsigned __int128 rest = (unsigned __int128)(negative ? -sum : sum);
   int64_t limbs[4];
@@ -283,12 +295,13 @@ static void declare_ids(gmf_writer *w, const gmf_dataset_part *part)
 gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t nnz = part->indptr[part->n_rows];
-  gmf_csr_rows rows = {part->row_begin, part->n_rows, part->indptr, part->items, part->values, part->times};
+  const gmf_rating_rows *mine = &part->rows;
+  int64_t nnz = mine->indptr[mine->n_rows];
+  gmf_csr_rows rows = {mine->row_begin, mine->n_rows, mine->indptr, mine->items, mine->values, mine->times};
 
   gmf_sum_i64(grid, &nnz, 1);
   declare_ids(w, part);
-  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, part->has_time);
+  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, mine->times != NULL);
   declare_statistics(grid, w, part, nnz);
   gmf_writer_attr_f64(w, "/", "mean_rating", exact_mean(grid, part, nnz));
   GMF_TRY(gmf_writer_create(w, err));

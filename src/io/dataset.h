@@ -9,6 +9,7 @@
 
 #include "base/side.h"
 #include "io/h5.h"
+#include "io/rating_rows.h"
 #include "io/writer.h"
 #include "runtime/grid.h"
 
@@ -44,6 +45,9 @@ void gmf_dataset_close(gmf_dataset **dataset);
 gmf_status gmf_dataset_read(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *items, float *values,
                             int64_t *times, gmf_error *err);
 
+/* Local. All that this rank reads, into *rows (gmf_rating_rows_free, after a failure too). */
+gmf_status gmf_dataset_read_rows(const gmf_dataset *dataset, gmf_rating_rows *rows, gmf_error *err);
+
 /* Local. Ids [begin, begin + n) of a side, into ids->values (gmf_ids_free). */
 gmf_status gmf_dataset_read_ids(const gmf_dataset *dataset, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
                                 gmf_error *err);
@@ -55,12 +59,7 @@ void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size);
 typedef struct gmf_dataset_part {
   int64_t n[GMF_N_SIDES]; /* of the whole dataset */
   gmf_ids ids[GMF_N_SIDES];
-  int64_t row_begin, n_rows; /* my users */
-  const int64_t *indptr;     /* [n_rows + 1], from 0 */
-  const int64_t *items;      /* [indptr[n_rows]], ascending within a user */
-  const float *values;       /* [indptr[n_rows]] */
-  const int64_t *times;      /* [indptr[n_rows]]; NULL on all ranks where times are not known */
-  bool has_time;
+  gmf_rating_rows rows; /* borrowed: my users */
 } gmf_dataset_part;
 
 /*

@@ -78,18 +78,11 @@ cleanup:
 /* Collective. */
 static gmf_status write_dataset(const gmf_grid *grid, gmf_writer *w, const gmf_import_options *options,
                                 const gmf_import_share *share, const gmf_id_space space[GMF_N_SIDES],
-                                const gmf_import_rows *rows, const gmf_import_report *report, gmf_error *err)
+                                const gmf_rating_rows *rows, const gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_dataset_part part = {.n = {report->n_users, report->n_items},
-                           .ids = {space[GMF_USERS].ids, space[GMF_ITEMS].ids},
-                           .row_begin = rows->row_begin,
-                           .n_rows = rows->n_rows,
-                           .indptr = rows->indptr,
-                           .items = rows->items,
-                           .values = rows->values,
-                           .times = rows->times,
-                           .has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0};
+  gmf_dataset_part part = {
+      .n = {report->n_users, report->n_items}, .ids = {space[GMF_USERS].ids, space[GMF_ITEMS].ids}, .rows = *rows};
   GMF_TRY(gmf_agree(grid, describe_run(w, options, share, report, err), err));
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
   GMF_TRY(gmf_writer_commit(w, err));
@@ -99,7 +92,7 @@ cleanup:
 
 /* Collective. Everything between the opened output and the report. */
 static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_options *options,
-                         gmf_import_share *share, gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows,
+                         gmf_import_share *share, gmf_id_space space[GMF_N_SIDES], gmf_rating_rows *rows,
                          gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -128,7 +121,7 @@ gmf_status gmf_import(const gmf_grid *grid, const char *const *files, int n_file
   gmf_writer *w = NULL;
   gmf_import_share share = {0};
   gmf_id_space space[GMF_N_SIDES] = {{.n = 0}, {.n = 0}};
-  gmf_import_rows rows = {0};
+  gmf_rating_rows rows = {0};
   gmf_import_report counts = {0};
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
 
@@ -140,7 +133,7 @@ gmf_status gmf_import(const gmf_grid *grid, const char *const *files, int n_file
 cleanup:
   gmf_writer_destroy(&w);
   gmf_import_share_free(&share);
-  gmf_import_rows_free(&rows);
+  gmf_rating_rows_free(&rows);
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_space_free(&space[s]);
   gmf_trace_phase(grid->trace, before);
   return status;

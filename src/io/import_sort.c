@@ -19,15 +19,6 @@
 /* A bucket is a range of rows whose ratings fit the cache while they are sorted. */
 enum { BUCKET_RATINGS = 1 << 14, MAX_BUCKETS = 1 << 10 };
 
-void gmf_import_rows_free(gmf_import_rows *rows)
-{
-  gmf_free(rows->indptr);
-  gmf_free(rows->items);
-  gmf_free(rows->values);
-  gmf_free(rows->times);
-  *rows = (gmf_import_rows){0};
-}
-
 /* ---- where ratings go -------------------------------------------------------------------------------------------- */
 
 typedef struct target {
@@ -401,7 +392,7 @@ typedef struct conflict {
 typedef struct sorter {
   const gmf_import_options *options; /* borrowed */
   const router *router;              /* borrowed */
-  gmf_import_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
+  gmf_rating_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
   int item_bits;
   gmf_keyed *pairs, *scratch; /* owned: for the bucket in work */
   int64_t pair_capacity, scratch_capacity;
@@ -482,18 +473,11 @@ cleanup:
 }
 
 /* Local. Moves what the buckets kept together. */
-static void close_gaps(const router *r, gmf_import_rows *rows, const int64_t *n_kept)
+static void close_gaps(const router *r, gmf_rating_rows *rows, const int64_t *n_kept)
 {
   int64_t to = 0;
-  for (int64_t b = 0; b < r->n_buckets; b++) {
-    int64_t from = r->bucket_begin[b];
-    if (to != from) {
-      memmove(rows->items + to, rows->items + from, (size_t)n_kept[b] * sizeof *rows->items);
-      memmove(rows->values + to, rows->values + from, (size_t)n_kept[b] * sizeof *rows->values);
-      if (rows->times != NULL) memmove(rows->times + to, rows->times + from, (size_t)n_kept[b] * sizeof *rows->times);
-    }
-    to += n_kept[b];
-  }
+  for (int64_t b = 0; b < r->n_buckets; to += n_kept[b++])
+    gmf_rating_rows_move(rows, to, r->bucket_begin[b], n_kept[b]);
   for (int64_t row = 0; row < rows->n_rows; row++) rows->indptr[row + 1] += rows->indptr[row];
 }
 
@@ -506,7 +490,7 @@ static int bits_for(int64_t n)
 
 /* Local. Sorts all buckets; adds to the counts of the report. */
 static gmf_status sort_buckets(const router *r, const gmf_import_options *options, int64_t n_items,
-                               gmf_import_rows *rows, conflict *first, gmf_import_report *report, gmf_error *err)
+                               gmf_rating_rows *rows, conflict *first, gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   sorter *sorters = NULL;
@@ -568,22 +552,17 @@ static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space
                   user, item, n_duplicates);
 }
 
-static gmf_status make_rows(const router *r, bool has_time, gmf_import_rows *rows, gmf_error *err)
+/* Local. */
+static gmf_status make_rows(const router *r, bool has_time, gmf_rating_rows *rows, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  int64_t n = r->bucket_begin[r->n_buckets];
-  rows->row_begin = r->cuts[r->grid->rank];
-  rows->n_rows = r->cuts[r->grid->rank + 1] - rows->row_begin;
-  GMF_TRY(GMF_NEW_ZERO(rows->indptr, rows->n_rows + 1, err));
-  GMF_TRY(GMF_NEW(rows->items, n, err));
-  GMF_TRY(GMF_NEW(rows->values, n, err));
-  if (has_time) GMF_TRY(GMF_NEW(rows->times, n, err));
-cleanup:
+  int64_t row_begin = r->cuts[r->grid->rank], n_rows = r->cuts[r->grid->rank + 1] - row_begin;
+  gmf_status status = gmf_rating_rows_new(n_rows, r->bucket_begin[r->n_buckets], has_time, rows, err);
+  rows->row_begin = row_begin;
   return status;
 }
 
 gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *options, gmf_import_share *share,
-                           gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows, gmf_import_report *report,
+                           gmf_id_space space[GMF_N_SIDES], gmf_rating_rows *rows, gmf_import_report *report,
                            gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -591,7 +570,7 @@ gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *optio
   conflict first = {.row = INT64_MAX};
   bool has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0;
 
-  *rows = (gmf_import_rows){0};
+  *rows = (gmf_rating_rows){0};
   gmf_trace_phase(grid->trace, GMF_PHASE_MAP_IDS);
   GMF_TRY(number_ids(grid, share, report->n_records, space, &r, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
