@@ -30,7 +30,7 @@ static gmf_status select_part(const split *s, gmf_part part, gmf_rating_rows *ou
   const gmf_rating_rows *all = &s->rows;
   int64_t n = 0, to = 0;
   for (int64_t j = 0; j < all->indptr[all->n_rows]; j++) n += s->choice.part[j] == part;
-  GMF_TRY(gmf_rating_rows_new(all->n_rows, n, all->times != NULL, out, err));
+  GMF_TRY(gmf_rating_rows_new(all->n_rows, n, all->times != NULL, all->weights != NULL, out, err));
   out->row_begin = all->row_begin;
   for (int64_t r = 0; r < all->n_rows; r++) {
     for (int64_t j = all->indptr[r]; j < all->indptr[r + 1]; j++)

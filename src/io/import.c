@@ -36,12 +36,12 @@ static void list_sources(const gmf_import_share *share, char *out)
 /* Which columns of the first file were read, counted from 1. */
 static void describe_columns(const gmf_import_share *share, char *out, size_t size)
 {
-  static const char *const names[] = {"user", "item", "rating", "time"};
   out[0] = '\0';
   for (int role = 0; role < GMF_N_ROLES; role++) {
     int column = share->layouts[0].column[role];
     size_t at = strlen(out);
-    if (column >= 0) snprintf(out + at, size - at, "%s%s %d", at > 0 ? ", " : "", names[role], column + 1);
+    if (column < 0) continue;
+    snprintf(out + at, size - at, "%s%s %d", at > 0 ? ", " : "", gmf_text_role_name((gmf_text_role)role), column + 1);
   }
 }
 

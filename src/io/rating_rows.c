@@ -4,7 +4,8 @@
 
 #include "base/memory.h"
 
-gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, gmf_rating_rows *out, gmf_error *err)
+gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, bool has_weight, gmf_rating_rows *out,
+                               gmf_error *err)
 {
   gmf_status status = GMF_OK;
   *out = (gmf_rating_rows){.n_rows = n_rows};
@@ -12,6 +13,7 @@ gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, gmf_rat
   GMF_TRY(GMF_NEW(out->items, n, err));
   GMF_TRY(GMF_NEW(out->values, n, err));
   if (has_time) GMF_TRY(GMF_NEW(out->times, n, err));
+  if (has_weight) GMF_TRY(GMF_NEW(out->weights, n, err));
 cleanup:
   return status;
 }
@@ -22,6 +24,7 @@ void gmf_rating_rows_free(gmf_rating_rows *rows)
   gmf_free(rows->items);
   gmf_free(rows->values);
   gmf_free(rows->times);
+  gmf_free(rows->weights);
   *rows = (gmf_rating_rows){0};
 }
 
@@ -31,6 +34,7 @@ void gmf_rating_rows_move(gmf_rating_rows *rows, int64_t at, int64_t begin, int6
   memmove(rows->items + at, rows->items + begin, (size_t)n * sizeof *rows->items);
   memmove(rows->values + at, rows->values + begin, (size_t)n * sizeof *rows->values);
   if (rows->times != NULL) memmove(rows->times + at, rows->times + begin, (size_t)n * sizeof *rows->times);
+  if (rows->weights != NULL) memmove(rows->weights + at, rows->weights + begin, (size_t)n * sizeof *rows->weights);
 }
 
 void gmf_rating_rows_drop_ratings(gmf_rating_rows *rows)

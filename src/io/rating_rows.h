@@ -17,10 +17,12 @@ typedef struct gmf_rating_rows {
   int64_t *items;            /* owned [indptr[n_rows]]: ascending within a user */
   float *values;             /* owned [indptr[n_rows]] */
   int64_t *times;            /* owned [indptr[n_rows]]; NULL on all ranks where times are not known */
+  float *weights;            /* owned [indptr[n_rows]]; NULL on all ranks where all are 1 */
 } gmf_rating_rows;
 
 /* Room for n ratings of n_rows users: indptr is zero, the rest is not set. To be freed after a failure too. */
-gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, gmf_rating_rows *out, gmf_error *err);
+gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, bool has_weight, gmf_rating_rows *out,
+                               gmf_error *err);
 void gmf_rating_rows_free(gmf_rating_rows *rows);
 
 /* Rating j of `from` becomes rating `at` of `to`, which may be the same rows. */
@@ -29,6 +31,7 @@ static inline void gmf_rating_rows_copy_one(gmf_rating_rows *to, int64_t at, con
   to->items[at] = from->items[j];
   to->values[at] = from->values[j];
   if (to->times != NULL) to->times[at] = from->times[j];
+  if (to->weights != NULL) to->weights[at] = from->weights[j];
 }
 
 /* The same for ratings [begin, begin + n) of one and the same rows. */

@@ -197,7 +197,7 @@ void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, do
   a->f64 = value;
 }
 
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_time)
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras)
 {
   char name[NAME_BYTES];
   int64_t shape[2] = {n_rows, n_cols};
@@ -211,7 +211,9 @@ void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
   gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
-  if (with_time) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
+  if ((extras & GMF_CSR_WITH_TIME) != 0) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_WEIGHT);
+  if ((extras & GMF_CSR_WITH_WEIGHT) != 0) gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
 }
 
 /* ---- phase A: rank 0 makes the file ------------------------------------------------------------------------------ */
@@ -544,6 +546,8 @@ gmf_status gmf_writer_write_csr(gmf_writer *w, const char *group, int64_t n_cols
   GMF_TRY(gmf_writer_write(w, name, begin, n, rows->data, err));
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
   if (find_array(w, name) != NULL) GMF_TRY(gmf_writer_write(w, name, begin, n, rows->times, err));
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_WEIGHT);
+  if (find_array(w, name) != NULL) GMF_TRY(gmf_writer_write(w, name, begin, n, rows->weights, err));
 cleanup:
   return status;
 }
