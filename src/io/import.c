@@ -66,6 +66,8 @@ static gmf_status describe_run(gmf_writer *w, const gmf_import_options *options,
   gmf_writer_attr_i64(w, group, "binarize", options->binarize);
   gmf_writer_attr_i64(w, group, "min_user_count", options->min_user_count);
   gmf_writer_attr_i64(w, group, "min_item_count", options->min_item_count);
+  gmf_writer_attr_i64(w, group, "k_core", options->k_core);
+  if (options->k_core) gmf_writer_attr_i64(w, group, "k_core_rounds", report->n_rounds);
   gmf_writer_attr_i64(w, group, "n_lines", report->n_lines);
   gmf_writer_attr_i64(w, group, "n_records", report->n_records);
   gmf_writer_attr_i64(w, group, "n_bad_lines", report->n_bad_lines);
@@ -90,6 +92,21 @@ cleanup:
   return status;
 }
 
+/* Local, the same on all ranks. */
+static gmf_status fail_empty(const gmf_import_options *options, const gmf_import_report *report, gmf_error *err)
+{
+  if (!options->k_core)
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "no rating of %" PRId64
+                    " is left after the filters; lower --min-rating, --min-user-count or --min-item-count",
+                    report->n_records);
+  return gmf_fail(err, GMF_ERR_DATA,
+                  "no rating of %" PRId64
+                  " is left after the filters: there is no --k-core in which every user has %" PRId64
+                  " ratings or more and every item %" PRId64 "; lower --min-user-count or --min-item-count",
+                  report->n_records, gmf_max64(1, options->min_user_count), gmf_max64(1, options->min_item_count));
+}
+
 /* Collective. Everything between the opened output and the report. */
 static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_options *options,
                          gmf_import_share *share, gmf_id_space space[GMF_N_SIDES], gmf_rating_rows *rows,
@@ -106,8 +123,7 @@ static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_o
   gmf_sum_i64(grid, &report->nnz, 1);
   report->n_users = space[GMF_USERS].n;
   report->n_items = space[GMF_ITEMS].n;
-  if (report->nnz == 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "no rating of %" PRId64 " is left after the filters", report->n_records));
+  if (report->nnz == 0) GMF_TRY(fail_empty(options, report, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(write_dataset(grid, w, options, share, space, rows, report, err));
 cleanup:

@@ -28,6 +28,7 @@ typedef struct gmf_import_options {
                                              not count here, nor in what follows */
   bool binarize;                          /* then every value becomes 1 */
   int64_t min_item_count, min_user_count; /* then items, then users with fewer ratings are dropped, one pass each */
+  bool k_core;                            /* or as many passes as there is something to drop */
   int n_threads;                          /* of this rank; 0: as OpenMP has it */
 } gmf_import_options;
 
@@ -39,6 +40,7 @@ typedef struct gmf_import_report {
   int64_t n_bad_lines;                             /* skipped */
   int64_t n_duplicates;                            /* ratings that were merged into another one */
   int64_t n_dropped_by_rating, n_dropped_by_count; /* ratings that the filters took */
+  int64_t n_rounds;                                /* of the k-core: those in which ratings went */
   int64_t n_users, n_items, nnz;                   /* of the dataset */
   char columns[96];         /* what was taken from the first file: "user 1, item 2, rating 3, time 4" */
   char first_bad_line[512]; /* "FILE:LINE:COLUMN: reason", "" where none was skipped */

@@ -31,7 +31,27 @@ def is_integer(text):
     return canonical and -2**63 <= int(text) < 2**63
 
 
-def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_item=0, min_user=0):
+def drop_rare(table, min_item, min_user):
+    """One pass of the least counts: items, then users."""
+    for side, least in ((1, min_item), (0, min_user)):
+        ids = sorted({k[side] for k in table})
+        row = {i: n for n, i in enumerate(ids)}
+        count = np.bincount([row[k[side]] for k in table], minlength=len(ids))
+        table = {k: v for k, v in table.items() if count[row[k[side]]] >= least}
+    return table
+
+
+def k_core(table, min_item, min_user):
+    """The table when passes change nothing any more, and how many did."""
+    rounds = 0
+    while True:
+        smaller = drop_rare(table, min_item, min_user)
+        if len(smaller) == len(table):
+            return table, rounds
+        table, rounds = smaller, rounds + 1
+
+
+def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_item=0, min_user=0, core=False):
     """{(user, item): (float32, time, weight)} of [(user, item, text value, time[, text weight])] in the input's order."""
     groups = {}
     for user, item, value, time, *weight in ratings:
@@ -51,12 +71,7 @@ def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_ite
         table = {k: v for k, v in table.items() if v[0] >= np.float32(min_rating)}
     if binarize:
         table = {k: (np.float32(1), t, w) for k, (_, t, w) in table.items()}
-    for side, least in ((1, min_item), (0, min_user)):
-        count = {}
-        for key in table:
-            count[key[side]] = count.get(key[side], 0) + 1
-        table = {k: v for k, v in table.items() if count[k[side]] >= least}
-    return table
+    return k_core(table, min_item, min_user)[0] if core else drop_rare(table, min_item, min_user)
 
 
 def sorted_ids(ratings, table, side):
@@ -318,6 +333,40 @@ class Policies(ImportCase):
         self.check([self.write("t.csv", "1,1,3.3\n1,2,3.29\n2,1,3.31\n")],
                    [("1", "1", "3.3", None), ("1", "2", "3.29", None), ("2", "1", "3.31", None)],
                    "--min-rating", "3.3", min_rating=3.3, has_time=False)
+
+    def test_k_core(self):
+        """Counts after duplicates and --min-rating are settled; more than one round; at any number of ranks."""
+        ratings = random_ratings(1500, 170, 150, 33, user="u{}")
+        path = self.write("r.csv", as_text(ratings))
+        for n, (min_user, min_item) in enumerate(((6, 7), (5, 8), (3, 8), (0, 9), (7, 1))):
+            options = ["--min-user-count", str(min_user), "--min-item-count", str(min_item), "--k-core"]
+            self.check([path], ratings, *options, min_user=min_user, min_item=min_item, core=True,
+                       ranks=RANKS if n == 0 else FEW)
+            _, text, output = self.run_import([path], 3, *options)
+            rounds = k_core(resolve(ratings), min_item, min_user)[1]
+            self.assertIn(f"k-core after {rounds} rounds", text)
+            with h5py.File(output) as f:
+                g, p = f["ratings"], f["provenance"].attrs
+                self.assertGreaterEqual(np.diff(g["indptr"][:]).min(), min_user)
+                self.assertGreaterEqual(np.bincount(g["indices"][:]).min(), min_item)
+                self.assertEqual((p["k_core"], p["k_core_rounds"]), (1, rounds))
+            self.assertGreater(rounds, 2 if n < 2 else 0)
+        self.check([path], ratings, "--min-user-count", "3", "--min-item-count", "3", "--k-core", "--min-rating", "3",
+                   "--duplicates", "max", duplicates="max", min_rating=3, min_user=3, min_item=3, core=True)
+
+    def test_k_core_of_a_chain(self):
+        """User n rates items n and n + 1: each round takes the ends off, and at last a ring is left, or nothing."""
+        chain = [(str(u), str(i), "1", None) for u in range(40) for i in (u, u + 1)]
+        ring = [(str(100 + u), str(100 + (u + s) % 5), "1", None) for u in range(5) for s in (0, 1)]
+        options = ["--k-core", "--min-user-count", "2", "--min-item-count", "2"]
+        both = self.write("both.csv", as_text(ring + chain))
+        self.check([both], ring + chain, *options, min_user=2, min_item=2, core=True, has_time=False)
+        code, text, _ = self.run_import([both], 3, *options)
+        self.assertEqual(code, 0)
+        self.assertIn("k-core after 20 rounds", text)
+        alone = self.write("alone.csv", as_text(chain))
+        self.refuse([alone], *options, says=["no rating of 80 is left", "every user has 2", "lower"], ranks=RANKS)
+        self.refuse([alone], "--k-core", code=USAGE, says="--min-user-count")
 
     def test_skipped_lines(self):
         good = random_ratings(800, 50, 40, 32)
