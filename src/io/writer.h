@@ -78,6 +78,14 @@ gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *ro
 /* Collective. Phases C and D; the file is visible under its name when this returns GMF_OK. */
 gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err);
 
+/*
+ * Collective. For n files that belong together: gmf_writer_seal each as soon as it is written, then commit all. None
+ * gets its name before all are complete, so that only a failing rename can leave some of them old and some of them
+ * new. And no file is open while the next one is written: after a failed write the others could not be closed either.
+ */
+gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err);
+gmf_status gmf_writer_commit_all(gmf_writer *const *writers, int n, gmf_error *err);
+
 /* Collective. */
 void gmf_writer_destroy(gmf_writer **w);
 
