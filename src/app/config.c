@@ -53,11 +53,14 @@ static const gmf_option OPTIONS[] = {
      "evaluate and train read them"},
     {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last|time|users", "",
      "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time; time: "
-     "the latest of all; users: whole users, whose own ratings are split into --fold-in and --test"},
+     "the latest of all, with those of one time together; users: whole users, whose own ratings are split into --fold-in "
+     "and --test"},
     {"fraction", GMF_OPT_REAL, FIELD(fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "",
-     "the share to hold out; leave-last: of each user's ratings, rounded down; users: of the users"},
+     "the share to hold out; leave-last: of each user's ratings, rounded down; time: of all ratings, and no more; users: "
+     "of the users with ratings, rounded down"},
     {"count", GMF_OPT_INT, FIELD(count), GMF_VERB_SPLIT, false, "N", 0, COUNT_MAX, NULL, "0",
-     "ratings of each user to hold out; a user with no more than N keeps them all; users: how many users"},
+     "ratings of each user to hold out; a user with no more than N keeps them all; time: ratings in all, and no more; "
+     "users: how many users"},
     {"test-fraction", GMF_OPT_REAL, FIELD(test_fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "0.2",
      "users: share of a held-out user's ratings for --test, rounded down, by chance; the rest is for --fold-in; users "
      "with fewer than 5 ratings are not tested"},
@@ -183,6 +186,12 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   if (o->offset == offsetof(gmf_config, lambda_bias)) return config->bias;
   if (o->offset == offsetof(gmf_config, cg_steps)) return config->solver == GMF_SOLVER_CG;
   return config->algorithm != GMF_ALGORITHM_POPULARITY || !is_of_sweeps(o->offset);
+}
+
+void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size)
+{
+  for (int i = 0; i < GMF_OPTIONS.n; i++)
+    if (OPTIONS[i].offset == offset) gmf_option_text(&OPTIONS[i], config, out, size);
 }
 
 /* ---- the INI file: keys hold for all verbs, those below [verb] for that one ---------------------------------------

@@ -94,6 +94,9 @@ extern const char GMF_VERB_WORDS[];
 /* Local. Whether an option means something beside the others: --alpha and --loss do nothing for als. */
 bool gmf_option_applies(const gmf_option *option, gmf_verb verb, const gmf_config *config);
 
+/* Local. The value of the option that is stored at `offset` of the configuration, as it could be given again. */
+void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size);
+
 /*
  * Collective. Fills the configuration on all ranks: defaults, then --config FILE as rank 0 reads it, then the command
  * line. arguments: what is no option, on every rank. Errors: GMF_ERR_USAGE, GMF_ERR_CONFIG, GMF_ERR_NO_INPUT.

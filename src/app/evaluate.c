@@ -140,7 +140,7 @@ static gmf_status load_ratings(evaluator *e, int64_t u, int64_t j, gmf_error *er
     GMF_TRY(GMF_NEW(e->items, e->read_capacity, err));
     GMF_TRY(GMF_NEW(e->values, e->read_capacity, err));
   }
-  GMF_TRY(gmf_dataset_read(e->test, begin, n, e->items, e->values, NULL, err));
+  GMF_TRY(gmf_dataset_read(e->test, begin, n, e->items, e->values, NULL, NULL, err));
   GMF_TRY(GMF_RESERVE(b->ratings, b->capacity, to + n, err));
   for (int64_t r = 0; r < n; r++) {
     int64_t item = e->item_rows[e->items[r]];

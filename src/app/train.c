@@ -49,8 +49,7 @@ static void free_training(training *t)
 static gmf_status read_source(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
                               float *weights, gmf_error *err)
 {
-  (void)weights;
-  return gmf_dataset_read(context, begin, n, items, values, NULL, err);
+  return gmf_dataset_read(context, begin, n, items, values, NULL, weights, err);
 }
 
 /* Collective. Items: longest work first where their table fits, a hash otherwise. Users: a hash. The work of a row is
@@ -118,7 +117,7 @@ static gmf_status distribute(training *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_dataset *d = t->dataset;
-  gmf_rating_source source = {{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, false, read_source, d};
+  gmf_rating_source source = {{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, d->has_weight, read_source, d};
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);

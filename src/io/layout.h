@@ -36,6 +36,7 @@
 #define GMF_CSR_INDICES "indices"
 #define GMF_CSR_INDPTR "indptr"
 #define GMF_CSR_TIME "time"
+#define GMF_CSR_WEIGHT "weight"
 #define GMF_ATTR_SHAPE "shape"
 #define GMF_ATTR_ENCODING "encoding-type"
 #define GMF_ATTR_ENCODING_VERSION "encoding-version"
