@@ -251,6 +251,18 @@ cleanup:
 
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side) { return als->factors[side]; }
 
+gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const float *bias, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_factor *f = als->factors[side];
+  int64_t word = (int64_t)sizeof(float);
+  GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, factors, als->k * word, f->rows, f->ld * word, err));
+  if (als->options.row.bias)
+    GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + own_bias(als, side), f->ld * word, err));
+cleanup:
+  return status;
+}
+
 double gmf_als_mean(const gmf_als *als) { return als->mean; }
 
 int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }

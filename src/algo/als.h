@@ -66,6 +66,12 @@ gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singula
  */
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
 
+/*
+ * Collective. Takes a side's rows from where they were written, my slice of them in dataset order: factors [n][k], bias
+ * [n] (not read without biases). A sweep then gives what it would have given there.
+ */
+gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const float *bias, gmf_error *err);
+
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);
 

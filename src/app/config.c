@@ -111,6 +111,17 @@ static const gmf_option OPTIONS[] = {
     {"early-stop", GMF_OPT_INT, FIELD(early_stop), GMF_VERB_TRAIN, false, "N", 0, 1e6, NULL, "0",
      "with --test: stop when the first metric has not been better N times running, and keep the best sweep; 0: never"},
 
+    {"checkpoint", GMF_OPT_TEXT, FIELD(checkpoint), GMF_VERB_TRAIN, false, "DIR", 0, 0, NULL, "",
+     "a folder for checkpoints, from which the same command goes on after it was stopped; a file STOP there stops it"},
+    {"checkpoint-every", GMF_OPT_DURATION, FIELD(checkpoint_every), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "10m",
+     "time between checkpoints, which are taken after whole sweeps; 0s: after every sweep"},
+    {"keep", GMF_OPT_INT, FIELD(keep), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "2",
+     "checkpoints to keep, the newest"},
+    {"resume", GMF_OPT_TEXT, FIELD(resume), GMF_VERB_TRAIN, false, "auto|never|PATH", 0, 0, NULL, "auto",
+     "go on from the newest whole checkpoint of --checkpoint, from none, or from this file or folder"},
+    {"max-time", GMF_OPT_DURATION, FIELD(max_time), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "0s",
+     "stop with a checkpoint and exit code 75 before so much time has passed; 0s: no limit"},
+
     {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE | GMF_VERB_TRAIN, false, "LIST", 0, 0, NULL, "",
      "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
@@ -280,6 +291,8 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
   if (c->nonnegative && c->solver == GMF_SOLVER_CG)
     return gmf_fail(err, GMF_ERR_USAGE, "--nonnegative has an exact solver of its own: leave out --solver cg");
+  if (c->max_time > 0 && c->checkpoint[0] == '\0')
+    return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");
   if (c->test[0] == '\0' && (c->early_stop > 0 || c->fold_in[0] != '\0'))
     return gmf_fail(err, GMF_ERR_USAGE, "--%s needs ratings to validate with: --test TEST.h5",
                     c->early_stop > 0 ? "early-stop" : "fold-in");

@@ -71,6 +71,10 @@ typedef struct gmf_config {
   char grid[32];
   bool seen;
   int64_t validate_every, early_stop;
+  char checkpoint[GMF_PATH_BYTES], resume[GMF_PATH_BYTES];
+  double checkpoint_every; /* seconds */
+  int64_t keep;
+  double max_time; /* seconds, 0: none */
   /* evaluate */
   char metrics[1024];
   bool explain;

@@ -28,6 +28,7 @@
 #define GMF_GROUP_RATINGS "ratings"
 #define GMF_GROUP_SEEN "seen"
 #define GMF_GROUP_HISTORY "history"
+#define GMF_GROUP_STATE "state" /* of checkpoints: what a run needs to go on */
 #define GMF_GROUP_PROVENANCE "provenance"
 #define GMF_GROUP_INTEGRITY "integrity"
 
