@@ -321,8 +321,8 @@ static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, 
   }
 }
 
-/* Collective. The basis of a half-sweep with `fixed` fixed: rotates its rows into als->rotated, and where they start
- * from what they are, the updated side's. */
+/* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which starts
+ * from them, the updated side's are rotated too. */
 static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
 {
   gmf_status status = GMF_OK;
