@@ -41,6 +41,7 @@
 #include "base/narrow.h"
 #include "dist/fold.h"
 #include "linalg/eigen.h"
+#include "linalg/exact.h"
 
 struct gmf_als {
   const gmf_grid *grid; /* borrowed */
@@ -51,6 +52,7 @@ struct gmf_als {
   gmf_fold *folds[GMF_N_SIDES];     /* owned; NULL on a grid of one column */
   float *panel;                     /* owned: the expanded rows of the side that is fixed */
   double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *row_regularisation;       /* owned, likewise */
   double *gram;                     /* owned [ld][ld] */
   double *thread_gram;              /* owned [threads][ld][ld] */
   gmf_row_solver *solvers;          /* owned [threads] */
@@ -59,9 +61,11 @@ struct gmf_als {
   double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
   float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
   float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
+  gmf_exact_gram *exact;            /* owned; where bits must not depend on ranks */
   int n_threads;
-  double mean;     /* taken off the ratings */
-  double constant; /* loss of all ratings at zero predictions */
+  double mean;        /* taken off the ratings */
+  double constant;    /* loss of all ratings at zero predictions */
+  int64_t n_negative; /* ratings of negative weight, see gmf_als_n_negative */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -77,10 +81,11 @@ void gmf_als_destroy(gmf_als **solver)
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
   gmf_free(als->panel);
-  void *const arrays[] = {als->row_objective, als->gram,    als->thread_gram, als->diagonals,
-                          als->rotation,      als->rotated, als->row_counts};
+  void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram,    als->thread_gram,
+                          als->diagonals,     als->rotation,           als->rotated, als->row_counts};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_eigen_destroy(&als->basis);
+  gmf_exact_gram_destroy(&als->exact);
   gmf_free(als);
   *solver = NULL;
 }
@@ -112,9 +117,13 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   als->n_threads = omp_get_max_threads();
   GMF_TRY(GMF_NEW(als->panel, n_panel * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
+  GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
   GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
-  if (needs_basis(als) || is_over_all_pairs(als)) GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+  if (needs_basis(als) || is_over_all_pairs(als)) {
+    GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
+    if (als->options.deterministic) GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
+  }
   if (needs_basis(als)) {
     GMF_TRY(GMF_NEW_ZERO(als->rotation, square, err));
     GMF_TRY(GMF_NEW_ZERO(als->rotated, n_own * als->ld, err));
@@ -154,34 +163,63 @@ static void start_factor(gmf_als *als, gmf_side side)
 
 static float weight_of(const gmf_block *b, int64_t j) { return b->weights != NULL ? b->weights[j] : 1.0f; }
 
+/*
+ * Collective. The sum over all ratings, each once, of f(als, rating j of the users' block). Rows are summed first:
+ * their ratings stand in one order whatever the ranks.
+ */
+static double sum_over_ratings(const gmf_als *als, double (*f)(const gmf_als *als, const gmf_block *b, int64_t j))
+{
+  const gmf_block *b = als->blocks[GMF_USERS];
+  double *rows = als->row_objective, total = 0;
+  bool exact = als->options.deterministic; /* and then the block's rows are mine */
+  for (int64_t r = 0; r < b->n_rows; r++) {
+    double sum = 0;
+    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) sum += f(als, b, j);
+    if (exact) rows[r] = sum;
+    total += sum;
+  }
+  if (exact) return gmf_exact_sum(als->grid, rows, b->n_rows);
+  gmf_sum_f64(als->grid, &total, 1);
+  return total;
+}
+
+static double weight_times_value(const gmf_als *als, const gmf_block *b, int64_t j)
+{
+  (void)als;
+  return (double)weight_of(b, j) * (double)b->values[j];
+}
+
+static double weight_alone(const gmf_als *als, const gmf_block *b, int64_t j)
+{
+  (void)als;
+  return (double)weight_of(b, j);
+}
+
+static double constant_of(const gmf_als *als, const gmf_block *b, int64_t j)
+{
+  return gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
+}
+
 /* Collective. Takes the mean of the ratings, weighted as they are, off both blocks. */
 static void take_off_mean(gmf_als *als)
 {
-  const gmf_block *users = als->blocks[GMF_USERS]; /* holds each rating once */
-  double sums[2] = {0};
-  for (int64_t j = 0; j < users->row_ptr[users->n_rows]; j++) {
-    double v = (double)weight_of(users, j);
-    sums[0] += v * (double)users->values[j];
-    sums[1] += v;
-  }
-  gmf_sum_f64(als->grid, sums, 2);
-  als->mean = sums[1] > 0 ? sums[0] / sums[1] : 0;
+  double weights = sum_over_ratings(als, weight_alone);
+  als->mean = weights > 0 ? sum_over_ratings(als, weight_times_value) / weights : 0;
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_block *b = als->blocks[s];
     for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) b->values[j] = (float)((double)b->values[j] - als->mean);
   }
 }
 
-/* Collective. The loss of all ratings where nothing is predicted; the users' blocks hold each rating once. */
-static double constant_loss(const gmf_als *als)
+/* Collective. How many ratings have a weight below zero. */
+static int64_t count_negative(const gmf_als *als)
 {
   const gmf_block *b = als->blocks[GMF_USERS];
-  double sum = 0;
-  for (int64_t r = 0; r < b->n_rows; r++)
-    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
-      sum += gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
-  gmf_sum_f64(als->grid, &sum, 1);
-  return sum;
+  int64_t n = 0;
+  for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++)
+    n += gmf_loss_weight(als->options.row.loss, b->values[j], weight_of(b, j)) < 0;
+  gmf_sum_i64(als->grid, &n, 1);
+  return n;
 }
 
 gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
@@ -199,10 +237,11 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   als->ld = gmf_als_ld(&options->row);
   als->blocks = blocks;
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
-  if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, &als->basis, err));
+  if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) start_factor(als, (gmf_side)s);
   if (options->center) take_off_mean(als);
-  als->constant = constant_loss(als);
+  als->constant = sum_over_ratings(als, constant_of);
+  als->n_negative = count_negative(als);
   *out = als;
   als = NULL;
 cleanup:
@@ -212,7 +251,27 @@ cleanup:
 
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side) { return als->factors[side]; }
 
+gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const float *bias, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_factor *f = als->factors[side];
+  int64_t word = (int64_t)sizeof(float);
+  GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, factors, als->k * word, f->rows, f->ld * word, err));
+  if (als->options.row.bias)
+    GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + own_bias(als, side), f->ld * word, err));
+cleanup:
+  return status;
+}
+
+void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows)
+{
+  gmf_factor *f = als->factors[side];
+  if (f->n > 0) memcpy(f->rows, rows, (size_t)(f->n * f->ld) * sizeof *rows);
+}
+
 double gmf_als_mean(const gmf_als *als) { return als->mean; }
+
+int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }
 
 /* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
 
@@ -222,6 +281,10 @@ static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
 {
   const gmf_factor *y = als->factors[side];
   int64_t square = (int64_t)als->ld * als->ld;
+  if (als->exact != NULL) {
+    gmf_exact_gram_run(als->grid, als->exact, y->rows, weights, y->n, als->gram);
+    return;
+  }
 #pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
   for (int t = 0; t < als->n_threads; t++) { /* parts, not threads: OpenMP may give fewer threads than asked for */
     int64_t begin = gmf_slice_begin(y->n, als->n_threads, t), end = gmf_slice_begin(y->n, als->n_threads, t + 1);
@@ -264,8 +327,8 @@ static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, 
   }
 }
 
-/* Collective. The basis of a half-sweep with `fixed` fixed: rotates its rows into als->rotated, and where they start
- * from what they are, the updated side's. */
+/* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which
+ * starts from them, the updated side's are rotated too. */
 static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -436,25 +499,31 @@ static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, int64_t *fir
   *first_singular = first;
 }
 
-/* Local. Sums over my rows, in row order. */
-static sums sum_rows(const gmf_als *als, gmf_side side)
+/* Collective. What the rows of a half-sweep add up to. */
+static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
 {
   const gmf_factor *x = als->factors[side];
   const gmf_regularisation *reg = &als->options.regularisation;
   const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
-  sums total = {0};
+  sums total = {.n_singular = singular};
   for (int64_t r = 0; r < x->n; r++) {
     const float *row = x->rows + r * als->ld;
     double square = 0, bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
     for (int j = 0; j < als->k; j++) square += (double)row[j] * (double)row[j];
-    total.regularisation +=
+    als->row_regularisation[r] =
         lambda_factor(als, side, counts[r]) * (reg->lambda * square + reg->lambda_bias * bias * bias);
+    total.regularisation += als->row_regularisation[r];
     total.objective += als->row_objective[r];
   }
   for (int t = 0; t < als->n_threads; t++) {
     total.n_retried += (double)als->solvers[t].n_retried;
     total.n_jittered += (double)als->solvers[t].n_jittered;
     als->solvers[t].n_retried = als->solvers[t].n_jittered = 0;
+  }
+  gmf_sum_f64(als->grid, &total.objective, sizeof total / sizeof(double));
+  if (als->options.deterministic) {
+    total.objective = gmf_exact_sum(als->grid, als->row_objective, x->n);
+    total.regularisation = gmf_exact_sum(als->grid, als->row_regularisation, x->n);
   }
   return total;
 }
@@ -487,9 +556,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
     solve_batch(als, side, batch, &first_singular);
   }
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
-  *total = sum_rows(als, side);
-  total->n_singular = first_singular != INT64_MAX;
-  gmf_sum_f64(grid, &total->objective, sizeof *total / sizeof(double));
+  *total = sum_rows(als, side, first_singular != INT64_MAX);
   if (total->n_singular > 0) {
     gmf_min_i64(grid, &first_singular, 1);
     *singular = (gmf_als_singular){side, first_singular};

@@ -18,6 +18,7 @@ typedef struct gmf_als_options {
   gmf_regularisation regularisation;
   bool center; /* take the mean off all ratings, weighted as they are */
   uint64_t seed;
+  bool deterministic;         /* the same bits for any ranks and threads; wants a grid of one column */
   gmf_als_progress *progress; /* may be NULL */
   void *context;
 } gmf_als_options;
@@ -65,8 +66,21 @@ gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singula
  */
 const gmf_factor *gmf_als_factor(const gmf_als *als, gmf_side side);
 
+/*
+ * Collective. Takes a side's rows from where they were written, my slice of them in dataset order: factors [n][k], bias
+ * [n] (not read without biases). A sweep then gives what it would have given there.
+ */
+gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const float *bias, gmf_error *err);
+
+/* Local. Replaces my rows of a side, rows [n][ld] as gmf_als_factor has them. */
+void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows);
+
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);
+
+/* Local. Ratings of all ranks whose weight is below zero (loss.h, `implicit`): rows with many of them may be singular.
+ */
+int64_t gmf_als_n_negative(const gmf_als *als);
 
 /* Collective. Y'Y [k][k] of a side's factor in f8, full square, on all ranks. For losses over all pairs (loss.h). */
 void gmf_als_gram(gmf_als *als, gmf_side side, double *gram);

@@ -94,8 +94,8 @@ int64_t gmf_fold_in_solve(gmf_fold_in *f, const float *y, const int64_t *begin, 
   for (int64_t j = 0; j < n; j++) {
     float *to = x + j * f->ld;
     int64_t at = begin[j];
-    gmf_ratings mine = {ratings->cols + at, ratings->values + at, ratings->weights != NULL ? ratings->weights + at : NULL,
-                        begin[j + 1] - at};
+    gmf_ratings mine = {ratings->cols + at, ratings->values + at,
+                        ratings->weights != NULL ? ratings->weights + at : NULL, begin[j + 1] - at};
     if (f->rule.is_constant)
       to[0] = 1;
     else if (!solve_user(f, y, &mine, to))

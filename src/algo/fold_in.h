@@ -19,9 +19,9 @@ gmf_status gmf_fold_in_create(const gmf_fold_in_rule *rule, const double *gram, 
 void gmf_fold_in_destroy(gmf_fold_in **fold_in);
 
 /*
- * Local. x [n][ld]: the rows of n users. User j's ratings are [begin[j], begin[j + 1]) of `ratings`, whose cols are rows
- * of y [..][ld] and whose values have the model's mean taken off; ratings->n is not read. Returns the first user whose
- * system is singular, -1 when there is none.
+ * Local. x [n][ld]: the rows of n users. User j's ratings are [begin[j], begin[j + 1]) of `ratings`, whose cols are
+ * rows of y [..][ld] and whose values have the model's mean taken off; ratings->n is not read. Returns the first user
+ * whose system is singular, -1 when there is none.
  */
 int64_t gmf_fold_in_solve(gmf_fold_in *fold_in, const float *y, const int64_t *begin, const gmf_ratings *ratings,
                           int64_t n, float *x);

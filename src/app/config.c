@@ -53,11 +53,14 @@ static const gmf_option OPTIONS[] = {
      "evaluate and train read them"},
     {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last|time|users", "",
      "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time; time: "
-     "the latest of all; users: whole users, whose own ratings are split into --fold-in and --test"},
+     "the latest of all, with those of one time together; users: whole users, whose own ratings are split into --fold-in "
+     "and --test"},
     {"fraction", GMF_OPT_REAL, FIELD(fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "",
-     "the share to hold out; leave-last: of each user's ratings, rounded down; users: of the users"},
+     "the share to hold out; leave-last: of each user's ratings, rounded down; time: of all ratings, and no more; users: "
+     "of the users with ratings, rounded down"},
     {"count", GMF_OPT_INT, FIELD(count), GMF_VERB_SPLIT, false, "N", 0, COUNT_MAX, NULL, "0",
-     "ratings of each user to hold out; a user with no more than N keeps them all; users: how many users"},
+     "ratings of each user to hold out; a user with no more than N keeps them all; time: ratings in all, and no more; "
+     "users: how many users"},
     {"test-fraction", GMF_OPT_REAL, FIELD(test_fraction), GMF_VERB_SPLIT, false, "F", 0, 1, NULL, "0.2",
      "users: share of a held-out user's ratings for --test, rounded down, by chance; the rest is for --fold-in; users "
      "with fewer than 5 ratings are not tested"},
@@ -97,6 +100,8 @@ static const gmf_option OPTIONS[] = {
      "ratings where that is less work; cg: by preconditioned conjugate gradients from the last sweep's solution"},
     {"cg-steps", GMF_OPT_INT, FIELD(cg_steps), GMF_VERB_TRAIN, true, "N", 1, 10000, NULL, "3",
      "cg: steps at most; a row that is solved to single precision stops earlier"},
+    {"deterministic", GMF_OPT_FLAG, FIELD(deterministic), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "the same bits on any number of ranks and threads, where --grid has one column: sums over all rows are made exact"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
@@ -105,6 +110,17 @@ static const gmf_option OPTIONS[] = {
      "with --test: compute the metrics after every N sweeps, and after the last"},
     {"early-stop", GMF_OPT_INT, FIELD(early_stop), GMF_VERB_TRAIN, false, "N", 0, 1e6, NULL, "0",
      "with --test: stop when the first metric has not been better N times running, and keep the best sweep; 0: never"},
+
+    {"checkpoint", GMF_OPT_TEXT, FIELD(checkpoint), GMF_VERB_TRAIN, false, "DIR", 0, 0, NULL, "",
+     "a folder for checkpoints, from which the same command goes on after it was stopped; a file STOP there stops it"},
+    {"checkpoint-every", GMF_OPT_DURATION, FIELD(checkpoint_every), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "10m",
+     "time between checkpoints, which are taken after whole sweeps; 0s: after every sweep"},
+    {"keep", GMF_OPT_INT, FIELD(keep), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "2",
+     "checkpoints to keep, the newest"},
+    {"resume", GMF_OPT_TEXT, FIELD(resume), GMF_VERB_TRAIN, false, "auto|never|PATH", 0, 0, NULL, "auto",
+     "go on from the newest whole checkpoint of --checkpoint, from none, or from this file or folder"},
+    {"max-time", GMF_OPT_DURATION, FIELD(max_time), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "0s",
+     "stop with a checkpoint and exit code 75 before so much time has passed; 0s: no limit"},
 
     {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE | GMF_VERB_TRAIN, false, "LIST", 0, 0, NULL, "",
      "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
@@ -175,6 +191,12 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   if (o->offset == offsetof(gmf_config, lambda_bias)) return config->bias;
   if (o->offset == offsetof(gmf_config, cg_steps)) return config->solver == GMF_SOLVER_CG;
   return config->algorithm != GMF_ALGORITHM_POPULARITY || !is_of_sweeps(o->offset);
+}
+
+void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size)
+{
+  for (int i = 0; i < GMF_OPTIONS.n; i++)
+    if (OPTIONS[i].offset == offset) gmf_option_text(&OPTIONS[i], config, out, size);
 }
 
 /* ---- the INI file: keys hold for all verbs, those below [verb] for that one ---------------------------------------
@@ -268,6 +290,8 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
   if (c->nonnegative && c->solver == GMF_SOLVER_CG)
     return gmf_fail(err, GMF_ERR_USAGE, "--nonnegative has an exact solver of its own: leave out --solver cg");
+  if (c->max_time > 0 && c->checkpoint[0] == '\0')
+    return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");
   if (c->test[0] == '\0' && (c->early_stop > 0 || c->fold_in[0] != '\0'))
     return gmf_fail(err, GMF_ERR_USAGE, "--%s needs ratings to validate with: --test TEST.h5",
                     c->early_stop > 0 ? "early-stop" : "fold-in");
@@ -283,8 +307,8 @@ gmf_loss gmf_config_loss(const gmf_config *c)
 
 gmf_row_options gmf_config_row(const gmf_config *c)
 {
-  return (gmf_row_options){
-      (int)c->factors, c->bias, gmf_config_loss(c), (gmf_solver)c->solver, (int)c->cg_steps, c->nonnegative};
+  return (gmf_row_options){(int)c->factors,       c->bias,          gmf_config_loss(c),
+                           (gmf_solver)c->solver, (int)c->cg_steps, c->nonnegative};
 }
 
 gmf_regularisation gmf_config_regularisation(const gmf_config *c)
@@ -306,6 +330,8 @@ gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, i
   if (rows * cols != n_ranks)
     return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: has %ld places, but there are %d ranks", config->grid, rows * cols,
                     n_ranks);
+  if (cols > 1 && config->deterministic)
+    return gmf_fail(err, GMF_ERR_USAGE, "--deterministic needs a grid of one column: --grid %dx1, or auto", n_ranks);
   *n_rows = (int)rows;
   *n_cols = (int)cols;
   return GMF_OK;

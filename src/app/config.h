@@ -67,9 +67,14 @@ typedef struct gmf_config {
   int center;         /* gmf_center, -1 until gmf_config_resolve */
   int solver;         /* gmf_solver */
   int64_t cg_steps;
+  bool deterministic;
   char grid[32];
   bool seen;
   int64_t validate_every, early_stop;
+  char checkpoint[GMF_PATH_BYTES], resume[GMF_PATH_BYTES];
+  double checkpoint_every; /* seconds */
+  int64_t keep;
+  double max_time; /* seconds, 0: none */
   /* evaluate */
   char metrics[1024];
   bool explain;
@@ -92,6 +97,9 @@ extern const char GMF_VERB_WORDS[];
 
 /* Local. Whether an option means something beside the others: --alpha and --loss do nothing for als. */
 bool gmf_option_applies(const gmf_option *option, gmf_verb verb, const gmf_config *config);
+
+/* Local. The value of the option that is stored at `offset` of the configuration, as it could be given again. */
+void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size);
 
 /*
  * Collective. Fills the configuration on all ranks: defaults, then --config FILE as rank 0 reads it, then the command

@@ -28,6 +28,7 @@ gmf_status gmf_evaluate(const gmf_grid *grid, const char *model, const char *tes
   GMF_TRY(gmf_held_out_open(grid, gmf_model_subject_view(subject), test, config->fold_in, &held_out, err));
   GMF_TRY(gmf_held_out_score(held_out, &out->metrics, err));
   out->has_seen = gmf_model_subject_info(subject)->has_seen;
+  out->folds_in = config->fold_in[0] != '\0';
   out->counts = held_out->counts;
 cleanup:
   gmf_held_out_close(&held_out);

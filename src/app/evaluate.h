@@ -9,6 +9,7 @@
 typedef struct gmf_evaluation {
   gmf_metrics metrics;
   bool has_seen; /* the model holds its training ratings, so that the lists leave them out */
+  bool folds_in; /* some users are not the model's, but folded in */
   gmf_held_out_counts counts;
 } gmf_evaluation;
 

@@ -76,6 +76,13 @@ void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *con
   add_command_line(w, argc, argv);
 }
 
+void gmf_attribute_name(const gmf_option *option, char *out, size_t size)
+{
+  snprintf(out, size, "%s", option->name);
+  for (char *c = out; *c != '\0'; c++)
+    if (*c == '-') *c = '_';
+}
+
 void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *config)
 {
   for (int i = 0; i < GMF_OPTIONS.n; i++) {
@@ -83,9 +90,7 @@ void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *
     if (!gmf_option_applies(o, verb, config) || !o->is_model) continue;
     char name[64], text[GMF_PATH_BYTES];
     const void *value = (const char *)config + o->offset;
-    snprintf(name, sizeof name, "%s", o->name);
-    for (char *c = name; *c != '\0'; c++)
-      if (*c == '-') *c = '_';
+    gmf_attribute_name(o, name, sizeof name);
     gmf_option_text(o, config, text, sizeof text);
     if (o->kind == GMF_OPT_INT)
       gmf_writer_attr_i64(w, "/", name, *(const int64_t *)value);

@@ -15,7 +15,10 @@ void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *con
 /* The part of it that is the same for any ranks, date and machine: for datasets, whose bytes must be. */
 void gmf_provenance_add_software(gmf_writer *w);
 
-/* The model options of a verb as attributes of the root: "lambda-scale" becomes @lambda_scale. */
+/* The attribute that an option becomes: "lambda-scale" is @lambda_scale. */
+void gmf_attribute_name(const gmf_option *option, char *out, size_t size);
+
+/* The model options of a verb as attributes of the root. */
 void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *config);
 
 /* Whether SOURCE_DATE_EPOCH asks for bytes that two runs share; clocks are then not stored. */

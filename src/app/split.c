@@ -1,223 +1,199 @@
 #include "app/split.h"
 
+#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "app/provenance.h"
+#include "app/split_choose.h"
 #include "base/memory.h"
-#include "base/narrow.h"
-#include "base/random.h"
-#include "io/dataset.h"
 #include "io/layout.h"
+#include "io/rating_filter.h"
 
-/* My users' ratings, and which of them are held out. */
-typedef struct slice {
-  int64_t n_rows, n;
-  int64_t *items, *times; /* owned [n]; times NULL where the dataset has none */
-  float *values;          /* owned [n] */
-  bool *held_out;         /* owned [n] */
-} slice;
+static const char *const PART_NAME[GMF_N_PARTS] = {"train", "test", "fold-in"};
 
-static void free_slice(slice *s)
+/* What a split works on. */
+typedef struct split {
+  const gmf_grid *grid; /* borrowed */
+  const gmf_config *c;  /* borrowed */
+  gmf_dataset *dataset; /* owned */
+  gmf_rating_rows rows; /* owned: my ratings */
+  gmf_id_space items;   /* owned: of all files */
+  gmf_choice choice;    /* owned */
+  int n_parts;          /* the fold-in is written for --method users only */
+  const char *paths[GMF_N_PARTS];
+  gmf_writer *writers[GMF_N_PARTS]; /* owned */
+  /* Of each file, on all ranks. */
+  int64_t n_users[GMF_N_PARTS], n_ratings[GMF_N_PARTS];
+} split;
+
+static void free_split(split *s)
 {
-  gmf_free(s->items);
-  gmf_free(s->times);
-  gmf_free(s->values);
-  gmf_free(s->held_out);
+  gmf_rating_rows_free(&s->rows);
+  gmf_id_space_free(&s->items);
+  gmf_choice_free(&s->choice);
+  for (int p = 0; p < GMF_N_PARTS; p++) gmf_writer_destroy(&s->writers[p]);
+  gmf_dataset_close(&s->dataset);
 }
 
-static gmf_status read_slice(const gmf_dataset *d, slice *s, gmf_error *err)
+/* ---- the options ------------------------------------------------------------------------------------------------- */
+
+/* Local, the same on all ranks. */
+static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  s->n_rows = d->row_end - d->row_begin;
-  s->n = d->indptr[s->n_rows] - d->indptr[0];
-  GMF_TRY(GMF_NEW(s->items, s->n, err));
-  GMF_TRY(GMF_NEW(s->values, s->n, err));
-  if (d->has_time) GMF_TRY(GMF_NEW(s->times, s->n, err));
-  GMF_TRY(GMF_NEW_ZERO(s->held_out, s->n, err));
-  GMF_TRY(gmf_dataset_read(d, d->indptr[0], s->n, s->items, s->values, s->times, err));
-cleanup:
-  return status;
-}
-
-/* ---- what is held out -------------------------------------------------------------------------------------------- */
-
-/* A rating of one user with the key that decides: the largest keys are held out. */
-typedef struct candidate {
-  double key;
-  int64_t time, at;
-} candidate;
-
-static int last_first(const void *a, const void *b)
-{
-  const candidate *x = a, *y = b;
-  if (x->time != y->time) return x->time > y->time ? -1 : 1;
-  if (x->key != y->key) return x->key > y->key ? -1 : 1;
-  return x->at > y->at ? -1 : 1;
-}
-
-static double chance(const gmf_config *c, int64_t user, int64_t item)
-{
-  uint64_t row = (uint64_t)user ^ (uint64_t)(item >> 32) << 40; /* items beyond 2^32 still differ */
-  return gmf_random_uniform((uint64_t)c->seed, GMF_STREAM_SPLIT, row, (uint32_t)item);
-}
-
-/* How many of a user's d ratings are held out, where their number is fixed. */
-static int64_t n_held_out(const gmf_config *c, int64_t d)
-{
-  /* 0.29 x 100 is 29, also where 0.29 is a little less in binary. */
-  if (!isnan(c->fraction)) return (int64_t)floor(c->fraction * (double)d * (1 + 1e-12));
-  return d > c->count ? c->count : 0;
-}
-
-static gmf_status choose(const gmf_config *c, const gmf_dataset *d, slice *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  bool by_rating = c->method == GMF_SPLIT_RANDOM && !isnan(c->fraction);
-  bool by_time = c->method == GMF_SPLIT_LEAVE_LAST;
-  candidate *candidates = NULL;
-  int64_t longest = 0;
-
-  for (int64_t r = 0; r < s->n_rows; r++) longest = gmf_max64(longest, d->indptr[r + 1] - d->indptr[r]);
-  GMF_TRY(GMF_NEW(candidates, longest, err));
-  for (int64_t r = 0; r < s->n_rows; r++) {
-    int64_t user = d->row_begin + r, begin = d->indptr[r] - d->indptr[0], n = d->indptr[r + 1] - d->indptr[r];
-    for (int64_t j = 0; j < n; j++) {
-      double key = by_time ? 0 : chance(c, user, s->items[begin + j]);
-      candidates[j] = (candidate){key, by_time ? s->times[begin + j] : 0, begin + j};
-      if (by_rating) s->held_out[begin + j] = key < c->fraction;
-    }
-    if (by_rating) continue;
-    qsort(candidates, (size_t)n, sizeof *candidates, last_first);
-    for (int64_t j = 0; j < n_held_out(c, n); j++) s->held_out[candidates[j].at] = true;
-  }
-cleanup:
-  gmf_free(candidates);
-  return status;
+  char method[32];
+  gmf_config_text(c, offsetof(gmf_config, method), method, sizeof method);
+  if (c->train[0] == '\0' || c->test[0] == '\0')
+    return gmf_fail(err, GMF_ERR_USAGE, "--train TRAIN.h5 and --test TEST.h5 are needed");
+  if (c->method < 0)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--method random, leave-last, time or users is needed; see gridmf split --help");
+  if (isnan(c->fraction) == (c->count == 0))
+    return gmf_fail(err, GMF_ERR_USAGE, "--fraction F or --count N is needed, and only one of them");
+  if (c->method == GMF_SPLIT_USERS && c->fold_in[0] == '\0')
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--method users needs --fold-in FILE.h5, for the ratings by which the held-out users are known");
+  if (c->method != GMF_SPLIT_USERS && c->fold_in[0] != '\0')
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--fold-in is for --method users: with %s every user is in the training set; leave it out", method);
+  if ((c->method == GMF_SPLIT_LEAVE_LAST || c->method == GMF_SPLIT_TIME) && !d->has_time)
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "%s: has no times, which --method %s goes by; import them with --columns time=..., or use --method "
+                    "random",
+                    d->path, method);
+  return GMF_OK;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-/* The arrays of one half. */
-typedef struct half {
-  int64_t *indptr, *items, *times; /* owned */
-  float *values;                   /* owned */
-  gmf_ids ids[GMF_N_SIDES];        /* owned */
-} half;
-
-static void free_half(half *h)
-{
-  gmf_free(h->indptr);
-  gmf_free(h->items);
-  gmf_free(h->times);
-  gmf_free(h->values);
-  for (int s = 0; s < GMF_N_SIDES; s++) gmf_ids_free(&h->ids[s]);
-}
-
-static gmf_status make_half(const gmf_grid *grid, const gmf_dataset *d, const slice *s, bool held_out, half *h,
-                            gmf_error *err)
+/* Local. The ratings of one part, with all users. */
+static gmf_status select_part(const split *s, gmf_part part, gmf_rating_rows *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  GMF_TRY(GMF_NEW(h->indptr, s->n_rows + 1, err));
-  GMF_TRY(GMF_NEW(h->items, s->n, err));
-  GMF_TRY(GMF_NEW(h->values, s->n, err));
-  if (d->has_time) GMF_TRY(GMF_NEW(h->times, s->n, err));
-  int64_t n = 0;
-  for (int64_t r = 0; r < s->n_rows; r++) {
-    h->indptr[r] = n;
-    for (int64_t j = d->indptr[r] - d->indptr[0]; j < d->indptr[r + 1] - d->indptr[0]; j++) {
-      if (s->held_out[j] != held_out) continue;
-      h->items[n] = s->items[j];
-      h->values[n] = s->values[j];
-      if (d->has_time) h->times[n] = s->times[j];
-      n++;
-    }
-  }
-  h->indptr[s->n_rows] = n;
-  for (int side = 0; side < GMF_N_SIDES; side++) {
-    int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank);
-    int64_t end = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1);
-    GMF_TRY(gmf_dataset_read_ids(d, (gmf_side)side, begin, end - begin, &h->ids[side], err));
+  const gmf_rating_rows *all = &s->rows;
+  int64_t n = 0, to = 0;
+  for (int64_t j = 0; j < all->indptr[all->n_rows]; j++) n += s->choice.part[j] == part;
+  GMF_TRY(gmf_rating_rows_new(all->n_rows, n, all->times != NULL, all->weights != NULL, out, err));
+  out->row_begin = all->row_begin;
+  for (int64_t r = 0; r < all->n_rows; r++) {
+    for (int64_t j = all->indptr[r]; j < all->indptr[r + 1]; j++)
+      if (s->choice.part[j] == part) gmf_rating_rows_copy_one(out, to++, all, j);
+    out->indptr[r + 1] = to;
   }
 cleanup:
   return status;
+}
+
+/* Collective. --method users: the training set has the users that it has ratings of, the others the held-out ones. */
+static gmf_status keep_population(const split *s, gmf_part part, gmf_id_space *users, gmf_rating_rows *rows,
+                                  gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *counts = NULL;
+  if (part == GMF_PART_TRAIN) return gmf_keep_users(s->grid, 1, NULL, users, rows, err);
+  GMF_TRY(gmf_agree(s->grid, GMF_NEW(counts, rows->n_rows, err), err));
+  for (int64_t r = 0; r < rows->n_rows; r++) counts[r] = s->choice.is_held_out[r];
+  GMF_TRY(gmf_keep_users(s->grid, 1, counts, users, rows, err));
+cleanup:
+  gmf_free(counts);
+  return status;
+}
+
+/* Local, the same on all ranks. */
+static void describe_part(const split *s, gmf_part part)
+{
+  gmf_writer *w = s->writers[part];
+  const gmf_config *c = s->c;
+  const char *group = GMF_GROUP_PROVENANCE;
+  char method[32];
+  gmf_config_text(c, offsetof(gmf_config, method), method, sizeof method);
+  gmf_provenance_add_software(w);
+  gmf_writer_attr_text(w, group, "dataset", s->dataset->path);
+  gmf_writer_attr_text(w, group, "part", PART_NAME[part]);
+  gmf_writer_attr_text(w, group, "method", method);
+  if (isnan(c->fraction))
+    gmf_writer_attr_i64(w, group, "count", c->count);
+  else
+    gmf_writer_attr_f64(w, group, "fraction", c->fraction);
+  gmf_writer_attr_i64(w, group, "seed", c->seed);
+  if (s->choice.has_cut) gmf_writer_attr_i64(w, group, "cut_time", s->choice.cut_time);
+  if (c->method != GMF_SPLIT_USERS) return;
+  gmf_writer_attr_f64(w, group, "test_fraction", c->test_fraction);
+  gmf_writer_attr_i64(w, group, "n_held_out_users", s->choice.n_held_out_users);
+  gmf_writer_attr_i64(w, group, "n_dropped", s->choice.n_dropped);
 }
 
 /* Collective. */
-static gmf_status write_half(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const slice *s,
-                             bool held_out, gmf_writer *w, int64_t *n, gmf_error *err)
+static gmf_status write_part(split *s, gmf_part p, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  half h = {0};
-  GMF_TRY(gmf_agree(grid, make_half(grid, d, s, held_out, &h, err), err));
-  gmf_provenance_add_software(w);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "dataset", d->path);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "part", held_out ? "test" : "train");
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "method", c->method == GMF_SPLIT_RANDOM ? "random" : "leave-last");
-  if (isnan(c->fraction))
-    gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "count", c->count);
-  else
-    gmf_writer_attr_f64(w, GMF_GROUP_PROVENANCE, "fraction", c->fraction);
-  gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "seed", c->seed);
-  gmf_dataset_part part = {.n = {d->n[0], d->n[1]},
-                           .ids = {h.ids[0], h.ids[1]},
-                           .row_begin = d->row_begin,
-                           .n_rows = s->n_rows,
-                           .indptr = h.indptr,
-                           .items = h.items,
-                           .values = h.values,
-                           .times = h.times,
-                           .has_time = d->has_time};
-  GMF_TRY(gmf_dataset_write(grid, w, &part, err));
-  *n = h.indptr[s->n_rows];
-  gmf_sum_i64(grid, n, 1);
+  gmf_id_space users = {.n = 0};
+  gmf_rating_rows rows = {.n_rows = 0};
+
+  GMF_TRY(gmf_id_space_read(s->grid, s->dataset, GMF_USERS, &users, err));
+  GMF_TRY(gmf_agree(s->grid, select_part(s, p, &rows, err), err));
+  if (s->c->method == GMF_SPLIT_USERS) GMF_TRY(keep_population(s, p, &users, &rows, err));
+  describe_part(s, p);
+  gmf_dataset_part part = {.n = {users.n, s->items.n}, .ids = {users.ids, s->items.ids}, .rows = rows};
+  GMF_TRY(gmf_dataset_write(s->grid, s->writers[p], &part, err));
+  GMF_TRY(gmf_writer_seal(s->writers[p], err));
+  s->n_users[p] = users.n;
+  s->n_ratings[p] = rows.indptr[rows.n_rows];
+  gmf_sum_i64(s->grid, &s->n_ratings[p], 1);
 cleanup:
-  free_half(&h);
+  gmf_id_space_free(&users);
+  gmf_rating_rows_free(&rows);
   return status;
 }
 
-static gmf_status check_options(const gmf_config *c, const gmf_dataset *d, gmf_error *err)
+/* ---- the verb ---------------------------------------------------------------------------------------------------- */
+
+static void log_report(const split *s, const gmf_log *log)
 {
-  if (c->train[0] == '\0' || c->test[0] == '\0')
-    return gmf_fail(err, GMF_ERR_USAGE, "--train TRAIN.h5 and --test TEST.h5 are needed");
-  if (c->method < 0) return gmf_fail(err, GMF_ERR_USAGE, "--method random or --method leave-last is needed");
-  if (isnan(c->fraction) == (c->count == 0))
-    return gmf_fail(err, GMF_ERR_USAGE, "--fraction F or --count N is needed, and only one of them");
-  if (c->method == GMF_SPLIT_LEAVE_LAST && !d->has_time)
-    return gmf_fail(err, GMF_ERR_DATA,
-                    "%s: has no times, which --method leave-last goes by; import them with "
-                    "--columns time=..., or use --method random --count N",
-                    d->path);
-  return GMF_OK;
+  const gmf_choice *choice = &s->choice;
+  if (choice->has_cut) gmf_log_line(log, "held out: ratings at time %" PRId64 " or later", choice->cut_time);
+  if (s->c->method == GMF_SPLIT_TIME && !choice->has_cut)
+    gmf_log_line(log, "held out: nothing, as more ratings share the latest time than --%s allows",
+                 isnan(s->c->fraction) ? "count" : "fraction");
+  if (s->c->method == GMF_SPLIT_USERS) {
+    gmf_log_line(log, "held out: %s of %s users; %s of them with fewer than %d ratings, which are not tested",
+                 gmf_thousands(choice->n_held_out_users), gmf_thousands(choice->n_users),
+                 gmf_thousands(choice->n_untested_users), GMF_LEAST_TESTED_RATINGS);
+    gmf_log_line(log, "left out: %s ratings by held-out users of items that no other user has rated",
+                 gmf_thousands(choice->n_dropped));
+  }
+  for (int p = 0; p < s->n_parts; p++) {
+    gmf_log_line(log, "wrote %s: %s users, %s items, %s ratings", s->paths[p], gmf_thousands(s->n_users[p]),
+                 gmf_thousands(s->items.n), gmf_thousands(s->n_ratings[p]));
+    gmf_log_event(
+        log, "split",
+        json_pack("{s:s, s:s, s:I, s:I, s:I}", "part", PART_NAME[p], "file", s->paths[p], "users",
+                  (json_int_t)s->n_users[p], "items", (json_int_t)s->items.n, "ratings", (json_int_t)s->n_ratings[p]));
+  }
 }
 
 gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config *c, const gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_dataset *d = NULL;
-  gmf_writer *writers[2] = {NULL, NULL};
-  int64_t n[2] = {0, 0};
-  slice s = {0};
+  split s = {.grid = grid,
+             .c = c,
+             .n_parts = c->method == GMF_SPLIT_USERS ? GMF_N_PARTS : GMF_PART_FOLD_IN,
+             .paths = {c->train, c->test, c->fold_in}};
 
-  GMF_TRY(gmf_dataset_open(grid, dataset, &d, err));
-  GMF_TRY(check_options(c, d, err));
-  GMF_TRY(gmf_writer_open(grid, c->train, GMF_FORMAT_DATASET, &writers[0], err));
-  GMF_TRY(gmf_writer_open(grid, c->test, GMF_FORMAT_DATASET, &writers[1], err));
+  GMF_TRY(gmf_dataset_open(grid, dataset, &s.dataset, err));
+  GMF_TRY(check_options(c, s.dataset, err));
+  for (int p = 0; p < s.n_parts; p++)
+    GMF_TRY(gmf_writer_open(grid, s.paths[p], GMF_FORMAT_DATASET, &s.writers[p], err));
   gmf_trace_phase(grid->trace, GMF_PHASE_READ);
-  GMF_TRY(gmf_agree(grid, read_slice(d, &s, err), err));
+  GMF_TRY(gmf_agree(grid, gmf_dataset_read_rows(s.dataset, &s.rows, err), err));
+  GMF_TRY(gmf_id_space_read(grid, s.dataset, GMF_ITEMS, &s.items, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
-  GMF_TRY(gmf_agree(grid, choose(c, d, &s, err), err));
+  GMF_TRY(gmf_split_choose(grid, c, dataset, &s.rows, &s.items, &s.choice, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
-  for (int held_out = 0; held_out < 2; held_out++)
-    GMF_TRY(write_half(grid, c, d, &s, held_out, writers[held_out], &n[held_out], err));
-  for (int h = 0; h < 2; h++) GMF_TRY(gmf_writer_commit(writers[h], err)); /* both or none, but for a failing rename */
-  gmf_log_line(log, "wrote %s: %s ratings", c->train, gmf_thousands(n[0]));
-  gmf_log_line(log, "wrote %s: %s ratings", c->test, gmf_thousands(n[1]));
+  for (int p = 0; p < s.n_parts; p++) GMF_TRY(write_part(&s, (gmf_part)p, err));
+  GMF_TRY(gmf_writer_commit_all(s.writers, s.n_parts, err));
+  log_report(&s, log);
 
 cleanup:
-  free_slice(&s);
-  for (int h = 0; h < 2; h++) gmf_writer_destroy(&writers[h]);
-  gmf_dataset_close(&d);
+  free_split(&s);
   return status;
 }

@@ -297,11 +297,8 @@ gmf_status gmf_synth(const gmf_grid *grid, const gmf_config *c, const gmf_log *l
   if (local == GMF_OK) local = GMF_NEW(s.values, s.indptr[s.n_rows], err);
   if (local == GMF_OK) local = fill(&s, err);
   GMF_TRY(gmf_agree(grid, local, err));
-  part.row_begin = s.row_begin;
-  part.n_rows = s.n_rows;
-  part.indptr = s.indptr;
-  part.items = s.items;
-  part.values = s.values;
+  part.rows = (gmf_rating_rows){
+      .row_begin = s.row_begin, .n_rows = s.n_rows, .indptr = s.indptr, .items = s.items, .values = s.values};
   add_attributes(w, c);
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
   GMF_TRY(gmf_writer_commit(w, err));

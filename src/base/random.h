@@ -19,7 +19,8 @@ typedef enum gmf_stream {
   GMF_STREAM_SYNTH_ITEM = 6,
   GMF_STREAM_SYNTH_USER_TASTE = 7,
   GMF_STREAM_SYNTH_ITEM_TASTE = 8,
-  GMF_STREAM_SYNTH_NOISE = 9
+  GMF_STREAM_SYNTH_NOISE = 9,
+  GMF_STREAM_SPLIT_USERS = 10
 } gmf_stream;
 
 /* Four words of 32 random bits for each column. */

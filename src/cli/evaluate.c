@@ -16,6 +16,10 @@ static void print_json(const gmf_evaluation *e)
   json_object_set_new(object, "n_test", json_integer(e->counts.n_test));
   json_object_set_new(object, "n_cold_users", json_integer(e->counts.n_cold_users));
   json_object_set_new(object, "n_cold_ratings", json_integer(e->counts.n_cold_ratings));
+  if (e->folds_in) {
+    json_object_set_new(object, "n_folded_in", json_integer(e->counts.n_folded_in));
+    json_object_set_new(object, "n_empty_fold_ins", json_integer(e->counts.n_empty_fold_ins));
+  }
   json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
   putchar('\n');
   json_decref(object);
@@ -29,12 +33,16 @@ static void print_table(const gmf_evaluation *e, bool explain)
   }
   if (e->metrics.longest > 0 || e->metrics.compares) printf("users ranked   %s\n", gmf_thousands(e->metrics.n_users));
   printf("ratings        %s of %s\n", gmf_thousands(e->metrics.n_ratings), gmf_thousands(e->counts.n_test));
+  if (e->folds_in)
+    printf("folded in      %s users; %s had nothing that the model knows\n", gmf_thousands(e->counts.n_folded_in),
+           gmf_thousands(e->counts.n_empty_fold_ins));
   if (e->counts.n_cold_ratings > 0)
     printf("passed over    %s ratings of users or items without training ratings, %s users\n",
            gmf_thousands(e->counts.n_cold_ratings), gmf_thousands(e->counts.n_cold_users));
   if (explain)
     printf(
-        "Candidates: the items that the model was trained on and the user did not have in training. L: the K candidates\n"
+        "Candidates: the items that the model was trained on and the user did not have in training\n"
+        "(or to fold in). L: the K candidates\n"
         "of the highest scores, ties to the lower row. T: the user's test items that the model was trained on. Means are\n"
         "over users with at least one item in T.\n");
 }

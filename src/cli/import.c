@@ -14,10 +14,9 @@ static gmf_import_options options_of(const gmf_config *c)
                           .binarize = c->binarize,
                           .min_item_count = c->min_item_count,
                           .min_user_count = c->min_user_count,
+                          .k_core = c->k_core,
                           .n_threads = omp_get_max_threads()};
-  for (int i = 0; i < GMF_OPTIONS.n; i++)
-    if (GMF_OPTIONS.options[i].offset == offsetof(gmf_config, format))
-      gmf_option_text(&GMF_OPTIONS.options[i], c, o.format, sizeof o.format);
+  gmf_config_text(c, offsetof(gmf_config, format), o.format, sizeof o.format);
   snprintf(o.columns, sizeof o.columns, "%s", c->columns);
   return o;
 }
@@ -32,12 +31,14 @@ static void log_report(const gmf_run *run, const gmf_import_report *r)
   if (r->n_dropped_by_rating + r->n_dropped_by_count > 0)
     gmf_log_line(log, "left out %s ratings below the least rating, %s by the least counts",
                  gmf_thousands(r->n_dropped_by_rating), gmf_thousands(r->n_dropped_by_count));
+  if (run->config.k_core) gmf_log_line(log, "k-core after %s rounds", gmf_thousands(r->n_rounds));
   gmf_log_line(log, "wrote %s: %s users, %s items, %s ratings from %s lines", run->config.output,
                gmf_thousands(r->n_users), gmf_thousands(r->n_items), gmf_thousands(r->nnz), gmf_thousands(r->n_lines));
   gmf_log_event(log, "import",
-                json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "lines", (json_int_t)r->n_lines, "bad_lines",
+                json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "lines", (json_int_t)r->n_lines, "bad_lines",
                           (json_int_t)r->n_bad_lines, "duplicates", (json_int_t)r->n_duplicates, "users",
-                          (json_int_t)r->n_users, "items", (json_int_t)r->n_items, "ratings", (json_int_t)r->nnz));
+                          (json_int_t)r->n_users, "items", (json_int_t)r->n_items, "ratings", (json_int_t)r->nnz,
+                          "k_core_rounds", (json_int_t)r->n_rounds));
 }
 
 gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
@@ -48,6 +49,8 @@ gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
   if (run->arguments.n == 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "at least one text file is needed; see gridmf import --help"));
   if (run->config.output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o DATA.h5 is needed"));
+  if (options.k_core && options.min_user_count <= 1 && options.min_item_count <= 1)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "--k-core repeats --min-user-count and --min-item-count: give one or both"));
   GMF_TRY(gmf_import(run->grid, run->arguments.values, run->arguments.n, run->config.output, &options, &report, err));
   log_report(run, &report);
 cleanup:

@@ -123,18 +123,24 @@ static bool is_same_file(const char *a, const char *b)
          x.st_ino == y.st_ino;
 }
 
-/* Rank 0. No output may be an input, which it would replace, or the other output. */
-static gmf_status check_outputs(const gmf_run *run, gmf_error *err)
+/* Rank 0. No output may be an input, which it would replace, or another output. */
+static gmf_status check_outputs(const gmf_run *run, gmf_verb verb, gmf_error *err)
 {
   const gmf_config *c = &run->config;
-  const char *outputs[] = {c->output, c->train, c->test};
-  for (size_t o = 0; o < sizeof outputs / sizeof *outputs; o++) {
-    for (int i = 0; outputs[o][0] != '\0' && i < run->arguments.n; i++)
-      if (is_same_file(run->arguments.values[i], outputs[o]))
-        return gmf_fail(err, GMF_ERR_USAGE, "%s: is an input of this run; name another file to write", outputs[o]);
+  const char *files[] = {c->output, c->train, c->test, c->fold_in}, *names[] = {"output", "train", "test", "fold-in"};
+  const size_t n_files = sizeof files / sizeof *files, n_outputs = verb == GMF_VERB_SPLIT ? n_files : 1;
+  for (size_t o = 0; o < n_outputs; o++) {
+    if (files[o][0] == '\0') continue;
+    bool is_input = false;
+    for (int i = 0; i < run->arguments.n; i++) is_input = is_input || is_same_file(run->arguments.values[i], files[o]);
+    for (size_t f = n_outputs; f < n_files; f++)
+      is_input = is_input || (files[f][0] != '\0' && is_same_file(files[f], files[o]));
+    if (is_input)
+      return gmf_fail(err, GMF_ERR_USAGE, "%s: is an input of this run; name another file to write", files[o]);
+    for (size_t f = 0; f < o; f++)
+      if (files[f][0] != '\0' && is_same_file(files[f], files[o]))
+        return gmf_fail(err, GMF_ERR_USAGE, "--%s and --%s name the same file", names[f], names[o]);
   }
-  if (c->train[0] != '\0' && c->test[0] != '\0' && is_same_file(c->train, c->test))
-    return gmf_fail(err, GMF_ERR_USAGE, "--train and --test name the same file");
   return GMF_OK;
 }
 
@@ -174,7 +180,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   }
   GMF_TRY(gmf_agree(run->grid, check_environment(err), err));
   GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
-  GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, err) : GMF_OK, err));
+  GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, verb->verb, err) : GMF_OK, err));
   set_threads(run);
   status = verb->run(run, err);
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);

@@ -14,14 +14,20 @@ static const verb_text VERBS[] = {
      "item item ..., value 1), plain or compressed by gzip or zstd. The first line is a header when --columns uses "
      "names, when it names both user and item (userId, movie_id, ...), or when its rating is a word and its ids are "
      "not both integers. Without names the columns are user, item, rating, time. Quotes are for csv, and a line ends "
-     "at its newline even inside them. Times are seconds, or YYYY-MM-DD HH:MM:SS in UTC. Ids are 64-bit integers, or "
-     "strings when any id of the side is no integer; rows of the dataset are in ascending order of the ids. Plain "
+     "at its newline even inside them. Times are seconds, or YYYY-MM-DD HH:MM:SS in UTC. A weight, finite and 0 or more, is "
+     "only read from a column that --columns names; of duplicates, last and max keep the weight of the rating that is "
+     "kept, mean goes by weight and adds the weights up, and sum takes none. Ids are 64-bit integers, or strings when any id of the side is no integer; rows of the dataset are in ascending order of the ids. Plain "
      "files are read in byte ranges by all ranks and threads, a compressed file by one rank. Steps are taken in this "
-     "order, once each: duplicates, min-rating, binarize, min-item-count, min-user-count; ids without ratings are "
-     "left out then. The dataset is the same, byte for byte, for any number of ranks.",
+     "order, once each: duplicates, min-rating, binarize, min-item-count, min-user-count, the last two repeatedly with "
+     "--k-core; weights do not count in them; ids without ratings are left out then. The dataset is the same, byte for byte, for any number of ranks.",
      "mpirun -n 2 gridmf import ratings.csv -o data.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
-     "Both parts keep all users, items and ids. What is held out depends on the data, the options and the seed only.",
+     "What is held out depends on the data, the options and the seed only. random, leave-last and time keep all users, "
+     "items and ids in both files. time holds out all ratings at or after a time, the earliest one that keeps to "
+     "--fraction or --count. users holds out whole users (strong generalisation, Liang et al. 2018): the training set "
+     "has the other users and the items that they rated; of a held-out user's ratings of these items a share of "
+     "--test-fraction goes by chance to --test, the rest to --fold-in, and both files have the held-out users and the "
+     "items of the training set. All files are written, or none.",
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
     {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|popularity", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "

@@ -162,7 +162,7 @@ int gmf_axis_owner(const gmf_axis *axis, int64_t position)
   return low;
 }
 
-/* ---- to dataset order -------------------------------------------------------------------------------------------- */
+/* ---- between owners and dataset order ---------------------------------------------------------------------------- */
 
 /* Which slice of gmf_slice_begin(n, n_ranks, .) holds row. */
 static int slice_of(int64_t n, int n_ranks, int64_t row)
@@ -171,41 +171,60 @@ static int slice_of(int64_t n, int n_ranks, int64_t row)
   return gmf_int(row < long_end ? row / (quotient + 1) : rest + (row - long_end) / gmf_max64(quotient, 1));
 }
 
-gmf_status gmf_axis_to_slices(const gmf_grid *grid, const gmf_axis *axis, const void *own, int64_t own_stride,
-                              int64_t row_bytes, void **slice, int64_t *slice_begin, int64_t *slice_n, gmf_error *err)
+/* Where a row goes: a rank, and its place there. */
+typedef struct destination {
+  int rank;
+  int64_t place;
+} destination;
+
+static destination place_in_slice(const gmf_axis *axis, int64_t position)
+{
+  int64_t row = gmf_axis_row(axis, position);
+  int rank = slice_of(axis->n, axis->n_ranks, row);
+  return (destination){rank, row - gmf_slice_begin(axis->n, axis->n_ranks, rank)};
+}
+
+static destination place_at_owner(const gmf_axis *axis, int64_t row)
+{
+  int64_t position = gmf_axis_position(axis, row);
+  int rank = gmf_axis_owner(axis, position);
+  return (destination){rank, position - axis->prefix[rank]};
+}
+
+/*
+ * Collective. Sends my n rows, which count from `begin`, to where find says; those that arrive come to lie at their
+ * places of `to`, which has room for n_to.
+ */
+static gmf_status move_rows(const gmf_grid *grid, const gmf_axis *axis, int64_t begin, int64_t n, const char *from,
+                            int64_t from_stride, destination (*find)(const gmf_axis *, int64_t), char *to,
+                            int64_t to_stride, int64_t n_to, int64_t row_bytes, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t n_own = gmf_axis_n_own(axis, grid->rank), n_recv = 0, message = row_bytes + 8;
+  int64_t n_recv = 0, message = row_bytes + (int64_t)sizeof(int64_t);
   int64_t *counts = NULL, *next = NULL;
   char *send = NULL, *recv = NULL;
 
-  *slice = NULL;
-  *slice_begin = gmf_slice_begin(axis->n, grid->size, grid->rank);
-  *slice_n = gmf_slice_begin(axis->n, grid->size, grid->rank + 1) - *slice_begin;
   status = GMF_NEW_ZERO(counts, grid->size, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(next, grid->size + 1, err);
-  if (status == GMF_OK) status = GMF_NEW(send, n_own * message, err);
-  if (status == GMF_OK && (*slice = gmf_malloc(*slice_n, (size_t)row_bytes)) == NULL)
-    status = gmf_out_of_memory(err, *slice_n, (size_t)row_bytes, "rows in dataset order");
+  if (status == GMF_OK) status = GMF_NEW(send, n * message, err);
   GMF_TRY(gmf_agree(grid, status, err));
 
-  /* Each row travels behind its number. */
-  for (int64_t j = 0; j < n_own; j++)
-    counts[slice_of(axis->n, grid->size, gmf_axis_row(axis, axis->prefix[grid->rank] + j))]++;
+  /* Each row travels behind its place. */
+  for (int64_t j = 0; j < n; j++) counts[find(axis, begin + j).rank]++;
   for (int r = 0; r < grid->size; r++) next[r + 1] = next[r] + counts[r];
-  for (int64_t j = 0; j < n_own; j++) {
-    int64_t row = gmf_axis_row(axis, axis->prefix[grid->rank] + j);
-    char *to = send + next[slice_of(axis->n, grid->size, row)]++ * message;
-    memcpy(to, &row, sizeof row);
-    memcpy(to + 8, (const char *)own + j * own_stride, (size_t)row_bytes);
+  for (int64_t j = 0; j < n; j++) {
+    destination d = find(axis, begin + j);
+    char *message_begin = send + next[d.rank]++ * message;
+    memcpy(message_begin, &d.place, sizeof d.place);
+    memcpy(message_begin + sizeof d.place, from + j * from_stride, (size_t)row_bytes);
   }
   GMF_TRY(gmf_exchange_new(grid, message, send, counts, (void **)&recv, NULL, &n_recv, err));
-  GMF_CHECK(n_recv == *slice_n);
+  GMF_CHECK(n_recv == n_to);
   GMF_FREE(send);
   for (int64_t j = 0; j < n_recv; j++) {
-    int64_t row = 0;
-    memcpy(&row, recv + j * message, sizeof row);
-    memcpy((char *)*slice + (row - *slice_begin) * row_bytes, recv + j * message + 8, (size_t)row_bytes);
+    int64_t place = 0;
+    memcpy(&place, recv + j * message, sizeof place);
+    memcpy(to + place * to_stride, recv + j * message + sizeof place, (size_t)row_bytes);
   }
 
 cleanup:
@@ -213,6 +232,30 @@ cleanup:
   gmf_free(send);
   gmf_free(next);
   gmf_free(counts);
+  return status;
+}
+
+gmf_status gmf_axis_to_slices(const gmf_grid *grid, const gmf_axis *axis, const void *own, int64_t own_stride,
+                              int64_t row_bytes, void **slice, int64_t *slice_begin, int64_t *slice_n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  *slice_begin = gmf_slice_begin(axis->n, grid->size, grid->rank);
+  *slice_n = gmf_slice_begin(axis->n, grid->size, grid->rank + 1) - *slice_begin;
+  if ((*slice = gmf_malloc(*slice_n, (size_t)row_bytes)) == NULL)
+    status = gmf_out_of_memory(err, *slice_n, (size_t)row_bytes, "rows in dataset order");
+  GMF_TRY(gmf_agree(grid, status, err));
+  GMF_TRY(move_rows(grid, axis, axis->prefix[grid->rank], gmf_axis_n_own(axis, grid->rank), own, own_stride,
+                    place_in_slice, *slice, row_bytes, *slice_n, row_bytes, err));
+cleanup:
   if (status != GMF_OK) GMF_FREE(*slice);
   return status;
+}
+
+gmf_status gmf_axis_from_slices(const gmf_grid *grid, const gmf_axis *axis, const void *slice, int64_t row_bytes,
+                                void *own, int64_t own_stride, gmf_error *err)
+{
+  int64_t begin = gmf_slice_begin(axis->n, grid->size, grid->rank);
+  int64_t n = gmf_slice_begin(axis->n, grid->size, grid->rank + 1) - begin;
+  return move_rows(grid, axis, begin, n, slice, row_bytes, place_at_owner, own, own_stride,
+                   gmf_axis_n_own(axis, grid->rank), row_bytes, err);
 }

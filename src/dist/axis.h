@@ -50,4 +50,9 @@ static inline int64_t gmf_axis_n_own(const gmf_axis *axis, int rank)
 gmf_status gmf_axis_to_slices(const gmf_grid *grid, const gmf_axis *axis, const void *own, int64_t own_stride,
                               int64_t row_bytes, void **slice, int64_t *slice_begin, int64_t *slice_n, gmf_error *err);
 
+/* Collective. The way back: my slice of rows in dataset order, slice [slice_n][row_bytes], to their owners; own as in
+ * gmf_axis_to_slices. */
+gmf_status gmf_axis_from_slices(const gmf_grid *grid, const gmf_axis *axis, const void *slice, int64_t row_bytes,
+                                void *own, int64_t own_stride, gmf_error *err);
+
 #endif

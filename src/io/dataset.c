@@ -64,7 +64,10 @@ static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
   d->has_time = gmf_h5_exists(d->file, RATINGS(GMF_CSR_TIME));
   if (d->has_time) GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_TIME), 1, &d->times, err));
   d->nnz = d->items.dims[0];
-  if (d->values.dims[0] != d->nnz || (d->has_time && d->times.dims[0] != d->nnz))
+  d->has_weight = gmf_h5_exists(d->file, RATINGS(GMF_CSR_WEIGHT));
+  if (d->has_weight) GMF_TRY(gmf_h5_array_open(d->file, d->path, RATINGS(GMF_CSR_WEIGHT), 1, &d->weights, err));
+  if (d->values.dims[0] != d->nnz || (d->has_time && d->times.dims[0] != d->nnz) ||
+      (d->has_weight && d->weights.dims[0] != d->nnz))
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: the arrays of /%s differ in length", d->path, GMF_GROUP_RATINGS));
   for (int s = 0; s < GMF_N_SIDES; s++) {
     char name[64];
@@ -107,7 +110,7 @@ static gmf_status open_local(const gmf_grid *grid, const char *path, gmf_dataset
   gmf_status status = GMF_OK;
   gmf_dataset *d = NULL;
   GMF_TRY(GMF_NEW_ZERO(d, 1, err));
-  d->items.id = d->values.id = d->times.id = H5I_INVALID_HID;
+  d->items.id = d->values.id = d->times.id = d->weights.id = H5I_INVALID_HID;
   snprintf(d->path, sizeof d->path, "%s", path);
   GMF_TRY(gmf_h5_open(path, GMF_FORMAT_DATASET, &d->file, err));
   GMF_TRY(open_arrays(d, err));
@@ -122,16 +125,19 @@ cleanup:
 /* Collective. A node with a copy of its own, perhaps of last week, would train on other ratings, or hang. */
 static gmf_status check_same_file(const gmf_grid *grid, const gmf_dataset *d, gmf_error *err)
 {
-  static const char *const names[] = {RATINGS(GMF_CSR_INDPTR), RATINGS(GMF_CSR_INDICES), RATINGS(GMF_CSR_DATA)};
-  int64_t mine[6] = {d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz}, root[6];
-  for (int i = 0; i < 3; i++) {
+  static const char *const names[] = {RATINGS(GMF_CSR_INDPTR), RATINGS(GMF_CSR_INDICES), RATINGS(GMF_CSR_DATA),
+                                      RATINGS(GMF_CSR_WEIGHT)};
+  enum { N_NAMES = (int)(sizeof names / sizeof *names) };
+  int64_t mine[4 + N_NAMES] = {d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, d->has_time + 2 * d->has_weight};
+  int64_t root[4 + N_NAMES];
+  for (int i = 0; i < N_NAMES; i++) {
     char name[96];
     uint64_t *sums = NULL;
     int64_t dims[2];
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, names[i]);
     if (gmf_h5_read_new(d->file, d->path, name, GMF_U8, (void **)&sums, dims, NULL) ==
         GMF_OK) /* others' files lack it */
-      mine[3 + i] = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
+      mine[4 + i] = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
     gmf_free(sums);
   }
   memcpy(root, mine, sizeof root);
@@ -165,19 +171,35 @@ void gmf_dataset_close(gmf_dataset **dataset)
   gmf_h5_array_close(&d->items);
   gmf_h5_array_close(&d->values);
   gmf_h5_array_close(&d->times);
+  gmf_h5_array_close(&d->weights);
   if (d->file > 0) H5Fclose(d->file);
   gmf_free(d->indptr);
   gmf_free(d);
   *dataset = NULL;
 }
 
+static gmf_status read_weights(const gmf_dataset *d, int64_t begin, int64_t n, float *weights, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  if (d->has_weight) GMF_TRY(gmf_h5_array_read(&d->weights, begin, n, GMF_F4, weights, err));
+  for (int64_t j = 0; j < n; j++) {
+    if (!d->has_weight) weights[j] = 1;
+    if (!isfinite(weights[j]) || weights[j] < 0)
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] is not a finite number of 0 or more", d->path,
+                       RATINGS(GMF_CSR_WEIGHT), begin + j));
+  }
+cleanup:
+  return status;
+}
+
 gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int64_t *items, float *values,
-                            int64_t *times, gmf_error *err)
+                            int64_t *times, float *weights, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   GMF_TRY(gmf_h5_array_read(&d->items, begin, n, GMF_I8, items, err));
   GMF_TRY(gmf_h5_array_read(&d->values, begin, n, GMF_F4, values, err));
   if (times != NULL) GMF_TRY(gmf_h5_array_read(&d->times, begin, n, GMF_I8, times, err));
+  if (weights != NULL) GMF_TRY(read_weights(d, begin, n, weights, err));
   for (int64_t j = 0; j < n; j++) {
     if (items[j] < 0 || items[j] >= d->n[GMF_ITEMS])
       GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
@@ -187,6 +209,18 @@ gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int6
       GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s[%" PRId64 "] is not a finite number", d->path, RATINGS(GMF_CSR_DATA),
                        begin + j));
   }
+cleanup:
+  return status;
+}
+
+gmf_status gmf_dataset_read_rows(const gmf_dataset *d, gmf_rating_rows *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n_rows = d->row_end - d->row_begin, first = d->indptr[0], n = d->indptr[n_rows] - first;
+  GMF_TRY(gmf_rating_rows_new(n_rows, n, d->has_time, d->has_weight, rows, err));
+  rows->row_begin = d->row_begin;
+  for (int64_t r = 0; r <= n_rows; r++) rows->indptr[r] = d->indptr[r] - first;
+  GMF_TRY(gmf_dataset_read(d, first, n, rows->items, rows->values, rows->times, rows->weights, err));
 cleanup:
   return status;
 }
@@ -216,20 +250,31 @@ cleanup:
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-static void declare_statistics(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t nnz)
+/* Collective. Attributes of the root with the least and the largest of all ranks' values, my n among them. */
+static void declare_range(const gmf_grid *grid, gmf_writer *w, const char *least, const char *largest,
+                          const float *values, int64_t n)
 {
   float low = FLT_MAX, high = -FLT_MAX;
-  for (int64_t j = 0; j < part->indptr[part->n_rows]; j++) {
-    low = fminf(low, part->values[j]);
-    high = fmaxf(high, part->values[j]);
+  for (int64_t j = 0; j < n; j++) {
+    low = fminf(low, values[j]);
+    high = fmaxf(high, values[j]);
   }
   MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all);
   MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all);
+  bool is_empty = low > high;
+  gmf_writer_attr_f64(w, "/", least, is_empty ? 0 : (double)low);
+  gmf_writer_attr_f64(w, "/", largest, is_empty ? 0 : (double)high);
+}
+
+/* Collective. */
+static void declare_statistics(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, int64_t nnz)
+{
+  int64_t n = part->rows.indptr[part->rows.n_rows];
   gmf_writer_attr_i64(w, "/", "n_users", part->n[GMF_USERS]);
   gmf_writer_attr_i64(w, "/", "n_items", part->n[GMF_ITEMS]);
   gmf_writer_attr_i64(w, "/", "nnz", nnz);
-  gmf_writer_attr_f64(w, "/", "min_rating", nnz > 0 ? (double)low : 0);
-  gmf_writer_attr_f64(w, "/", "max_rating", nnz > 0 ? (double)high : 0);
+  declare_range(grid, w, "min_rating", "max_rating", part->rows.values, n);
+  if (part->rows.weights != NULL) declare_range(grid, w, "min_weight", "max_weight", part->rows.weights, n);
 }
 
 /*
@@ -256,7 +301,7 @@ static __int128 exact_sum(const float *values, int64_t n)
 /* Collective. The mean of all ratings, the same bits for any number of ranks. The sums travel in limbs of 40 bits. */
 static double exact_mean(const gmf_grid *grid, const gmf_dataset_part *part, int64_t nnz)
 {
-  __int128 sum = exact_sum(part->values, part->indptr[part->n_rows]);
+  __int128 sum = exact_sum(part->rows.values, part->rows.indptr[part->rows.n_rows]);
   bool negative = sum < 0;
   unsigned __int128 rest = (unsigned __int128)(negative ? -sum : sum);
   int64_t limbs[4];
@@ -283,12 +328,20 @@ static void declare_ids(gmf_writer *w, const gmf_dataset_part *part)
 gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t nnz = part->indptr[part->n_rows];
-  gmf_csr_rows rows = {part->row_begin, part->n_rows, part->indptr, part->items, part->values, part->times};
+  const gmf_rating_rows *mine = &part->rows;
+  int64_t nnz = mine->indptr[mine->n_rows];
+  gmf_csr_rows rows = {.row_begin = mine->row_begin,
+                       .n_rows = mine->n_rows,
+                       .indptr = mine->indptr,
+                       .indices = mine->items,
+                       .data = mine->values,
+                       .times = mine->times,
+                       .weights = mine->weights};
+  unsigned extras = (mine->times != NULL ? GMF_CSR_WITH_TIME : 0u) | (mine->weights != NULL ? GMF_CSR_WITH_WEIGHT : 0u);
 
   gmf_sum_i64(grid, &nnz, 1);
   declare_ids(w, part);
-  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, part->has_time);
+  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, extras);
   declare_statistics(grid, w, part, nnz);
   gmf_writer_attr_f64(w, "/", "mean_rating", exact_mean(grid, part, nnz));
   GMF_TRY(gmf_writer_create(w, err));

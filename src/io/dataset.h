@@ -2,13 +2,16 @@
  * Dataset files: the rating matrix in csr form with the external ids of its rows and columns.
  *
  *   /users/id [m]  /items/id [n]       i8 or fixed-length UTF-8, ascending
- *   /ratings/{indptr [m + 1], indices [nnz], data [nnz]}  and /ratings/time [nnz] where known; rows = users
+ *   /ratings/{indptr [m + 1], indices [nnz], data [nnz]}  rows = users; and, where the input had them,
+ *   /ratings/time i8 [nnz]                                seconds
+ *   /ratings/weight f4 [nnz]                              how much each rating counts in training, 0 or more
  */
 #ifndef GMF_IO_DATASET_H
 #define GMF_IO_DATASET_H
 
 #include "base/side.h"
 #include "io/h5.h"
+#include "io/rating_rows.h"
 #include "io/writer.h"
 #include "runtime/grid.h"
 
@@ -27,10 +30,10 @@ typedef struct gmf_dataset {
   char path[4096];
   int64_t n[GMF_N_SIDES]; /* users, items */
   int64_t nnz;            /* ratings in the whole file */
-  bool has_time;
-  int64_t row_begin, row_end;        /* my users */
-  int64_t *indptr;                   /* owned [row_end - row_begin + 1]: positions of my ratings in the whole file */
-  gmf_h5_array items, values, times; /* owned */
+  bool has_time, has_weight;
+  int64_t row_begin, row_end;                 /* my users */
+  int64_t *indptr;                            /* owned [row_end - row_begin + 1]: positions in the whole file */
+  gmf_h5_array items, values, times, weights; /* owned */
 } gmf_dataset;
 
 /* Collective. GMF_ERR_NO_INPUT, GMF_ERR_DATA. */
@@ -38,11 +41,15 @@ gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset 
 void gmf_dataset_close(gmf_dataset **dataset);
 
 /*
- * Local. Ratings [begin, begin + n) of the file, counted over all users: items [n], values [n], times [n] (NULL: not
- * wanted). GMF_ERR_DATA when an item is out of range or a value is not finite.
+ * Local. Ratings [begin, begin + n) of the file, counted over all users: items [n], values [n]; times [n] and weights
+ * [n] may be NULL: not wanted. Times are only for files that have them; weights are 1 in a file that has none.
+ * GMF_ERR_DATA when an item is out of range, a value is not finite or a weight is not finite or below 0.
  */
 gmf_status gmf_dataset_read(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *items, float *values,
-                            int64_t *times, gmf_error *err);
+                            int64_t *times, float *weights, gmf_error *err);
+
+/* Local. All that this rank reads, into *rows (gmf_rating_rows_free, after a failure too). */
+gmf_status gmf_dataset_read_rows(const gmf_dataset *dataset, gmf_rating_rows *rows, gmf_error *err);
 
 /* Local. Ids [begin, begin + n) of a side, into ids->values (gmf_ids_free). */
 gmf_status gmf_dataset_read_ids(const gmf_dataset *dataset, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
@@ -55,18 +62,14 @@ void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size);
 typedef struct gmf_dataset_part {
   int64_t n[GMF_N_SIDES]; /* of the whole dataset */
   gmf_ids ids[GMF_N_SIDES];
-  int64_t row_begin, n_rows; /* my users */
-  const int64_t *indptr;     /* [n_rows + 1], from 0 */
-  const int64_t *items;      /* [indptr[n_rows]], ascending within a user */
-  const float *values;       /* [indptr[n_rows]] */
-  const int64_t *times;      /* [indptr[n_rows]]; NULL on all ranks where times are not known */
-  bool has_time;
+  gmf_rating_rows rows; /* borrowed: my users */
 } gmf_dataset_part;
 
 /*
  * Collective. Declares, creates and writes a dataset with an opened writer, to which the caller may have added
  * attributes, and which the caller then commits. Adds the root attributes @nnz, @n_users, @n_items, @min_rating,
- * @max_rating, @mean_rating.
+ * @max_rating, @mean_rating (of the ratings as they are, whatever their weights), and with weights @min_weight and
+ * @max_weight.
  */
 gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_dataset_part *part, gmf_error *err);
 

@@ -574,6 +574,23 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_id_space_read(const gmf_grid *grid, const gmf_dataset *d, gmf_side side, gmf_id_space *out,
+                             gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank);
+  int64_t n = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1) - begin;
+  *out = (gmf_id_space){0};
+  status = gmf_dataset_read_ids(d, side, begin, n, &out->ids, err);
+  if (status == GMF_OK) status = GMF_NEW_ZERO(out->counts, n, err);
+  if (status == GMF_OK) status = GMF_NEW(out->begin, grid->size + 1, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  place_slices(grid, out);
+cleanup:
+  if (status != GMF_OK) gmf_id_space_free(out);
+  return status;
+}
+
 /* ---- ids that go ------------------------------------------------------------------------------------------------- */
 
 typedef struct row_count {

@@ -64,6 +64,10 @@ void gmf_id_space_free(gmf_id_space *space);
 gmf_status gmf_id_space_build(const gmf_grid *grid, const gmf_id_set *set, bool as_text, gmf_id_space *out,
                               int64_t *rows, gmf_error *err);
 
+/* Collective. The ids of a dataset's side as they are; the counts are 0. */
+gmf_status gmf_id_space_read(const gmf_grid *grid, const gmf_dataset *dataset, gmf_side side, gmf_id_space *out,
+                             gmf_error *err);
+
 /*
  * Collective. Keeps the ids that are met at least `minimum` times (1 or more) and numbers them again.
  *   rows, counts [n]   the rows this rank meets, ascending, and how often

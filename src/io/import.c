@@ -36,12 +36,12 @@ static void list_sources(const gmf_import_share *share, char *out)
 /* Which columns of the first file were read, counted from 1. */
 static void describe_columns(const gmf_import_share *share, char *out, size_t size)
 {
-  static const char *const names[] = {"user", "item", "rating", "time"};
   out[0] = '\0';
   for (int role = 0; role < GMF_N_ROLES; role++) {
     int column = share->layouts[0].column[role];
     size_t at = strlen(out);
-    if (column >= 0) snprintf(out + at, size - at, "%s%s %d", at > 0 ? ", " : "", names[role], column + 1);
+    if (column < 0) continue;
+    snprintf(out + at, size - at, "%s%s %d", at > 0 ? ", " : "", gmf_text_role_name((gmf_text_role)role), column + 1);
   }
 }
 
@@ -66,6 +66,8 @@ static gmf_status describe_run(gmf_writer *w, const gmf_import_options *options,
   gmf_writer_attr_i64(w, group, "binarize", options->binarize);
   gmf_writer_attr_i64(w, group, "min_user_count", options->min_user_count);
   gmf_writer_attr_i64(w, group, "min_item_count", options->min_item_count);
+  gmf_writer_attr_i64(w, group, "k_core", options->k_core);
+  if (options->k_core) gmf_writer_attr_i64(w, group, "k_core_rounds", report->n_rounds);
   gmf_writer_attr_i64(w, group, "n_lines", report->n_lines);
   gmf_writer_attr_i64(w, group, "n_records", report->n_records);
   gmf_writer_attr_i64(w, group, "n_bad_lines", report->n_bad_lines);
@@ -78,18 +80,11 @@ cleanup:
 /* Collective. */
 static gmf_status write_dataset(const gmf_grid *grid, gmf_writer *w, const gmf_import_options *options,
                                 const gmf_import_share *share, const gmf_id_space space[GMF_N_SIDES],
-                                const gmf_import_rows *rows, const gmf_import_report *report, gmf_error *err)
+                                const gmf_rating_rows *rows, const gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_dataset_part part = {.n = {report->n_users, report->n_items},
-                           .ids = {space[GMF_USERS].ids, space[GMF_ITEMS].ids},
-                           .row_begin = rows->row_begin,
-                           .n_rows = rows->n_rows,
-                           .indptr = rows->indptr,
-                           .items = rows->items,
-                           .values = rows->values,
-                           .times = rows->times,
-                           .has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0};
+  gmf_dataset_part part = {
+      .n = {report->n_users, report->n_items}, .ids = {space[GMF_USERS].ids, space[GMF_ITEMS].ids}, .rows = *rows};
   GMF_TRY(gmf_agree(grid, describe_run(w, options, share, report, err), err));
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
   GMF_TRY(gmf_writer_commit(w, err));
@@ -97,9 +92,24 @@ cleanup:
   return status;
 }
 
+/* Local, the same on all ranks. */
+static gmf_status fail_empty(const gmf_import_options *options, const gmf_import_report *report, gmf_error *err)
+{
+  if (!options->k_core)
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "no rating of %" PRId64
+                    " is left after the filters; lower --min-rating, --min-user-count or --min-item-count",
+                    report->n_records);
+  return gmf_fail(err, GMF_ERR_DATA,
+                  "no rating of %" PRId64
+                  " is left after the filters: there is no --k-core in which every user has %" PRId64
+                  " ratings or more and every item %" PRId64 "; lower --min-user-count or --min-item-count",
+                  report->n_records, gmf_max64(1, options->min_user_count), gmf_max64(1, options->min_item_count));
+}
+
 /* Collective. Everything between the opened output and the report. */
 static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_options *options,
-                         gmf_import_share *share, gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows,
+                         gmf_import_share *share, gmf_id_space space[GMF_N_SIDES], gmf_rating_rows *rows,
                          gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -113,8 +123,7 @@ static gmf_status import(const gmf_grid *grid, gmf_writer *w, const gmf_import_o
   gmf_sum_i64(grid, &report->nnz, 1);
   report->n_users = space[GMF_USERS].n;
   report->n_items = space[GMF_ITEMS].n;
-  if (report->nnz == 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "no rating of %" PRId64 " is left after the filters", report->n_records));
+  if (report->nnz == 0) GMF_TRY(fail_empty(options, report, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(write_dataset(grid, w, options, share, space, rows, report, err));
 cleanup:
@@ -128,7 +137,7 @@ gmf_status gmf_import(const gmf_grid *grid, const char *const *files, int n_file
   gmf_writer *w = NULL;
   gmf_import_share share = {0};
   gmf_id_space space[GMF_N_SIDES] = {{.n = 0}, {.n = 0}};
-  gmf_import_rows rows = {0};
+  gmf_rating_rows rows = {0};
   gmf_import_report counts = {0};
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
 
@@ -140,7 +149,7 @@ gmf_status gmf_import(const gmf_grid *grid, const char *const *files, int n_file
 cleanup:
   gmf_writer_destroy(&w);
   gmf_import_share_free(&share);
-  gmf_import_rows_free(&rows);
+  gmf_rating_rows_free(&rows);
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_space_free(&space[s]);
   gmf_trace_phase(grid->trace, before);
   return status;

@@ -11,22 +11,24 @@
 /* What becomes of several ratings of one item by one user. Later: by time, then by position in the input. */
 typedef enum gmf_duplicates {
   GMF_DUPLICATES_LAST,
-  GMF_DUPLICATES_SUM, /* sum, max, mean keep the latest time */
+  GMF_DUPLICATES_SUM, /* sum, max, mean keep the latest time; a sum has no weight */
   GMF_DUPLICATES_MAX,
-  GMF_DUPLICATES_MEAN,
+  GMF_DUPLICATES_MEAN, /* with weights: their mean by weight, and the weights added up */
   GMF_DUPLICATES_ERROR
 } gmf_duplicates;
 
 /* Equal on all ranks. */
 typedef struct gmf_import_options {
   char format[16];   /* "auto", "csv", "tsv", "dat", "mtx", "adjacency" */
-  char columns[256]; /* "user=NAME|N,item=...,rating=...,time=..."; "": by header, else by position */
+  char columns[256]; /* "user=NAME|N,item=...,rating=...,time=...,weight=..."; "": by header, else by position */
   gmf_duplicates duplicates;
   bool skip_bad_lines; /* count them instead of failing at the first */
   bool has_min_rating;
-  double min_rating;                      /* ratings below it are dropped, after duplicates were settled */
+  double min_rating;                      /* ratings below it are dropped, after duplicates were settled; weights do
+                                             not count here, nor in what follows */
   bool binarize;                          /* then every value becomes 1 */
   int64_t min_item_count, min_user_count; /* then items, then users with fewer ratings are dropped, one pass each */
+  bool k_core;                            /* or as many passes as there is something to drop */
   int n_threads;                          /* of this rank; 0: as OpenMP has it */
 } gmf_import_options;
 
@@ -38,6 +40,7 @@ typedef struct gmf_import_report {
   int64_t n_bad_lines;                             /* skipped */
   int64_t n_duplicates;                            /* ratings that were merged into another one */
   int64_t n_dropped_by_rating, n_dropped_by_count; /* ratings that the filters took */
+  int64_t n_rounds;                                /* of the k-core: those in which ratings went */
   int64_t n_users, n_items, nnz;                   /* of the dataset */
   char columns[96];         /* what was taken from the first file: "user 1, item 2, rating 3, time 4" */
   char first_bad_line[512]; /* "FILE:LINE:COLUMN: reason", "" where none was skipped */

@@ -17,15 +17,22 @@
 enum { OPEN_FILES = 64 };       /* plain files that a rank has open at one time */
 static const int64_t RATIO = 4; /* text bytes in a compressed byte, for balance only */
 
+void gmf_piece_free(gmf_piece *piece)
+{
+  GMF_FREE(piece->ratings);
+  GMF_FREE(piece->weights);
+}
+
 void gmf_import_share_free(gmf_import_share *share)
 {
   for (int t = 0; share->threads != NULL && t < share->n_threads; t++) {
     gmf_import_thread *thread = &share->threads[t];
     for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_set_free(&thread->sets[s]);
     gmf_free(thread->scratch);
+    gmf_free(thread->weights);
     gmf_input_block_free(&thread->block);
   }
-  for (int64_t p = 0; p < share->n_pieces; p++) gmf_free(share->pieces[p].ratings);
+  for (int64_t p = 0; p < share->n_pieces; p++) gmf_piece_free(&share->pieces[p]);
   gmf_free(share->pieces);
   gmf_free(share->threads);
   gmf_free(share->files);
@@ -38,15 +45,15 @@ void gmf_import_share_free(gmf_import_share *share)
 /* All files must mean the same: a missing value in one of them would be made up silently. */
 static gmf_status check_same_columns(const gmf_import_share *share, gmf_error *err)
 {
-  static const char *const NOUN[] = {"user", "item", "rating", "time"};
   for (int f = 1; f < share->n_files; f++)
-    for (int role = GMF_ROLE_RATING; role <= GMF_ROLE_TIME; role++) {
+    for (int role = GMF_ROLE_RATING; role < GMF_N_ROLES; role++) {
       bool first = share->layouts[0].column[role] >= 0, here = share->layouts[f].column[role] >= 0;
       if (first != here)
         return gmf_fail(err, GMF_ERR_DATA,
                         "%s has a %s column and %s has none; import them separately or choose "
                         "columns with --columns",
-                        share->paths[first ? 0 : f], NOUN[role], share->paths[first ? f : 0]);
+                        share->paths[first ? 0 : f], gmf_text_role_name((gmf_text_role)role),
+                        share->paths[first ? f : 0]);
     }
   return GMF_OK;
 }
@@ -67,6 +74,10 @@ static gmf_status probe_files(gmf_import_share *share, const gmf_import_options 
     GMF_TRY(gmf_text_resolve(share->paths[f], head, n, is_whole, format, options->columns, &share->layouts[f], err));
   }
   GMF_TRY(check_same_columns(share, err));
+  if (share->layouts[0].column[GMF_ROLE_WEIGHT] >= 0 && options->duplicates == GMF_DUPLICATES_SUM)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE,
+                     "--duplicates sum does not go with --columns weight=...: a sum of ratings has no weight; use "
+                     "mean, which adds up the weights, or last, max or error"));
 cleanup:
   gmf_free(head);
   return status;
@@ -83,6 +94,8 @@ gmf_status gmf_import_probe(const gmf_grid *grid, const char *const *paths, int 
   GMF_TRY(gmf_agree(grid, status, err));
   gmf_broadcast(grid, share->files, (int64_t)sizeof *share->files * n_files);
   gmf_broadcast(grid, share->layouts, (int64_t)sizeof *share->layouts * n_files);
+  share->has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0;
+  share->has_weight = share->layouts[0].column[GMF_ROLE_WEIGHT] >= 0;
 cleanup:
   return status;
 }
@@ -104,7 +117,7 @@ static void keep_first(gmf_bad_place *place, int file, int64_t block_offset, con
 }
 
 /* The lines of a block to ratings in thread->scratch; *n_ratings of them. */
-static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader, int64_t *n_ratings)
+static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader, bool has_weight, int64_t *n_ratings)
 {
   gmf_status status = GMF_OK;
   gmf_text_rating batch[GMF_ID_BATCH];
@@ -116,9 +129,26 @@ static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader,
     GMF_TRY(gmf_id_set_intern(&thread->sets[GMF_ITEMS], GMF_ITEMS, batch, m, items, &thread->error));
     gmf_raw_rating *out = thread->scratch + n;
     for (int64_t j = 0; j < m; j++) out[j] = (gmf_raw_rating){batch[j].time, items[j], users[j], batch[j].value};
+    if (has_weight) {
+      GMF_TRY(GMF_RESERVE(thread->weights, thread->weight_capacity, n + m, &thread->error));
+      for (int64_t j = 0; j < m; j++) thread->weights[n + j] = batch[j].weight;
+    }
     n += m;
   }
   *n_ratings = n;
+cleanup:
+  return status;
+}
+
+/* The ratings that read_lines left, in arrays of their own. */
+static gmf_status keep_lines(gmf_import_thread *thread, bool has_weight, gmf_piece *piece)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(GMF_NEW(piece->ratings, piece->n, &thread->error));
+  if (has_weight) GMF_TRY(GMF_NEW(piece->weights, piece->n, &thread->error));
+  if (piece->n == 0) return GMF_OK;
+  memcpy(piece->ratings, thread->scratch, (size_t)piece->n * sizeof *piece->ratings);
+  if (has_weight) memcpy(piece->weights, thread->weights, (size_t)piece->n * sizeof *piece->weights);
 cleanup:
   return status;
 }
@@ -131,12 +161,11 @@ static bool read_block(gmf_import_share *share, const gmf_import_options *option
   gmf_text_reader reader;
   *piece = (gmf_piece){.file = file, .thread = t};
   gmf_text_open(&reader, &share->layouts[file], block->begin, block->end, options->skip_bad_lines);
-  if (read_lines(thread, &reader, &piece->n) != GMF_OK) return true;
-  if (GMF_NEW(piece->ratings, piece->n, &thread->error) != GMF_OK) {
+  if (read_lines(thread, &reader, share->has_weight, &piece->n) != GMF_OK) return true;
+  if (keep_lines(thread, share->has_weight, piece) != GMF_OK) {
     piece->n = 0;
     return true;
   }
-  if (piece->n > 0) memcpy(piece->ratings, thread->scratch, (size_t)piece->n * sizeof *piece->ratings);
   thread->n_lines += reader.n_lines;
   thread->n_bad_lines += reader.n_bad_lines;
   keep_first(&thread->bad, file, block->offset, &reader.first_bad);
@@ -328,7 +357,8 @@ cleanup:
   gmf_free(spans);
   for (int t = 0; share->threads != NULL && t < share->n_threads; t++) {
     GMF_FREE(share->threads[t].scratch);
-    share->threads[t].scratch_capacity = 0;
+    GMF_FREE(share->threads[t].weights);
+    share->threads[t].scratch_capacity = share->threads[t].weight_capacity = 0;
     gmf_input_block_free(&share->threads[t].block);
   }
   return status;
@@ -390,6 +420,7 @@ static int64_t drop_huge(gmf_import_share *share, gmf_side side)
           sets[GMF_USERS].counts[rating.user]--;
           sets[GMF_ITEMS].counts[rating.item]--;
         } else {
+          if (piece->weights != NULL) piece->weights[n] = piece->weights[j];
           piece->ratings[n++] = rating;
         }
       }

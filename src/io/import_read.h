@@ -7,19 +7,22 @@
 #include "io/input.h"
 #include "io/text_reader.h"
 
-/* A rating on its way from the text to its row: 24 bytes. */
+/* A rating on its way from the text to its row. Weights, which few inputs have, travel beside it in their own arrays.
+ */
 typedef struct gmf_raw_rating {
   int64_t time;
   int64_t item;  /* index of the reading thread; after routing: the item's row */
   uint32_t user; /* the same; after routing: the user's row, counted from the first row of the owning rank */
   float value;
 } gmf_raw_rating;
+_Static_assert(sizeof(gmf_raw_rating) == 24, "a rating on its way takes 24 bytes");
 
 /* The ratings of one block of lines. */
 typedef struct gmf_piece {
   int file, thread;
   int64_t n;
   gmf_raw_rating *ratings; /* owned [n], in the order of the text */
+  float *weights;          /* owned [n]; NULL where the input has none */
 } gmf_piece;
 
 /* Where a line begins that is bad; file -1: there is none. */
@@ -34,7 +37,8 @@ typedef struct gmf_import_thread {
   gmf_bad_place bad, huge[GMF_N_SIDES];
   int64_t n_lines, n_bad_lines;
   gmf_raw_rating *scratch; /* owned: ratings of the block in work */
-  int64_t scratch_capacity;
+  float *weights;          /* owned: their weights, where the input has any */
+  int64_t scratch_capacity, weight_capacity;
   gmf_input_block block;
   gmf_error error;
 } gmf_import_thread;
@@ -42,9 +46,10 @@ typedef struct gmf_import_thread {
 /* What a rank has read. */
 typedef struct gmf_import_share {
   int n_files;
-  const char *const *paths; /* borrowed [n_files] */
-  gmf_input_file *files;    /* owned [n_files], equal on all ranks */
-  gmf_text_layout *layouts; /* owned [n_files], equal on all ranks */
+  const char *const *paths;  /* borrowed [n_files] */
+  gmf_input_file *files;     /* owned [n_files], equal on all ranks */
+  gmf_text_layout *layouts;  /* owned [n_files], equal on all ranks */
+  bool has_time, has_weight; /* the files have such columns: all of them or none */
   int n_threads;
   gmf_import_thread *threads; /* owned [n_threads] */
   gmf_piece *pieces;          /* owned [n_pieces], in the order of the input; those of lower ranks come before */
@@ -59,6 +64,8 @@ gmf_status gmf_import_probe(const gmf_grid *grid, const char *const *paths, int 
 /* Collective. Reads this rank's share; fills the counts of lines, bad lines and records of the report. */
 gmf_status gmf_import_read(const gmf_grid *grid, const gmf_import_options *options, gmf_import_share *share,
                            gmf_import_report *report, gmf_error *err);
+
+void gmf_piece_free(gmf_piece *piece);
 
 /* Local. Frees the thread's sets and buffers, the pieces and the rest; NULL-safe. */
 void gmf_import_share_free(gmf_import_share *share);

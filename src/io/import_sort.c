@@ -19,15 +19,6 @@
 /* A bucket is a range of rows whose ratings fit the cache while they are sorted. */
 enum { BUCKET_RATINGS = 1 << 14, MAX_BUCKETS = 1 << 10 };
 
-void gmf_import_rows_free(gmf_import_rows *rows)
-{
-  gmf_free(rows->indptr);
-  gmf_free(rows->items);
-  gmf_free(rows->values);
-  gmf_free(rows->times);
-  *rows = (gmf_import_rows){0};
-}
-
 /* ---- where ratings go -------------------------------------------------------------------------------------------- */
 
 typedef struct target {
@@ -40,18 +31,45 @@ typedef struct thread_map {
   int64_t *items; /* owned [items of the thread] */
 } thread_map;
 
+/* Ratings, with their weights beside them. */
+typedef struct rating_list {
+  gmf_raw_rating *ratings; /* owned */
+  float *weights;          /* owned; NULL where the input has none */
+  int64_t capacity, weight_capacity;
+} rating_list;
+
+static void rating_list_free(rating_list *list)
+{
+  gmf_free(list->ratings);
+  gmf_free(list->weights);
+  *list = (rating_list){0};
+}
+
+static gmf_status reserve_list(rating_list *list, int64_t n, bool has_weight, gmf_error *err)
+{
+  gmf_status status = GMF_RESERVE(list->ratings, list->capacity, n, err);
+  if (status == GMF_OK && has_weight) status = GMF_RESERVE(list->weights, list->weight_capacity, n, err);
+  return status;
+}
+
+/* The rest of a list from rating `at` on. A view: not to be freed. */
+static rating_list behind(const rating_list *list, int64_t at)
+{
+  return (rating_list){.ratings = list->ratings + at, .weights = list->weights == NULL ? NULL : list->weights + at};
+}
+
 typedef struct router {
   const gmf_grid *grid; /* borrowed */
   int n_threads;
-  int64_t *cuts;               /* owned [size + 1]: the first row of each rank; one entry a rank, not a row */
-  int *shifts;                 /* owned [size]: row >> shift is the row's bucket */
-  int64_t n_buckets;           /* of a rank */
-  thread_map *maps;            /* owned [n_threads] */
-  int64_t *cursors;            /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
-  int64_t *bucket_begin;       /* owned [n_buckets + 1] */
-  gmf_raw_rating *ratings;     /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
-  gmf_raw_rating *send, *recv; /* owned: a batch on its way out and in, by rank */
-  int64_t send_capacity, recv_capacity;
+  bool has_weight;
+  int64_t *cuts;          /* owned [size + 1]: the first row of each rank; one entry a rank, not a row */
+  int *shifts;            /* owned [size]: row >> shift is the row's bucket */
+  int64_t n_buckets;      /* of a rank */
+  thread_map *maps;       /* owned [n_threads] */
+  int64_t *cursors;       /* owned [size][n_buckets]: where the next rating from a rank goes in its bucket */
+  int64_t *bucket_begin;  /* owned [n_buckets + 1] */
+  rating_list placed;     /* owned [bucket_begin[n_buckets]]: by bucket, inside by position in the input */
+  rating_list send, recv; /* owned: a batch on its way out and in, by rank */
 } router;
 
 static void router_free(router *r)
@@ -65,9 +83,9 @@ static void router_free(router *r)
   gmf_free(r->shifts);
   gmf_free(r->cursors);
   gmf_free(r->bucket_begin);
-  gmf_free(r->ratings);
-  gmf_free(r->send);
-  gmf_free(r->recv);
+  rating_list_free(&r->placed);
+  rating_list_free(&r->send);
+  rating_list_free(&r->recv);
   *r = (router){0};
 }
 
@@ -145,7 +163,9 @@ static gmf_status plan_places(router *r, const gmf_id_set *users, const int64_t 
     }
   }
   r->bucket_begin[r->n_buckets] = at;
-  GMF_TRY(gmf_agree(r->grid, GMF_NEW(r->ratings, at, err), err));
+  status = GMF_NEW(r->placed.ratings, at, err); /* exactly that many: they stay until they are sorted */
+  if (status == GMF_OK && r->has_weight) status = GMF_NEW(r->placed.weights, at, err);
+  GMF_TRY(gmf_agree(r->grid, status, err));
 cleanup:
   gmf_free(n_to);
   gmf_free(ones);
@@ -209,7 +229,7 @@ static gmf_status number_ids(const gmf_grid *grid, gmf_import_share *share, int6
   uint32_t **index[GMF_N_SIDES] = {NULL, NULL};
   int64_t *rows[GMF_N_SIDES] = {NULL, NULL};
 
-  *r = (router){.grid = grid, .n_threads = share->n_threads};
+  *r = (router){.grid = grid, .n_threads = share->n_threads, .has_weight = share->has_weight};
   status = GMF_NEW(r->cuts, grid->size + 1, err);
   if (status == GMF_OK) status = GMF_NEW(r->shifts, grid->size, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(r->maps, r->n_threads, err);
@@ -256,7 +276,7 @@ static gmf_status fill_batch(router *r, batch *b, gmf_error *err)
   int64_t size = r->grid->size, at = 0;
   GMF_TRY(GMF_NEW_ZERO(b->n_to, size, err));
   GMF_TRY(GMF_NEW_ZERO(b->starts, b->n_pieces * size, err));
-  GMF_TRY(GMF_RESERVE(r->send, r->send_capacity, b->n, err));
+  GMF_TRY(reserve_list(&r->send, b->n, r->has_weight, err));
 #pragma omp parallel for num_threads(r->n_threads) schedule(static)
   for (int64_t p = 0; p < b->n_pieces; p++) {
     const gmf_piece *piece = &b->pieces[p];
@@ -279,21 +299,32 @@ static gmf_status fill_batch(router *r, batch *b, gmf_error *err)
     for (int64_t j = 0; j < piece->n; j++) {
       const gmf_raw_rating *rating = &piece->ratings[j];
       target to = map->users[rating->user];
-      r->send[starts[to.rank]++] = (gmf_raw_rating){rating->time, map->items[rating->item], to.row, rating->value};
+      if (r->has_weight) r->send.weights[starts[to.rank]] = piece->weights[j];
+      r->send.ratings[starts[to.rank]++] =
+          (gmf_raw_rating){rating->time, map->items[rating->item], to.row, rating->value};
     }
   }
 cleanup:
   return status;
 }
 
-static void place_serially(router *r, const gmf_raw_rating *from, int64_t n, int64_t *cursors)
+static void place_serially(router *r, rating_list from, int64_t n, int64_t *cursors)
 {
   int shift = r->shifts[r->grid->rank];
-  for (int64_t j = 0; j < n; j++) r->ratings[cursors[from[j].user >> shift]++] = from[j];
+  gmf_raw_rating *placed = r->placed.ratings;
+  if (from.weights == NULL) {
+    for (int64_t j = 0; j < n; j++) placed[cursors[from.ratings[j].user >> shift]++] = from.ratings[j];
+    return;
+  }
+  for (int64_t j = 0; j < n; j++) {
+    int64_t to = cursors[from.ratings[j].user >> shift]++;
+    placed[to] = from.ratings[j];
+    r->placed.weights[to] = from.weights[j];
+  }
 }
 
 /* Local. Puts ratings of one source, in the order of the input, behind those of it that came before. */
-static gmf_status place(router *r, const gmf_raw_rating *from, int64_t n, int64_t *cursors, gmf_error *err)
+static gmf_status place(router *r, rating_list from, int64_t n, int64_t *cursors, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int n_threads = r->n_threads, shift = r->shifts[r->grid->rank];
@@ -306,7 +337,7 @@ static gmf_status place(router *r, const gmf_raw_rating *from, int64_t n, int64_
 #pragma omp parallel for num_threads(n_threads) schedule(static, 1)
   for (int t = 0; t < n_threads; t++)
     for (int64_t j = gmf_slice_begin(n, n_threads, t); j < gmf_slice_begin(n, n_threads, t + 1); j++)
-      chunk[t * r->n_buckets + (from[j].user >> shift)]++;
+      chunk[t * r->n_buckets + (from.ratings[j].user >> shift)]++;
   for (int64_t b = 0; b < r->n_buckets; b++)
     for (int t = 0; t < n_threads; t++) {
       int64_t count = chunk[t * r->n_buckets + b];
@@ -316,7 +347,7 @@ static gmf_status place(router *r, const gmf_raw_rating *from, int64_t n, int64_
 #pragma omp parallel for num_threads(n_threads) schedule(static, 1)
   for (int t = 0; t < n_threads; t++) {
     int64_t begin = gmf_slice_begin(n, n_threads, t), end = gmf_slice_begin(n, n_threads, t + 1);
-    place_serially(r, from + begin, end - begin, chunk + t * r->n_buckets);
+    place_serially(r, behind(&from, begin), end - begin, chunk + t * r->n_buckets);
   }
 cleanup:
   gmf_free(chunk);
@@ -330,8 +361,9 @@ static gmf_status receive(router *r, const int64_t *n_to, int64_t *n_from, gmf_e
   int64_t n = 0;
   gmf_exchange_counts(r->grid, n_to, n_from);
   for (int s = 0; s < r->grid->size; s++) n += n_from[s];
-  GMF_TRY(gmf_agree(r->grid, GMF_RESERVE(r->recv, r->recv_capacity, n, err), err));
-  gmf_exchange(r->grid, sizeof *r->send, r->send, n_to, r->recv, n_from);
+  GMF_TRY(gmf_agree(r->grid, reserve_list(&r->recv, n, r->has_weight, err), err));
+  gmf_exchange(r->grid, sizeof *r->send.ratings, r->send.ratings, n_to, r->recv.ratings, n_from);
+  if (r->has_weight) gmf_exchange(r->grid, sizeof *r->send.weights, r->send.weights, n_to, r->recv.weights, n_from);
 cleanup:
   return status;
 }
@@ -349,17 +381,17 @@ static gmf_status route_batch(router *r, batch *b, gmf_error *err)
   /* What stays here is placed at once; the rows behind it move up to stand without a gap. */
   for (int d = 0; d < rank; d++) own_begin += b->n_to[d];
   int64_t n_own = b->n_to[rank], n_behind = b->n - own_begin - n_own;
-  gmf_raw_rating *own = r->send + own_begin;
+  rating_list own = behind(&r->send, own_begin);
   status = place(r, own, n_own, r->cursors + rank * r->n_buckets, err);
-  if (n_behind > 0) memmove(own, own + n_own, (size_t)n_behind * sizeof *own);
+  if (n_behind > 0) {
+    memmove(own.ratings, own.ratings + n_own, (size_t)n_behind * sizeof *own.ratings);
+    if (r->has_weight) memmove(own.weights, own.weights + n_own, (size_t)n_behind * sizeof *own.weights);
+  }
   GMF_TRY(gmf_agree(r->grid, status, err));
   b->n_to[rank] = 0;
   GMF_TRY(receive(r, b->n_to, n_from, err));
-  const gmf_raw_rating *from = r->recv;
-  for (int s = 0; s < size && status == GMF_OK; s++) {
-    status = place(r, from, n_from[s], r->cursors + s * r->n_buckets, err);
-    if (n_from[s] > 0) from += n_from[s];
-  }
+  for (int64_t s = 0, from = 0; s < size && status == GMF_OK; from += n_from[s++])
+    if (n_from[s] > 0) status = place(r, behind(&r->recv, from), n_from[s], r->cursors + s * r->n_buckets, err);
   GMF_TRY(gmf_agree(r->grid, status, err));
 cleanup:
   gmf_free(n_from);
@@ -377,7 +409,7 @@ static gmf_status route(router *r, gmf_import_share *share, gmf_error *err)
     status = route_batch(r, &b, err);
     batch_free(&b);
     GMF_TRY(status);
-    for (int64_t p = begin; p < end; p++) GMF_FREE(share->pieces[p].ratings);
+    for (int64_t p = begin; p < end; p++) gmf_piece_free(&share->pieces[p]);
 #ifdef __GLIBC__
     malloc_trim(0); /* or the pages of the pieces stay with this process, beside those of the same ratings in r */
 #endif
@@ -401,7 +433,7 @@ typedef struct conflict {
 typedef struct sorter {
   const gmf_import_options *options; /* borrowed */
   const router *router;              /* borrowed */
-  gmf_import_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
+  gmf_rating_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
   int item_bits;
   gmf_keyed *pairs, *scratch; /* owned: for the bucket in work */
   int64_t pair_capacity, scratch_capacity;
@@ -417,25 +449,37 @@ static void note_conflict(sorter *s, const gmf_raw_rating *rating, conflict_kind
   if (here.row < first->row || (here.row == first->row && here.item < first->item)) *first = here;
 }
 
-/* ratings[pairs[0 ... n].value]: all of one user and item, in the order of the input, n >= 2. */
-static gmf_raw_rating merge_duplicates(sorter *s, const gmf_raw_rating *ratings, const gmf_keyed *pairs, int64_t n)
+/*
+ * ratings[pairs[0 ... n].value]: all of one user and item, in the order of the input, n >= 2; *weight is that of the
+ * first. The last and the largest keep the weight of the rating that is kept; of equal ones the later is. A mean is
+ * sum w r / sum w with the weights added up (the plain mean where all of them are 0).
+ */
+static gmf_raw_rating merge_duplicates(sorter *s, rating_list list, const gmf_keyed *pairs, int64_t n, float *weight)
 {
-  gmf_raw_rating merged = ratings[pairs[0].value];
-  double sum = (double)merged.value;
-  for (int64_t j = 1; j < n; j++) {
-    const gmf_raw_rating *next = &ratings[pairs[j].value];
-    bool is_later = next->time >= merged.time;
+  gmf_duplicates policy = s->options->duplicates;
+  gmf_raw_rating merged = list.ratings[pairs[0].value], kept = merged;
+  double sum = 0, weighted = 0, weights = 0;
+  for (int64_t j = 0; j < n; j++) {
+    const gmf_raw_rating *next = &list.ratings[pairs[j].value];
+    float next_weight = list.weights != NULL ? list.weights[pairs[j].value] : 1;
+    bool is_later = next->time >= kept.time;
     sum += (double)next->value;
-    if (s->options->duplicates == GMF_DUPLICATES_MAX)
-      merged.value = fmaxf(merged.value, next->value);
-    else if (is_later)
-      merged.value = next->value;
-    if (is_later) merged.time = next->time;
+    weighted += (double)next_weight * (double)next->value;
+    weights += (double)next_weight;
+    if (policy == GMF_DUPLICATES_MAX ? next->value > kept.value || (next->value == kept.value && is_later) : is_later) {
+      kept = *next;
+      *weight = next_weight;
+    }
+    if (next->time >= merged.time) merged.time = next->time;
   }
-  if (s->options->duplicates == GMF_DUPLICATES_SUM) merged.value = (float)sum;
-  if (s->options->duplicates == GMF_DUPLICATES_MEAN) merged.value = (float)(sum / (double)n);
-  if (s->options->duplicates == GMF_DUPLICATES_ERROR) note_conflict(s, &merged, CONFLICT_DUPLICATE);
-  if (!isfinite(merged.value)) note_conflict(s, &merged, CONFLICT_OVERFLOW);
+  merged.value = kept.value;
+  if (policy == GMF_DUPLICATES_SUM) merged.value = (float)sum;
+  if (policy == GMF_DUPLICATES_MEAN) {
+    merged.value = (float)(weights > 0 ? weighted / weights : sum / (double)n);
+    *weight = (float)weights;
+  }
+  if (policy == GMF_DUPLICATES_ERROR) note_conflict(s, &merged, CONFLICT_DUPLICATE);
+  if (!isfinite(merged.value) || !isfinite(*weight)) note_conflict(s, &merged, CONFLICT_OVERFLOW);
   s->n_duplicates += n - 1;
   return merged;
 }
@@ -459,13 +503,14 @@ static gmf_status sort_bucket(sorter *s, int64_t b, int64_t *n_kept)
   gmf_status status = GMF_OK;
   const router *r = s->router;
   int64_t begin = r->bucket_begin[b], n = r->bucket_begin[b + 1] - begin, to = begin;
-  const gmf_raw_rating *ratings = r->ratings + begin;
+  rating_list list = behind(&r->placed, begin);
   float least = (float)s->options->min_rating;
-  GMF_TRY(sort_pairs(s, ratings, n, (uint32_t)(b << r->shifts[r->grid->rank])));
+  GMF_TRY(sort_pairs(s, list.ratings, n, (uint32_t)(b << r->shifts[r->grid->rank])));
   for (int64_t i = 0, end; i < n; i = end) {
     for (end = i + 1; end < n && s->pairs[end].key == s->pairs[i].key;) end++;
-    gmf_raw_rating rating = ratings[s->pairs[i].value];
-    if (end - i > 1) rating = merge_duplicates(s, ratings, s->pairs + i, end - i);
+    gmf_raw_rating rating = list.ratings[s->pairs[i].value];
+    float weight = list.weights != NULL ? list.weights[s->pairs[i].value] : 1;
+    if (end - i > 1) rating = merge_duplicates(s, list, s->pairs + i, end - i, &weight);
     if (s->options->has_min_rating && rating.value < least) {
       s->n_dropped++;
       continue;
@@ -473,6 +518,7 @@ static gmf_status sort_bucket(sorter *s, int64_t b, int64_t *n_kept)
     s->rows->items[to] = rating.item;
     s->rows->values[to] = s->options->binarize ? 1 : rating.value;
     if (s->rows->times != NULL) s->rows->times[to] = rating.time;
+    if (s->rows->weights != NULL) s->rows->weights[to] = weight;
     s->rows->indptr[rating.user + 1]++;
     to++;
   }
@@ -482,18 +528,11 @@ cleanup:
 }
 
 /* Local. Moves what the buckets kept together. */
-static void close_gaps(const router *r, gmf_import_rows *rows, const int64_t *n_kept)
+static void close_gaps(const router *r, gmf_rating_rows *rows, const int64_t *n_kept)
 {
   int64_t to = 0;
-  for (int64_t b = 0; b < r->n_buckets; b++) {
-    int64_t from = r->bucket_begin[b];
-    if (to != from) {
-      memmove(rows->items + to, rows->items + from, (size_t)n_kept[b] * sizeof *rows->items);
-      memmove(rows->values + to, rows->values + from, (size_t)n_kept[b] * sizeof *rows->values);
-      if (rows->times != NULL) memmove(rows->times + to, rows->times + from, (size_t)n_kept[b] * sizeof *rows->times);
-    }
-    to += n_kept[b];
-  }
+  for (int64_t b = 0; b < r->n_buckets; to += n_kept[b++])
+    gmf_rating_rows_move(rows, to, r->bucket_begin[b], n_kept[b]);
   for (int64_t row = 0; row < rows->n_rows; row++) rows->indptr[row + 1] += rows->indptr[row];
 }
 
@@ -506,7 +545,7 @@ static int bits_for(int64_t n)
 
 /* Local. Sorts all buckets; adds to the counts of the report. */
 static gmf_status sort_buckets(const router *r, const gmf_import_options *options, int64_t n_items,
-                               gmf_import_rows *rows, conflict *first, gmf_import_report *report, gmf_error *err)
+                               gmf_rating_rows *rows, conflict *first, gmf_import_report *report, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   sorter *sorters = NULL;
@@ -558,48 +597,42 @@ static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space
   gmf_id_space_text(grid, &space[GMF_USERS], row, user, sizeof user);
   gmf_id_space_text(grid, &space[GMF_ITEMS], found[0], item, sizeof item);
   if (found[1] == CONFLICT_OVERFLOW)
-    return gmf_fail(err, GMF_ERR_DATA,
-                    "user '%s', item '%s': the sum of duplicate ratings is too large for a 32-bit "
-                    "float",
-                    user, item);
+    return gmf_fail(
+        err, GMF_ERR_DATA,
+        "user '%s', item '%s': the sum of duplicate ratings, or of their weights, is too large for a 32-bit float",
+        user, item);
   return gmf_fail(err, GMF_ERR_DATA,
                   "user '%s' rates item '%s' more than once (%" PRId64
                   " such ratings in all); --duplicates last, sum, max or mean says what to do with them",
                   user, item, n_duplicates);
 }
 
-static gmf_status make_rows(const router *r, bool has_time, gmf_import_rows *rows, gmf_error *err)
+/* Local. */
+static gmf_status make_rows(const router *r, bool has_time, gmf_rating_rows *rows, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  int64_t n = r->bucket_begin[r->n_buckets];
-  rows->row_begin = r->cuts[r->grid->rank];
-  rows->n_rows = r->cuts[r->grid->rank + 1] - rows->row_begin;
-  GMF_TRY(GMF_NEW_ZERO(rows->indptr, rows->n_rows + 1, err));
-  GMF_TRY(GMF_NEW(rows->items, n, err));
-  GMF_TRY(GMF_NEW(rows->values, n, err));
-  if (has_time) GMF_TRY(GMF_NEW(rows->times, n, err));
-cleanup:
+  int64_t row_begin = r->cuts[r->grid->rank], n_rows = r->cuts[r->grid->rank + 1] - row_begin;
+  gmf_status status = gmf_rating_rows_new(n_rows, r->bucket_begin[r->n_buckets], has_time, r->has_weight, rows, err);
+  rows->row_begin = row_begin;
   return status;
 }
 
 gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *options, gmf_import_share *share,
-                           gmf_id_space space[GMF_N_SIDES], gmf_import_rows *rows, gmf_import_report *report,
+                           gmf_id_space space[GMF_N_SIDES], gmf_rating_rows *rows, gmf_import_report *report,
                            gmf_error *err)
 {
   gmf_status status = GMF_OK;
   router r = {0};
   conflict first = {.row = INT64_MAX};
-  bool has_time = share->layouts[0].column[GMF_ROLE_TIME] >= 0;
 
-  *rows = (gmf_import_rows){0};
+  *rows = (gmf_rating_rows){0};
   gmf_trace_phase(grid->trace, GMF_PHASE_MAP_IDS);
   GMF_TRY(number_ids(grid, share, report->n_records, space, &r, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(route(&r, share, err));
-  GMF_FREE(r.send);
-  GMF_FREE(r.recv);
+  rating_list_free(&r.send);
+  rating_list_free(&r.recv);
   gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
-  GMF_TRY(gmf_agree(grid, make_rows(&r, has_time, rows, err), err));
+  GMF_TRY(gmf_agree(grid, make_rows(&r, share->has_time, rows, err), err));
   status = sort_buckets(&r, options, space[GMF_ITEMS].n, rows, &first, report, err);
   GMF_TRY(gmf_agree(grid, status, err));
   int64_t counts[] = {report->n_duplicates, report->n_dropped_by_rating};

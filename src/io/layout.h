@@ -28,6 +28,7 @@
 #define GMF_GROUP_RATINGS "ratings"
 #define GMF_GROUP_SEEN "seen"
 #define GMF_GROUP_HISTORY "history"
+#define GMF_GROUP_STATE "state" /* of checkpoints: what a run needs to go on */
 #define GMF_GROUP_PROVENANCE "provenance"
 #define GMF_GROUP_INTEGRITY "integrity"
 
@@ -36,6 +37,7 @@
 #define GMF_CSR_INDICES "indices"
 #define GMF_CSR_INDPTR "indptr"
 #define GMF_CSR_TIME "time"
+#define GMF_CSR_WEIGHT "weight"
 #define GMF_ATTR_SHAPE "shape"
 #define GMF_ATTR_ENCODING "encoding-type"
 #define GMF_ATTR_ENCODING_VERSION "encoding-version"

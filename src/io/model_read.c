@@ -290,6 +290,8 @@ static herr_t collect_history(hid_t group, const char *name, const H5L_info_t *i
 
 static gmf_status collect(gmf_model_file *m, gmf_error *err)
 {
+  static const char *const GROUPS[][2] = {{GMF_GROUP_PROVENANCE, GMF_GROUP_PROVENANCE "/"},
+                                          {GMF_GROUP_STATE, GMF_GROUP_STATE "/"}};
   gmf_status status = GMF_OK;
   collector c = {.m = m, .prefix = "", .err = err};
   H5Aiterate_by_name(m->file, "/", H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
@@ -299,10 +301,10 @@ static gmf_status collect(gmf_model_file *m, gmf_error *err)
     H5Literate_by_name(m->file, GMF_GROUP_HISTORY, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_history, &c, H5P_DEFAULT);
     GMF_TRY(c.status);
   }
-  if (gmf_h5_exists(m->file, GMF_GROUP_PROVENANCE)) {
-    c.prefix = GMF_GROUP_PROVENANCE "/";
-    H5Aiterate_by_name(m->file, GMF_GROUP_PROVENANCE, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c,
-                       H5P_DEFAULT);
+  for (size_t g = 0; g < sizeof GROUPS / sizeof *GROUPS; g++) {
+    if (!gmf_h5_exists(m->file, GROUPS[g][0])) continue;
+    c.prefix = GROUPS[g][1];
+    H5Aiterate_by_name(m->file, GROUPS[g][0], H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
     GMF_TRY(c.status);
   }
 cleanup:
@@ -395,6 +397,32 @@ gmf_model_attribute gmf_model_file_attribute(const gmf_model_file *file, int64_t
   return (gmf_model_attribute){.name = a->name, .text = a->text, .kind = a->kind};
 }
 
+const char *gmf_model_file_attribute_text(const gmf_model_file *file, const char *name)
+{
+  for (int64_t a = 0; a < file->n_attributes; a++)
+    if (strcmp(file->attributes[a].name, name) == 0) return file->attributes[a].text;
+  return NULL;
+}
+
+gmf_status gmf_model_file_history(gmf_model_file *m, const char *name, int64_t n, double *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char path[256];
+  double *values = NULL;
+  int64_t dims[2] = {0};
+  snprintf(path, sizeof path, "%s/%s", GMF_GROUP_HISTORY, name);
+  if (!gmf_h5_exists(m->file, path)) {
+    for (int64_t j = 0; j < n; j++) out[j] = NAN;
+    return GMF_OK;
+  }
+  GMF_TRY(gmf_h5_read_new(m->file, m->path, path, GMF_F8, (void **)&values, dims, err));
+  if (dims[0] < n) GMF_TRY(damaged(m, err, "its history is shorter than its sweeps"));
+  if (n > 0) memcpy(out, values, (size_t)n * sizeof *out);
+cleanup:
+  gmf_free(values);
+  return status;
+}
+
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* The first of n values that is NaN or not below GMF_VALUE_LIMIT in size, else -1. Compares bits, so that it
@@ -427,6 +455,20 @@ static gmf_status read_reals(gmf_model_file *m, const gmf_h5_array *array, gmf_s
     GMF_TRY(damaged(m, err, what));
   }
 cleanup:
+  return status;
+}
+
+gmf_status gmf_model_file_extra(gmf_model_file *m, const char *name, int64_t n_rows, int64_t n_cols, int64_t begin,
+                                int64_t n, float *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_h5_array array = {.id = H5I_INVALID_HID};
+  GMF_TRY(gmf_h5_array_open(m->file, m->path, name, 2, &array, err));
+  if (array.dims[0] != n_rows || array.dims[1] != n_cols || !is_real(array.type))
+    GMF_TRY(damaged(m, err, "an array of its /state has the wrong shape"));
+  GMF_TRY(gmf_h5_array_read(&array, begin, n, GMF_F4, out, err));
+cleanup:
+  gmf_h5_array_close(&array);
   return status;
 }
 

@@ -32,7 +32,9 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
   gmf_writer_attr_f64(w, "/", GMF_ATTR_GLOBAL_MEAN, parts->global_mean);
   if (parts->items_gram != NULL)
     gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
-  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, false);
+  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, 0);
+  for (int e = 0; e < parts->n_extras; e++)
+    gmf_writer_add(w, parts->extras[e].name, gmf_type_of(GMF_F4), parts->extras[e].n_rows, parts->extras[e].n_cols);
   gmf_writer_add(w, GMF_GROUP_HISTORY "/iteration", gmf_type_of(GMF_I8), parts->n_sweeps, 0);
   for (int h = 0; h < parts->n_history; h++) {
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_HISTORY, parts->history[h].name);
@@ -77,9 +79,10 @@ static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_data
   float *values = NULL;
   status = GMF_NEW(items, n, err);
   if (status == GMF_OK) status = GMF_NEW(values, n, err);
-  if (status == GMF_OK) status = gmf_dataset_read(d, d->indptr[0], n, items, values, NULL, err);
+  if (status == GMF_OK) status = gmf_dataset_read(d, d->indptr[0], n, items, values, NULL, NULL, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  gmf_csr_rows rows = {d->row_begin, n_rows, d->indptr, items, values, NULL};
+  gmf_csr_rows rows = {
+      .row_begin = d->row_begin, .n_rows = n_rows, .indptr = d->indptr, .indices = items, .data = values};
   GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_SEEN, d->n[GMF_ITEMS], &rows, err));
 cleanup:
   gmf_free(items);
@@ -132,6 +135,10 @@ gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_datase
     GMF_TRY(gmf_writer_write_root(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), parts->items_gram, err));
   }
   if (parts->with_seen) GMF_TRY(write_seen(grid, w, d, err));
+  for (int e = 0; e < parts->n_extras; e++) {
+    const gmf_model_extra *extra = &parts->extras[e];
+    GMF_TRY(gmf_writer_write(w, extra->name, extra->begin, extra->n, extra->owned, err));
+  }
   GMF_TRY(write_history(grid, w, parts, err));
   GMF_TRY(gmf_writer_commit(w, err));
 cleanup:

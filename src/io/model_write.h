@@ -19,6 +19,13 @@ typedef struct gmf_model_history {
   const double *values;
 } gmf_model_history;
 
+/* Another array of a checkpoint: f4 [n_rows][n_cols], of which a rank brings rows [begin, begin + n). */
+typedef struct gmf_model_extra {
+  const char *name; /* "state/best_users" */
+  int64_t n_rows, n_cols, begin, n;
+  float *owned; /* [n][n_cols], the caller's */
+} gmf_model_extra;
+
 typedef struct gmf_model_parts {
   int k;
   gmf_model_side sides[GMF_N_SIDES];
@@ -29,6 +36,8 @@ typedef struct gmf_model_parts {
   int64_t n_sweeps;
   const gmf_model_history *history;
   int n_history;
+  const gmf_model_extra *extras;
+  int n_extras;
 } gmf_model_parts;
 
 /*

@@ -19,16 +19,21 @@ static const struct {
                {"adjacency", GMF_TEXT_ADJACENCY}};
 enum { N_FORMATS = (int)(sizeof FORMATS / sizeof FORMATS[0]), MAX_NAME = 256 };
 
-static const char *const ROLE_NAME[GMF_N_ROLES] = {"user", "item", "rating", "time"};
+static const char *const ROLE_NAME[GMF_N_ROLES] = {"user", "item", "rating", "time", "weight"};
 
 /* Header names in the wild, in lower case without '_', '-', '.' and blanks. */
-static const char *const COMMON_NAMES[GMF_N_ROLES] = {
+static const char *const COMMON_NAMES[] = {
     (" user userid uid u users username customer customerid reviewer reviewerid viewer visitor visitorid member memberid "
      "account accountid person personid reader listener client clientid profileid session sessionid "),
     (" item itemid iid i sid sku items movie movieid book bookid isbn product productid asin artist artistid song songid track "
      "trackid parentasin businessid film filmid itemname productname content contentid "),
-    " rating ratings r rate score value count plays playcount weight star stars overall bookrating ",
+    " rating ratings r rate score value count plays playcount star stars overall bookrating ",
     " timestamp time t date datetime unixreviewtime ts "};
+
+/* Where no column has a name of a rating, this is what some call it; weights are only taken when --columns says so. */
+static const char OTHER_RATING_NAMES[] = " weight ";
+
+const char *gmf_text_role_name(gmf_text_role role) { return ROLE_NAME[role]; }
 
 gmf_text_format gmf_text_format_of(const char *name)
 {
@@ -243,7 +248,8 @@ static gmf_status set_wanted(wanted *w, const char *key, size_t key_length, cons
     w->by_name = w->by_name || number < 0;
     return GMF_OK;
   }
-  return gmf_fail(err, GMF_ERR_USAGE, "--columns: '%.*s' is none of user, item, rating, time", (int)key_length, key);
+  return gmf_fail(err, GMF_ERR_USAGE, "--columns: '%.*s' is none of user, item, rating, time, weight", (int)key_length,
+                  key);
 }
 
 static gmf_status parse_columns(const char *text, wanted *w, gmf_error *err)
@@ -265,7 +271,8 @@ cleanup:
   return status;
 }
 
-static bool is_common_name(const gmf_text_field *f, gmf_text_role role)
+/* Whether the field is one of `names`, blank-separated. */
+static bool is_name_of(const gmf_text_field *f, const char *names)
 {
   char word[64] = " ";
   size_t n = 1;
@@ -273,13 +280,13 @@ static bool is_common_name(const gmf_text_field *f, gmf_text_role role)
     if (strchr("_-. ", *p) == NULL) word[n++] = (char)tolower((unsigned char)*p);
   word[n] = ' ';
   word[n + 1] = 0;
-  return n > 1 && strstr(COMMON_NAMES[role], word) != NULL;
+  return n > 1 && strstr(names, word) != NULL;
 }
 
-static int find_common_name(const gmf_text_field *fields, int n, gmf_text_role role)
+static int find_name_of(const gmf_text_field *fields, int n, const char *names)
 {
   for (int c = 0; c < n; c++)
-    if (is_common_name(&fields[c], role)) return c;
+    if (is_name_of(&fields[c], names)) return c;
   return -1;
 }
 
@@ -295,17 +302,18 @@ static bool is_missing_value(const gmf_text_field *f)
 
 /*
  * Whether the first line names the columns: always with names in --columns; else when it holds common names for user
- * and item and no number, or when its rating starts with a letter, is not a word for a missing number, and its ids are
- * not both integers.
+ * and item and no number, or when its rating (or weight, without one) starts with a letter, is not a word for a missing
+ * number, and its ids are not both integers.
  */
 static bool is_header(const gmf_text_field *fields, int n, const wanted *w, const int column[GMF_N_ROLES])
 {
   if (w->by_name) return true;
   bool has_number = false; /* then the words beside it are ids, whatever they say */
   for (int c = 0; c < n; c++) has_number = has_number || gmf_text_is_decimal(&fields[c]);
-  if (!has_number && find_common_name(fields, n, GMF_ROLE_USER) >= 0 && find_common_name(fields, n, GMF_ROLE_ITEM) >= 0)
+  if (!has_number && find_name_of(fields, n, COMMON_NAMES[GMF_ROLE_USER]) >= 0 &&
+      find_name_of(fields, n, COMMON_NAMES[GMF_ROLE_ITEM]) >= 0)
     return true;
-  int rating = column[GMF_ROLE_RATING], time = column[GMF_ROLE_TIME];
+  int rating = column[column[GMF_ROLE_RATING] >= 0 ? GMF_ROLE_RATING : GMF_ROLE_WEIGHT], time = column[GMF_ROLE_TIME];
   int user = column[GMF_ROLE_USER], item = column[GMF_ROLE_ITEM];
   if (rating < 0 || rating >= n || user >= n || item >= n || is_missing_value(&fields[rating])) return false;
   if (gmf_text_is_integer(&fields[user]) && gmf_text_is_integer(&fields[item])) return false;
@@ -316,8 +324,10 @@ static bool is_header(const gmf_text_field *fields, int n, const wanted *w, cons
 /* Columns by number: those of --columns, else user, item, rating, time in this order as far as the line goes. */
 static void columns_by_position(const wanted *w, int n_fields, int column[GMF_N_ROLES])
 {
-  for (int r = 0; r < GMF_N_ROLES; r++)
-    column[r] = w->given ? (w->value[r][0] == 0 ? -1 : column_number(w->value[r]) - 1) : r < n_fields ? r : -1;
+  for (int r = 0; r < GMF_N_ROLES; r++) {
+    int by_place = r <= GMF_ROLE_TIME && r < n_fields ? r : -1;
+    column[r] = !w->given ? by_place : w->value[r][0] == 0 ? -1 : column_number(w->value[r]) - 1;
+  }
 }
 
 static bool same_text(const gmf_text_field *f, const char *text, bool any_case)
@@ -364,7 +374,9 @@ static gmf_status columns_by_header(const char *path, const gmf_text_field *fiel
     return GMF_OK;
   }
   int named[GMF_N_ROLES];
-  for (int r = 0; r < GMF_N_ROLES; r++) named[r] = find_common_name(fields, n, (gmf_text_role)r);
+  for (int r = 0; r <= GMF_ROLE_TIME; r++) named[r] = find_name_of(fields, n, COMMON_NAMES[r]);
+  if (named[GMF_ROLE_RATING] < 0) named[GMF_ROLE_RATING] = find_name_of(fields, n, OTHER_RATING_NAMES);
+  named[GMF_ROLE_WEIGHT] = -1;
   if (named[GMF_ROLE_USER] < 0 || named[GMF_ROLE_ITEM] < 0) return refuse_header(path, fields, n, err);
   /* A third column with an unknown name is still taken for the rating: it is never dropped silently. */
   bool free_third = n > 2 && named[0] != 2 && named[1] != 2 && named[GMF_ROLE_TIME] != 2;
@@ -380,7 +392,7 @@ static gmf_status resolve_columns(head_lines *h, const char *columns, gmf_text_l
   wanted w;
   const char *begin = NULL, *end = NULL;
   char *copy = NULL;
-  int column[GMF_N_ROLES] = {-1, -1, -1, -1};
+  int column[GMF_N_ROLES] = {-1, -1, -1, -1, -1};
   gmf_text_field fields[GMF_TEXT_MAX_COLUMNS];
   bool found = false;
 
@@ -435,7 +447,7 @@ gmf_status gmf_text_resolve(const char *path, const char *head, int64_t n, bool 
                             const char *columns, gmf_text_layout *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  *out = (gmf_text_layout){.column = {-1, -1, -1, -1}, .mtx_entries = -1};
+  *out = (gmf_text_layout){.column = {-1, -1, -1, -1, -1}, .mtx_entries = -1};
   memset(out->role, GMF_ROLE_NONE, sizeof out->role);
   const char *foreign = foreign_kind(head, n);
   if (n == 0 && is_whole) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is empty", path));

@@ -83,6 +83,8 @@ static inline char *usual_decimal(char *p, float *out)
   return p;
 }
 
+static inline char *usual_weight(char *p, float *out) { return *p == '-' ? NULL : usual_decimal(p, out); }
+
 static inline char *usual_integer(char *p, int64_t *out)
 {
   bool negative = *p == '-';
@@ -120,7 +122,7 @@ static inline __attribute__((always_inline)) char *usual_fields(const gmf_text_l
 {
   char *p = line;
   int last = layout->n_columns - 1;
-  out->value = 1;
+  out->value = out->weight = 1;
   out->time = 0;
   for (int c = 0;; c++) {
     switch (layout->role[c]) {
@@ -128,6 +130,7 @@ static inline __attribute__((always_inline)) char *usual_fields(const gmf_text_l
       case GMF_ROLE_ITEM: p = usual_id(p, separator, &out->id[GMF_ITEMS]); break;
       case GMF_ROLE_RATING: p = usual_decimal(p, &out->value); break;
       case GMF_ROLE_TIME: p = usual_integer(p, &out->time); break;
+      case GMF_ROLE_WEIGHT: p = usual_weight(p, &out->weight); break;
       default: p = usual_skip(p, separator); break;
     }
     if (p == NULL) return NULL;
@@ -246,15 +249,24 @@ static const char *careful_decimal(const gmf_text_field *f, float *out)
 {
   char copy[256], *stop = NULL;
   size_t n = (size_t)(f->end - f->begin);
-  if (n == 0) return "rating is empty";
-  if (n >= sizeof copy) return "rating is longer than 255 bytes";
+  if (n == 0) return "is empty";
+  if (n >= sizeof copy) return "is longer than 255 bytes";
   memcpy(copy, f->begin, n);
   copy[n] = 0;
-  if (strspn(copy, "0123456789+-.eE") != n) return "rating is not a number";
+  if (strspn(copy, "0123456789+-.eE") != n) return "is not a number";
   double value = strtod(copy, &stop);
-  if (stop == copy || *stop != 0) return "rating is not a number";
-  if (!isfinite(value) || !isfinite((float)value)) return "rating is too large for a 32-bit float";
+  if (stop == copy || *stop != 0) return "is not a number";
+  if (!isfinite(value) || !isfinite((float)value)) return "is too large for a 32-bit float";
   *out = (float)value;
+  return NULL;
+}
+
+static const char *careful_weight(const gmf_text_field *f, float *out)
+{
+  const char *reason = careful_decimal(f, out);
+  if (reason != NULL) return reason;
+  if (*out < 0) return "is below 0";
+  *out = fabsf(*out); /* -0 is 0 */
   return NULL;
 }
 
@@ -313,20 +325,20 @@ static bool read_date(const char *p, const char *end, int64_t *out)
 /* Whole seconds; decimals and exponents ("1.26e9") are cut towards zero. */
 static const char *careful_time(const gmf_text_field *f, int64_t *out)
 {
-  if (f->begin == f->end) return "time is empty";
+  if (f->begin == f->end) return "is empty";
   gmf_text_id integer = classify(f->begin, f->end);
-  if (integer.kind == GMF_ID_HUGE) return "time does not fit 64 bits";
+  if (integer.kind == GMF_ID_HUGE) return "does not fit 64 bits";
   *out = integer.integer;
   if (integer.kind == GMF_ID_INTEGER || read_date(f->begin, f->end, out)) return NULL;
   char copy[64], *stop = NULL;
   size_t n = (size_t)(f->end - f->begin);
-  const char *reason = "time is neither a number of seconds nor a date (YYYY-MM-DD HH:MM:SS)";
+  const char *reason = "is neither a number of seconds nor a date (YYYY-MM-DD HH:MM:SS)";
   if (n >= sizeof copy) return reason;
   memcpy(copy, f->begin, n);
   copy[n] = 0;
   double value = strtod(copy, &stop);
   if (strspn(copy, "0123456789+-.eE") != n || stop == copy || *stop != 0) return reason;
-  if (!(fabs(value) < 0x1p63)) return "time does not fit 64 bits";
+  if (!(fabs(value) < 0x1p63)) return "does not fit 64 bits";
   *out = (int64_t)value;
   return NULL;
 }
@@ -403,6 +415,7 @@ bool gmf_text_is_integer(const gmf_text_field *f)
   return f->begin < f->end && classify(f->begin, f->end).kind != GMF_ID_TEXT;
 }
 
+/* NULL, or what is wrong with the field; the role's name comes before it in messages. */
 static const char *careful_field(const gmf_text_layout *layout, gmf_text_role role, const gmf_text_field *f,
                                  gmf_text_rating *out)
 {
@@ -416,6 +429,7 @@ static const char *careful_field(const gmf_text_layout *layout, gmf_text_role ro
       return reason;
     case GMF_ROLE_RATING: return careful_decimal(f, &out->value);
     case GMF_ROLE_TIME: return careful_time(f, &out->time);
+    case GMF_ROLE_WEIGHT: return careful_weight(f, &out->weight);
     default: return NULL;
   }
 }
@@ -434,7 +448,7 @@ static bool careful_columns(gmf_text_reader *r, char *line, char *end, gmf_text_
   const gmf_text_layout *layout = r->layout;
   int64_t column[GMF_N_SIDES] = {0};
   char *at = line, text[48];
-  out->value = 1;
+  out->value = out->weight = 1;
   out->time = 0;
   for (int c = 0; at != NULL; c++) {
     gmf_text_field f = {0};
@@ -444,9 +458,9 @@ static bool careful_columns(gmf_text_reader *r, char *line, char *end, gmf_text_
     if (whole) reason = careful_field(layout, role, &f, out);
     if (reason != NULL) {
       bool quote = whole && f.begin < f.end;
-      const char *noun = role <= GMF_ROLE_ITEM ? gmf_side_noun((gmf_side)role) : "";
-      set_bad(&r->first_bad, line - r->begin, f.column, quote ? "%s%s%s: '%s'" : "%s%s%s", noun,
-              *noun != 0 && whole ? " " : "", reason, quote ? excerpt(f.begin, f.end, text) : "");
+      const char *noun = whole && role != GMF_ROLE_NONE ? gmf_text_role_name(role) : "";
+      set_bad(&r->first_bad, line - r->begin, f.column, quote ? "%s%s%s: '%s'" : "%s%s%s", noun, *noun != 0 ? " " : "",
+              reason, quote ? excerpt(f.begin, f.end, text) : "");
       return false;
     }
     if (role <= GMF_ROLE_ITEM) column[role] = f.column;
@@ -497,7 +511,7 @@ static int64_t take_list(gmf_text_reader *r, gmf_text_rating *out, int64_t capac
     for (end = begin; end < r->list_end && !is_blank(*end);) end++;
     out[n].id[GMF_USERS] = r->list_user;
     out[n].id[GMF_ITEMS] = classify(begin, end);
-    out[n].value = 1;
+    out[n].value = out[n].weight = 1;
     out[n++].time = 0;
     while (end < r->list_end && is_blank(*end)) end++;
     r->list_at = end < r->list_end ? end : NULL;

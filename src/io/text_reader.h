@@ -29,9 +29,13 @@ typedef enum gmf_text_role {
   GMF_ROLE_ITEM = GMF_ITEMS,
   GMF_ROLE_RATING,
   GMF_ROLE_TIME,
+  GMF_ROLE_WEIGHT,
   GMF_N_ROLES,
   GMF_ROLE_NONE = GMF_N_ROLES
 } gmf_text_role;
+
+/* "user" ... "weight": the words of --columns and of messages. */
+const char *gmf_text_role_name(gmf_text_role role);
 
 enum {
   GMF_TEXT_MAX_COLUMNS = 256,
@@ -92,6 +96,7 @@ typedef struct gmf_text_rating {
   gmf_text_id id[GMF_N_SIDES];
   int64_t time; /* seconds; 0 where the file has none */
   float value;
+  float weight; /* finite and not below 0; 1 where the file has none */
 } gmf_text_rating;
 
 /* A line that cannot be read, or one with an id beyond 64 bits. */

@@ -16,6 +16,7 @@ gmf_status gmf_user_ratings_reserve(gmf_user_ratings *r, int64_t n, int64_t n_ra
   GMF_TRY(GMF_RESERVE(r->begin, r->begin_capacity, n + 1, err));
   GMF_TRY(GMF_RESERVE(r->items, r->items_capacity, n_ratings + 1, err)); /* never NULL, also for none */
   GMF_TRY(GMF_RESERVE(r->values, r->values_capacity, n_ratings + 1, err));
+  GMF_TRY(GMF_RESERVE(r->weights, r->weights_capacity, n_ratings + 1, err));
 cleanup:
   return status;
 }
@@ -25,6 +26,7 @@ void gmf_user_ratings_free(gmf_user_ratings *r)
   GMF_FREE(r->begin);
   GMF_FREE(r->items);
   GMF_FREE(r->values);
+  GMF_FREE(r->weights);
 }
 
 /* Positions [n + 1] of the ratings of users [begin, begin + n). */
@@ -59,7 +61,8 @@ gmf_status gmf_read_user_ratings(const gmf_dataset *d, const int64_t *rows, int6
     GMF_TRY(read_positions(d, &indptr, rows[j], length, positions, err));
     int64_t n_ratings = positions[length] - positions[0];
     GMF_TRY(gmf_user_ratings_reserve(out, n, at + n_ratings, err));
-    GMF_TRY(gmf_dataset_read(d, positions[0], n_ratings, out->items + at, out->values + at, NULL, err));
+    GMF_TRY(
+        gmf_dataset_read(d, positions[0], n_ratings, out->items + at, out->values + at, NULL, out->weights + at, err));
     for (int64_t r = 1; r <= length; r++) out->begin[j + r] = at + positions[r] - positions[0];
     j += length;
   }
@@ -89,7 +92,7 @@ cleanup:
 
 typedef struct mapped {
   int64_t row;
-  float value;
+  float value, weight;
 } mapped;
 
 static int by_row(const void *a, const void *b)
@@ -112,11 +115,13 @@ gmf_status gmf_map_user_ratings(const gmf_user_ratings *from, int64_t n, const i
   for (int64_t j = 0; j < n; j++) {
     int64_t n_found = 0;
     for (int64_t r = from->begin[j]; r < from->begin[j + 1]; r++)
-      if (item_rows[from->items[r]] >= 0) found[n_found++] = (mapped){item_rows[from->items[r]], from->values[r]};
+      if (item_rows[from->items[r]] >= 0)
+        found[n_found++] = (mapped){item_rows[from->items[r]], from->values[r], from->weights[r]};
     qsort(found, (size_t)n_found, sizeof *found, by_row);
     for (int64_t r = 0; r < n_found; r++, at++) {
       out->items[at] = found[r].row;
       out->values[at] = found[r].value;
+      out->weights[at] = found[r].weight;
     }
     out->begin[j + 1] = at;
   }

@@ -10,7 +10,8 @@ typedef struct gmf_user_ratings {
   int64_t *begin; /* owned [n + 1], from 0: where each user's ratings begin */
   int64_t *items; /* owned [begin[n]]: as they stand in the file */
   float *values;  /* owned, likewise */
-  int64_t begin_capacity, items_capacity, values_capacity;
+  float *weights; /* owned, likewise; 1 where the file has none */
+  int64_t begin_capacity, items_capacity, values_capacity, weights_capacity;
 } gmf_user_ratings;
 
 /* Room for n users, and for n_ratings ratings. */

@@ -50,7 +50,7 @@ struct gmf_writer {
   attribute *attributes; /* owned */
   int64_t n_attributes, attribute_capacity;
   hid_t file; /* the parallel handle between create and commit */
-  bool temporary_exists, committed, broken;
+  bool temporary_exists, broken, sealed;
   gmf_error declared; /* what went wrong in a Local declaration; agreed by gmf_writer_create */
 };
 
@@ -197,7 +197,7 @@ void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, do
   a->f64 = value;
 }
 
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_time)
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras)
 {
   char name[NAME_BYTES];
   int64_t shape[2] = {n_rows, n_cols};
@@ -211,7 +211,9 @@ void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
   gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
-  if (with_time) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
+  if ((extras & GMF_CSR_WITH_TIME) != 0) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_WEIGHT);
+  if ((extras & GMF_CSR_WITH_WEIGHT) != 0) gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
 }
 
 /* ---- phase A: rank 0 makes the file ------------------------------------------------------------------------------ */
@@ -544,6 +546,8 @@ gmf_status gmf_writer_write_csr(gmf_writer *w, const char *group, int64_t n_cols
   GMF_TRY(gmf_writer_write(w, name, begin, n, rows->data, err));
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
   if (find_array(w, name) != NULL) GMF_TRY(gmf_writer_write(w, name, begin, n, rows->times, err));
+  snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_WEIGHT);
+  if (find_array(w, name) != NULL) GMF_TRY(gmf_writer_write(w, name, begin, n, rows->weights, err));
 cleanup:
   return status;
 }
@@ -632,10 +636,10 @@ cleanup:
   return status;
 }
 
-static gmf_status publish(gmf_writer *w, gmf_error *err)
+/* Rank 0. The file is then complete, under its temporary name. */
+static gmf_status seal_file(gmf_writer *w, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  char copy[PATH_MAX];
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   hid_t file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
@@ -645,11 +649,25 @@ static gmf_status publish(gmf_writer *w, gmf_error *err)
   status = seal_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
   GMF_TRY(sync_path(w->temporary, O_RDWR, err));
-  if (rename(w->temporary, w->path) != 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be put in place: %s", w->path, strerror(errno)));
-  w->temporary_exists = false;
-  snprintf(copy, sizeof copy, "%s", w->path);
-  GMF_TRY(sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
+cleanup:
+  return status;
+}
+
+/* Rank 0. Gives sealed files their names, then syncs the folders: nothing that takes long stands between the names. */
+static gmf_status put_in_place(gmf_writer *const *writers, int n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char copy[PATH_MAX];
+  for (int i = 0; i < n; i++) {
+    gmf_writer *w = writers[i];
+    if (rename(w->temporary, w->path) != 0)
+      GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be put in place: %s", w->path, strerror(errno)));
+    w->temporary_exists = false;
+  }
+  for (int i = 0; i < n; i++) {
+    snprintf(copy, sizeof copy, "%s", writers[i]->path);
+    GMF_TRY(sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
+  }
 cleanup:
   return status;
 }
@@ -667,23 +685,38 @@ static void gather_checksums(const gmf_writer *w, array *a)
   }
 }
 
-gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err)
+gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
-
   GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
   status = H5Fclose(w->file) < 0 ? gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason()) : GMF_OK;
   GMF_TRY(agree_or_break(w, status, err));
   w->file = H5I_INVALID_HID;
   GMF_TRY(gmf_agree(w->grid, sync_path(w->temporary, O_RDWR, err), err));
   for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
-  GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? publish(w, err) : GMF_OK, err));
-  w->committed = true;
-
+  GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? seal_file(w, err) : GMF_OK, err));
+  w->sealed = true;
 cleanup:
   gmf_trace_phase(w->grid->trace, before);
   return status;
+}
+
+gmf_status gmf_writer_commit_all(gmf_writer *const *writers, int n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_grid *grid = writers[0]->grid;
+  gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_WRITE);
+  for (int i = 0; i < n; i++) GMF_CHECK(writers[i]->sealed);
+  status = gmf_agree(grid, grid->rank == 0 ? put_in_place(writers, n, err) : GMF_OK, err);
+  gmf_trace_phase(grid->trace, before);
+  return status;
+}
+
+gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err)
+{
+  gmf_status status = gmf_writer_seal(w, err);
+  return status == GMF_OK ? gmf_writer_commit_all(&w, 1, err) : status;
 }
 
 void gmf_writer_destroy(gmf_writer **writer)

@@ -44,8 +44,9 @@ void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, do
 void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, const int64_t *values, int n);
 
 /* Local, the same on all ranks. Declares a csr group as AnnData does: attributes, indptr i8 [n_rows + 1], indices i4
- * or i8 as n_cols asks, data f4, time i8 where with_time. */
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, bool with_time);
+ * or i8 as n_cols asks, data f4, and what `extras` names. */
+enum { GMF_CSR_WITH_TIME = 1, GMF_CSR_WITH_WEIGHT = 2 }; /* time i8, weight f4 */
+void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras);
 
 /* Collective. Phase A. GMF_ERR_CREATE, GMF_ERR_IO. */
 gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
@@ -63,7 +64,8 @@ typedef struct gmf_csr_rows {
   const int64_t *indptr;  /* [n_rows + 1], ascending from any number */
   const int64_t *indices; /* [n], n = indptr[n_rows] - indptr[0] */
   const float *data;      /* [n] */
-  const int64_t *times;   /* [n]; NULL on all ranks where the group was declared without */
+  const int64_t *times;   /* [n]; not read where the group was declared without */
+  const float *weights;   /* [n]; the same */
 } gmf_csr_rows;
 
 /* Collective. Writes all of a declared csr group of n_cols columns. */
@@ -75,6 +77,14 @@ gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *ro
 
 /* Collective. Phases C and D; the file is visible under its name when this returns GMF_OK. */
 gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err);
+
+/*
+ * Collective. For n files that belong together: gmf_writer_seal each as soon as it is written, then commit all. None
+ * gets its name before all are complete, so that only a failing rename can leave some of them old and some of them
+ * new. And no file is open while the next one is written: after a failed write the others could not be closed either.
+ */
+gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err);
+gmf_status gmf_writer_commit_all(gmf_writer *const *writers, int n, gmf_error *err);
 
 /* Collective. */
 void gmf_writer_destroy(gmf_writer **w);

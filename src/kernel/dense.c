@@ -14,6 +14,12 @@ void gmf_gram_f8(const float *y, int64_t stride, const gmf_ratings *ratings, gmf
   GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f8)(y, stride, ratings, loss, ld, work, a, b);
 }
 
+void gmf_gram_exact(const float *y, int64_t n, int ld, const float *weights, const double *units, int n_pieces,
+                    double *work, double *sums)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_exact)(y, n, ld, weights, units, n_pieces, work, sums);
+}
+
 int gmf_cholesky_f4(float *a, int k, int ld, float threshold, float *work)
 {
   return GMF_ISA_PICK(gmf_kernel_level(), gmf_cholesky_f4)(a, k, ld, threshold, work);

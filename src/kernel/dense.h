@@ -13,11 +13,11 @@
 #include "kernel/loss.h"
 
 enum {
-  GMF_MAX_FACTORS = 1024,  /* the largest k */
-  GMF_MAX_ORDER = 1026,    /* and its biases */
-  GMF_GRAM_DEPTH = 64,     /* gathered rows in a panel, at most */
-  GMF_PANEL_BYTES = 16384, /* a panel stays in the first-level cache */
-  GMF_CHOLESKY_BLOCK = 16
+  GMF_MAX_FACTORS = 8192, /* the largest k */
+  GMF_MAX_ORDER = 8194,   /* and its biases */
+  GMF_GRAM_DEPTH = 64,    /* gathered rows in a panel */
+  GMF_CHOLESKY_BLOCK = 16,
+  GMF_CHOLESKY_PANEL = 64
 };
 
 /* k rounded up to whole vectors of every instruction set. */
@@ -44,9 +44,27 @@ void gmf_gram_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf
 void gmf_gram_f8(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, double *work,
                  double *a, double *b);
 
+/* Pieces that a value is cut into for exact sums, at most, their pairs, and rows in a panel; see gmf_gram_exact. */
+enum { GMF_EXACT_PIECES = 3, GMF_EXACT_PAIRS = 6, GMF_EXACT_DEPTH = 32 };
+
+/*
+ * Gram matrices whose bits do not depend on the order of the rows. Each value z = sqrt(weights[j]) y_jc (weights NULL:
+ * 1) is cut into pieces z = z_0 + z_1 + ..., z_p a multiple of units[p] and the rest dropped, and
+ *
+ *   sums[pair (p, q), p <= q] += sum_j z_p z_q' (+ z_q z_p' where p < q)        pairs in the order 00 01 11 02 12 22
+ *
+ * by their upper triangles. The caller picks the units so that no sum needs more than 53 bits: then each is exact.
+ *
+ *   y     [n][ld]
+ *   work  [GMF_EXACT_PIECES * GMF_EXACT_DEPTH][ld]
+ *   sums  [n_pieces (n_pieces + 1) / 2][ld][ld]
+ */
+void gmf_gram_exact(const float *y, int64_t n, int ld, const float *weights, const double *units, int n_pieces,
+                    double *work, double *sums);
+
 /*
  * a = U'U in place. Returns -1, or the first row whose pivot is not above `threshold` times its diagonal element.
- *   work  [GMF_CHOLESKY_BLOCK][ld]
+ *   work  [GMF_CHOLESKY_PANEL][ld]
  */
 int gmf_cholesky_f4(float *a, int k, int ld, float threshold, float *work);
 int gmf_cholesky_f8(double *a, int k, int ld, double threshold, double *work);

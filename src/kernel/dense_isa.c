@@ -132,7 +132,7 @@ void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratin
       for (int d = 0; d < depth; d++)
         work[(size_t)d * (size_t)n_pad + (size_t)j] = row != NULL ? (double)row[d] * scale[begin + d] : 0;
     }
-    NAME(update)(work, work, depth, n_pad, 0, c);
+    NAME(update)(work, work, depth, n_pad, 0, n_pad, c);
   }
 }
 
@@ -188,5 +188,31 @@ void GMF_ISA_NAME(gmf_rotate_rows)(const float *in, int64_t n, int ld, const dou
     int j = 0;
     for (; j + STEP <= ld; j += STEP) rotate_tile(work, ld, m, j, ROTATE_VECTORS, to, rows);
     for (; j < ld; j += LANES) rotate_tile(work, ld, m, j, 1, to, rows);
+  }
+}
+
+void GMF_ISA_NAME(gmf_gram_exact)(const float *y, int64_t n, int ld, const float *weights, const double *units,
+                                  int n_pieces, double *work, double *sums)
+{
+  size_t panel = (size_t)GMF_EXACT_DEPTH * (size_t)ld, square = (size_t)ld * (size_t)ld;
+  for (int64_t begin = 0; begin < n; begin += GMF_EXACT_DEPTH) {
+    int m = n - begin < GMF_EXACT_DEPTH ? (int)(n - begin) : GMF_EXACT_DEPTH;
+    for (int d = 0; d < m; d++) {
+      double scale = weights != NULL ? sqrt((double)weights[begin + d]) : 1;
+      for (int c = 0; c < ld; c++) {
+        double rest = scale * (double)y[(begin + d) * ld + c];
+        for (int p = 0; p < n_pieces; p++) { /* adding and taking off a large multiple rounds to units */
+          double large = 0x1.8p52 * units[p], piece = (rest + large) - large;
+          work[(size_t)p * panel + (size_t)d * (size_t)ld + (size_t)c] = piece;
+          rest -= piece;
+        }
+      }
+    }
+    for (int q = 0, pair = 0; q < n_pieces; q++)
+      for (int p = 0; p <= q; p++, pair++) {
+        const double *zp = work + (size_t)p * panel, *zq = work + (size_t)q * panel;
+        NAME(update)(zp, zq, m, ld, 0, ld, sums + (size_t)pair * square);
+        if (p < q) NAME(update)(zq, zp, m, ld, 0, ld, sums + (size_t)pair * square);
+      }
   }
 }

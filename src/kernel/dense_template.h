@@ -27,10 +27,10 @@ TILE(2)
 TILE(1)
 #undef TILE
 
-/* C += Q'P on the upper triangle, rows from `first` (a multiple of 16) on.  p, q [depth][ld], c [ld][ld]. */
-static void NAME(update)(const REAL *p, const REAL *q, int depth, int ld, int first, REAL *c)
+/* C += Q'P on the upper triangle, rows [first, end), multiples of 16.  p, q [depth][ld], c [ld][ld]. */
+static void NAME(update)(const REAL *p, const REAL *q, int depth, int ld, int first, int end, REAL *c)
 {
-  for (int i = first; i < ld; i += TILE_ROWS) {
+  for (int i = first; i < end; i += TILE_ROWS) {
     int j = i / LANES * LANES;
     for (; j + 2 * LANES <= ld; j += 2 * LANES) NAME(tile2)(p, q, depth, ld, i, j, c);
     if (j < ld) NAME(tile1)(p, q, depth, ld, i, j, c);
@@ -43,12 +43,10 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
 {
   const int32_t *cols = ratings->cols;
   const float *values = ratings->values, *weights = ratings->weights;
-  int depth = GMF_PANEL_BYTES / (ld * (int)sizeof(REAL));
-  depth = depth < 8 ? 8 : depth > GMF_GRAM_DEPTH ? GMF_GRAM_DEPTH : depth;
   REAL *panel = work, *scaled = work + (size_t)GMF_GRAM_DEPTH * (size_t)ld;
   bool unit = weights == NULL && (values == NULL || loss.kind == GMF_LOSS_SQUARED);
-  for (int64_t begin = 0; begin < ratings->n; begin += depth) {
-    int m = ratings->n - begin < depth ? (int)(ratings->n - begin) : depth;
+  for (int64_t begin = 0; begin < ratings->n; begin += GMF_GRAM_DEPTH) {
+    int m = ratings->n - begin < GMF_GRAM_DEPTH ? (int)(ratings->n - begin) : GMF_GRAM_DEPTH;
     for (int d = 0; d < m; d++) {
       int64_t j = begin + d;
       const float *row = y + (cols != NULL ? (int64_t)cols[j] : j) * stride;
@@ -63,7 +61,7 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
       REAL t = (REAL)gmf_loss_target(loss, values[j], v);
       for (int c = 0; c < ld; c++) b[c] += t * to[c];
     }
-    NAME(update)(panel, unit ? panel : scaled, m, ld, 0, a);
+    NAME(update)(panel, unit ? panel : scaled, m, ld, 0, ld, a);
   }
 }
 
@@ -91,29 +89,41 @@ static inline void NAME(subtract)(REAL *to, const REAL *from, REAL s, int begin,
   for (int j = begin / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(to + j) -= s * *(const VECTOR *)(from + j);
 }
 
-/* See dense.h, gmf_cholesky_f4: right-looking in panels of GMF_CHOLESKY_BLOCK rows. `work` holds as many rows of ld. */
+/* Takes what rows [begin, end) of U say off rows [first, last) of the matrix.  work [end - begin][ld]. */
+static void NAME(eliminate)(REAL *a, int begin, int end, int ld, int first, int last, REAL *work)
+{
+  const REAL *u = a + (size_t)begin * (size_t)ld;
+  for (int j = 0; j < (end - begin) * ld; j++) work[j] = -u[j];
+  NAME(update)(u, work, end - begin, ld, first, last, a);
+}
+
+/*
+ * See dense.h, gmf_cholesky_f4: right-looking, in blocks of GMF_CHOLESKY_BLOCK rows that are at once taken off the
+ * panel of GMF_CHOLESKY_PANEL rows around them, and in such panels that are taken off the rest: a large matrix passes
+ * through the caches once a panel. `work` holds a panel.
+ */
 int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
 {
   REAL limit[GMF_MAX_ORDER];
   for (int p = 0; p < k; p++) limit[p] = threshold * a[(size_t)p * (size_t)ld + (size_t)p];
-  for (int begin = 0; begin < k; begin += GMF_CHOLESKY_BLOCK) {
-    int end = begin + GMF_CHOLESKY_BLOCK < k ? begin + GMF_CHOLESKY_BLOCK : k;
-    for (int p = begin; p < end; p++) {
-      REAL *row = a + (size_t)p * (size_t)ld;
-      for (int q = begin; q < p; q++) {
-        const REAL *above = a + (size_t)q * (size_t)ld;
-        NAME(subtract)(row, above, above[p], p, ld);
+  for (int panel = 0; panel < k; panel += GMF_CHOLESKY_PANEL) {
+    int panel_end = panel + GMF_CHOLESKY_PANEL < ld ? panel + GMF_CHOLESKY_PANEL : ld;
+    for (int begin = panel; begin < panel_end && begin < k; begin += GMF_CHOLESKY_BLOCK) {
+      int end = begin + GMF_CHOLESKY_BLOCK < k ? begin + GMF_CHOLESKY_BLOCK : k;
+      for (int p = begin; p < end; p++) {
+        REAL *row = a + (size_t)p * (size_t)ld;
+        for (int q = begin; q < p; q++) {
+          const REAL *above = a + (size_t)q * (size_t)ld;
+          NAME(subtract)(row, above, above[p], p, ld);
+        }
+        if (!(row[p] > limit[p])) return p; /* also NaN */
+        REAL inverse = 1 / SQRT(row[p]);
+        for (int j = p / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(row + j) *= inverse;
+        for (int j = p / LANES * LANES; j < p; j++) row[j] = 0; /* so that the solver may take whole vectors */
       }
-      if (!(row[p] > limit[p])) return p; /* also NaN */
-      REAL inverse = 1 / SQRT(row[p]);
-      for (int j = p / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(row + j) *= inverse;
-      for (int j = p / LANES * LANES; j < p; j++) row[j] = 0; /* so that the solver may take whole vectors */
+      if (end < k) NAME(eliminate)(a, begin, end, ld, end, panel_end, work);
     }
-    if (end == k) break;
-    for (int p = begin; p < end; p++)
-      for (int j = 0; j < ld; j++)
-        work[(size_t)(p - begin) * (size_t)ld + (size_t)j] = -a[(size_t)p * (size_t)ld + (size_t)j];
-    NAME(update)(a + (size_t)begin * (size_t)ld, work, end - begin, ld, end, a);
+    if (panel_end < k) NAME(eliminate)(a, panel, panel_end, ld, panel_end, ld, work);
   }
   return -1;
 }

@@ -5,6 +5,7 @@
 #define GMF_DENSE_VERSIONS(isa)                                                                                       \
   void gmf_gram_f4_##isa(const float *, int64_t, const gmf_ratings *, gmf_loss, int, float *, float *, float *);      \
   void gmf_gram_f8_##isa(const float *, int64_t, const gmf_ratings *, gmf_loss, int, double *, double *, double *);   \
+  void gmf_gram_exact_##isa(const float *, int64_t, int, const float *, const double *, int, double *, double *);     \
   int gmf_cholesky_f4_##isa(float *, int, int, float, float *);                                                       \
   int gmf_cholesky_f8_##isa(double *, int, int, double, double *);                                                    \
   void gmf_cholesky_solve_f4_##isa(const float *, int, int, float *);                                                 \

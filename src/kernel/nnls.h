@@ -12,7 +12,7 @@
  *   a        [ld][ld]  the full square of A, of order n; is not changed
  *   b        [ld]
  *   x        [ld]      in: where x_j > 0 is guessed to hold; out: the solution, zero from n on
- *   scratch  [ld][ld] and [GMF_CHOLESKY_BLOCK + 3][ld]
+ *   scratch  [ld][ld] and [GMF_CHOLESKY_PANEL + 3][ld]
  */
 bool gmf_nnls(const double *a, const double *b, int n, int n_bounded, int ld, double *x, double *scratch,
               double *scratch_rows);

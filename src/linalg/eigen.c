@@ -1,6 +1,7 @@
 #include "linalg/eigen.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -13,8 +14,10 @@ void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const 
 /* Local. The upper triangle by rows is LAPACK's lower triangle by columns, and its columns of eigenvectors are rows. */
 static int call_lapack(gmf_eigen *e, double *work, int n_work, int *int_work, int n_int_work)
 {
-  int info = 0;
+  int info = 0, threads = omp_get_max_threads();
+  if (e->one_thread) omp_set_num_threads(1);
   dsyevd_("V", "L", &e->n, e->vectors, &e->ld, e->values, work, &n_work, int_work, &n_int_work, &info, 1, 1);
+  omp_set_num_threads(threads);
   return info;
 }
 
@@ -33,7 +36,7 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_eigen_create(const gmf_grid *grid, int n, int ld, gmf_eigen **out, gmf_error *err)
+gmf_status gmf_eigen_create(const gmf_grid *grid, int n, int ld, bool one_thread, gmf_eigen **out, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_eigen *e = NULL;
@@ -42,6 +45,7 @@ gmf_status gmf_eigen_create(const gmf_grid *grid, int n, int ld, gmf_eigen **out
   if (local == GMF_OK) {
     e->n = n;
     e->ld = ld;
+    e->one_thread = one_thread;
     local = create_local(grid, e, err);
   }
   GMF_TRY(gmf_agree(grid, local, err));

@@ -12,10 +12,11 @@ typedef struct gmf_eigen {
   double *work;    /* owned, of LAPACK, on rank 0 */
   int *int_work;   /* likewise */
   int n_work, n_int_work;
+  bool one_thread; /* LAPACK's bits may depend on the number of its threads */
 } gmf_eigen;
 
 /* Collective. Room for matrices of order n in rows of ld. */
-gmf_status gmf_eigen_create(const gmf_grid *grid, int n, int ld, gmf_eigen **out, gmf_error *err);
+gmf_status gmf_eigen_create(const gmf_grid *grid, int n, int ld, bool one_thread, gmf_eigen **out, gmf_error *err);
 void gmf_eigen_destroy(gmf_eigen **eigen);
 
 /*

@@ -97,6 +97,12 @@ void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n)
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 
+void gmf_max_f64(const gmf_grid *grid, double *values, int n)
+{
+  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_DOUBLE, MPI_MAX, grid->all);
+  gmf_trace_collective(grid->trace, (int64_t)n * 8);
+}
+
 void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n)
 {
   MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, grid->all);

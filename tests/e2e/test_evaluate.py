@@ -6,6 +6,7 @@ import unittest
 
 import h5py
 import numpy as np
+import scipy.optimize
 import scipy.stats
 
 import harness
@@ -401,6 +402,242 @@ class TestPopularity(EvaluateCase):
         items = [int(i["item"]) - 1 for i in json.loads(answer.stdout)["items"]]
         candidates = np.flatnonzero(m.trained[1] & ~m.seen[1])
         self.assertEqual(items, sorted(candidates, key=lambda i: (-m.scores[1, i], i))[:5])
+
+
+class FoldInReference(Reference):
+    """The same with users who are folded in: solved in f8 from the model file's attributes, factors and Gram matrix."""
+
+    def __init__(self, model, test, fold_in, metrics):
+        with h5py.File(model) as f:
+            self.attrs = dict(f.attrs)
+            self.y = f["items/factors"][()].astype("f8")
+            self.item_bias = f["items/bias"][()].astype("f8") if "items/bias" in f else None
+        self.fold, self.fold_model, self.folded, self.empty = Ratings(fold_in), Model(model), 0, 0
+        self.fold_items = np.array([self.fold_model.row(1, t) for t in texts(self.fold.item_ids)])
+        self.fold_rows = {t: u for u, t in enumerate(texts(self.fold.user_ids)) if self.fold.degrees[u] > 0}
+        self.user = -1
+        super().__init__(model, test, metrics)
+
+    def add_user(self, row, items, values):
+        self.user += 1
+        text = texts(self.test.user_ids)[self.user]
+        u = self.fold_rows.get(text)
+        if u is None or not len(items):
+            super().add_user(row, items, values)
+            return
+        at = slice(self.fold.indptr[u], self.fold.indptr[u + 1])
+        rows = self.fold_items[self.fold.items[at]]
+        known = {i: float(v) for i, v in zip(items, values) if i >= 0}
+        if not (rows >= 0).any():
+            self.empty += 1
+            self.counts["n_cold_ratings"] += len(items)
+            return
+        self.folded += len(known) > 0
+        self.counts["n_cold_ratings"] += len(items) - len(known)
+        if not known:
+            return
+        self.counts["n_ratings"] += len(known)
+        self.counts["n_users"] += 1
+        weights = self.fold.weights[at] if self.fold.weights is not None else np.ones(len(rows))
+        scores = self.solve(rows[rows >= 0], self.fold.values[at][rows >= 0].astype("f8"), weights[rows >= 0].astype("f8"))
+        candidate = self.fold_model.trained[1].copy()
+        candidate[rows[rows >= 0]] = False
+        self.rank(scores, known, candidate)
+
+    def text(self, name):
+        value = self.attrs[name]
+        return value.decode() if isinstance(value, bytes) else value
+
+    def solve(self, rows, r, v):
+        """Scores of all items for a user with ratings r of weights v of items `rows`."""
+        if self.text("algorithm") == "popularity":
+            return self.y[:, 0]
+        y, k, alpha = self.y[rows], self.y.shape[1], self.attrs.get("alpha", 0)
+        loss = "squared" if self.text("algorithm") == "als" else self.text("loss")
+        mean = float(self.attrs["global_mean"])
+        shared, w, t = {"squared": (0, v, v * (r - mean)),
+                        "hkv": (1, alpha * np.abs(v * r), (r > 0) * (1 + alpha * v * r)),
+                        "implicit": (1, np.abs(alpha * v * r) - 1, (r > 0) * alpha * v * r),
+                        "ials": (self.attrs.get("alpha0", 0), v * (r != 0), (r > 0) * v)}[loss]
+        scale = {"none": 1, "count": len(r), "ials": len(r) + shared * len(self.y)}[self.text("lambda_scale")]
+        scale = float(scale) ** self.attrs["lambda_exponent"]
+        features, diagonal, bias = y, np.full(k, self.attrs["lambda"]), self.item_bias is not None
+        if bias:
+            features, diagonal = np.hstack([y, np.ones((len(y), 1))]), np.append(diagonal, self.attrs["lambda_bias"])
+            t = t - w * self.item_bias[rows]
+        a = features.T @ (w[:, None] * features) + scale * np.diag(diagonal)
+        a[:k, :k] += shared * self.y.T @ self.y
+        b = features.T @ t
+        if self.text("nonnegative") == "yes":
+            root = np.linalg.cholesky(a)
+            lower = np.where(np.arange(len(b)) < k, 0, -np.inf)
+            x = scipy.optimize.lsq_linear(root.T, np.linalg.solve(root, b), (lower, np.inf), method="bvls", tol=1e-15).x
+        else:
+            x = np.linalg.solve(a, b)
+        scores = self.y @ x[:k] + mean
+        return scores + x[k] + self.item_bias if bias else scores
+
+
+MODELS = [["als", "--lambda", 0.1], ["als", "--bias", "--lambda", 0.1, "--lambda-bias", 0.05], ["als", "--nonnegative"],
+          ["ials", "--alpha", 2, "--lambda", 1], ["ials", "--loss", "implicit", "--alpha", 2, "--lambda", 1, "--lambda-scale", "count"],
+          ["ials", "--loss", "ials", "--alpha0", 0.2, "--lambda", 0.01, "--lambda-scale", "ials", "--lambda-exponent", 0.9],
+          ["ials", "--nonnegative", "--alpha", 2], ["popularity"]]
+
+
+class HeldOutUsers(EvaluateCase):
+    """A split by users: train, test and fold-in files."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        whole = random_dataset(cls.folder / "whole.h5", 120, 50, 1800, seed=5,
+                               weights=lambda rng, n: rng.choice([0.5, 1, 2], n))
+        cls.train_file, cls.test, cls.fold = (cls.folder / name for name in ("train.h5", "test.h5", "fold.h5"))
+        run_good(2, "split", whole, "--method", "users", "--count", 30, "--train", cls.train_file, "--test", cls.test,
+                 "--fold-in", cls.fold, "--quiet")
+
+    def model(self, options, n_ranks=2, *more):
+        words = ["--algorithm", *options, *more]
+        if options[0] != "popularity":
+            words += ["--factors", 5, "--iterations", 4]
+        return self.train(self.train_file, *words, n_ranks=n_ranks)
+
+
+class TestFoldIn(HeldOutUsers):
+    def check_fold(self, model, test, fold, ranks):
+        wanted = FoldInReference(model, test, fold, METRICS.split(","))
+        for n_ranks, threads in ranks:
+            found = self.evaluate(n_ranks, model, test, options=["--fold-in", fold, "--threads", threads])
+            self.assertEqual((found.pop("n_folded_in"), found.pop("n_empty_fold_ins")), (wanted.folded, wanted.empty))
+            self.check_found(found, wanted, METRICS)
+        return wanted
+
+    def test_against_numpy(self):
+        for options in MODELS:
+            with self.subTest(options=options):
+                wanted = self.check_fold(self.model(options), self.test, self.fold, [(1, 2), (3, 1)])
+                self.assertEqual(wanted.folded, wanted.counts["n_users"])
+                self.assertGreater(wanted.folded, 20)
+
+    def test_many_ranks(self):
+        self.check_fold(self.model(MODELS[3]), self.test, self.fold, [(2, 1), (4, 1), (7, 1)])
+
+    def test_users_that_the_model_has_too(self):
+        """Who is in the fold-in file is folded in; the others keep the model's row; who has nothing known is passed over."""
+        train, rng = Ratings(self.train_file), np.random.default_rng(3)
+        test = random_dataset(self.out / "t.h5", train.n_users, train.n_items, 300, seed=8)
+        keep = (np.arange(600) // 20) % 2 == 0
+        users, items = np.unique(rng.integers(0, [train.n_users // 2, train.n_items], (600, 2))[keep], axis=0).T
+        ids = train.item_ids.astype("i8").copy()
+        ids[-5:] = 10 ** 6 + np.arange(5)  # items that the model does not know
+        fold = write_dataset(self.out / "f.h5", train.n_users, train.n_items, users, items, np.full(len(users), 3.0),
+                             user_ids=train.user_ids, item_ids=ids)
+        with h5py.File(test, "r+") as f:
+            f["users/id"][...] = train.user_ids
+            f["items/id"][...] = train.item_ids
+        wanted = self.check_fold(self.model(MODELS[1]), test, fold, [(1, 1), (3, 1)])
+        self.assertGreater(wanted.counts["n_users"], wanted.folded)
+
+    def test_singular(self):
+        model = self.model(["als", "--lambda", 0.1])
+        with h5py.File(model, "r+") as f:
+            f.attrs["lambda"] = 0.0
+            f["items/factors"][...] = 1
+            if "integrity" in f:
+                del f["integrity"]
+        for n_ranks in (1, 3):
+            result = run(n_ranks, "evaluate", model, self.test, "--fold-in", self.fold, "--quiet")
+            self.assertEqual(result.rc, 3, str(result))
+            self.assertRegex(result.messages()[0], "user [0-9]+ cannot be folded in")
+
+    def test_without_fold_in(self):
+        result = run(2, "evaluate", self.model(MODELS[3]), self.test, "--quiet")
+        self.assertEqual(result.rc, 65)
+        self.assertIn("none of its ratings has a user", result.messages()[0])
+
+
+class TestValidation(HeldOutUsers):
+    """Metrics inside a training are those of evaluate on the model that it writes."""
+
+    def history(self, model, name):
+        return harness.read_history(model, name)
+
+    def test_same_as_evaluate(self):
+        metrics = "rmse,ndcg@10,auc,recall-min@5,coverage@10"
+        for options in (MODELS[1], MODELS[3], MODELS[5], MODELS[2]):
+            for n_ranks, grid in ((1, "auto"), (3, "auto"), (4, "2x2"), (2, "1x2")):
+                with self.subTest(options=options, ranks=n_ranks, grid=grid):
+                    model = self.model(options, n_ranks, "--test", self.test, "--fold-in", self.fold, "--metrics", metrics,
+                                       "--grid", grid)
+                    found = self.evaluate(2, model, self.test, metrics, ["--fold-in", self.fold])
+                    for name in metrics.split(","):
+                        values = self.history(model, name)
+                        self.assertEqual(len(values), 4)
+                        self.assertFalse(np.isnan(values).any())
+                        self.assertAlmostEqual(values[-1], found[name], delta=2e-5 * max(1, abs(found[name])))
+
+    def test_rows_of_the_model(self):
+        """Test ratings of users who are trained on, by id."""
+        data = random_dataset(self.out / "data.h5", 60, 40, 700, seed=2)
+        train, test = self.out / "tr.h5", self.out / "te.h5"
+        run_good(1, "split", data, "--train", train, "--test", test, "--method", "random", "--fraction", 0.3, "--quiet")
+        for n_ranks in (1, 3):
+            model = self.train(train, "--algorithm", "als", "--bias", "--factors", 4, "--iterations", 3, "--test", test,
+                               "--metrics", "rmse,ndcg@5", n_ranks=n_ranks)
+            found = self.evaluate(1, model, test, "rmse,ndcg@5")
+            for name in ("rmse", "ndcg@5"):
+                self.assertAlmostEqual(self.history(model, name)[-1], found[name], delta=1e-5)
+
+    def test_every(self):
+        model = self.model(MODELS[3], 2, "--test", self.test, "--fold-in", self.fold, "--metrics", "ndcg@10", "--validate-every", 3)
+        self.assertEqual(np.isnan(self.history(model, "ndcg@10")).tolist(), [True, True, False, False])
+
+    def early(self, n_ranks, *more, out="early.h5"):
+        log = self.out / "log.jsonl"
+        run_good(n_ranks, "train", self.train_file, "-o", self.out / out, "--algorithm", "als", "--factors", 20, "--lambda", 0.005,
+                 "--iterations", 40, "--test", self.test, "--fold-in", self.fold, "--metrics", "rmse,ndcg@10", "--early-stop", 3,
+                 "--log-json", log, *more)
+        return self.out / out
+
+    def test_early_stop_keeps_the_best(self):
+        """Too little lambda: the error falls, then rises."""
+        for n_ranks in (1, 3):
+            model = self.early(n_ranks)
+            values = self.history(model, "rmse")
+            best = int(np.argmin(values)) + 1
+            with h5py.File(model) as f:
+                self.assertEqual(f.attrs["best_iteration"], best)
+            self.assertEqual(len(values), min(40, best + 3))
+            self.assertLess(len(values), 40)
+            found = self.evaluate(1, model, self.test, "rmse", ["--fold-in", self.fold])
+            self.assertAlmostEqual(found["rmse"], values[best - 1], delta=1e-5)
+            events = [json.loads(line) for line in (self.out / "log.jsonl").read_text().splitlines()]
+            sweeps = [e for e in events if e["event"] == "sweep"]
+            self.assertAlmostEqual(sweeps[-1]["ndcg@10"], self.history(model, "ndcg@10")[-1], places=6)
+            (self.out / "log.jsonl").unlink()
+
+    def test_early_stop_resumed(self):
+        """What early stopping remembers is in the checkpoint."""
+        env = {"SOURCE_DATE_EPOCH": "0"}
+        words = ["train", self.train_file, "-o", "m.h5", "--algorithm", "als", "--factors", 20, "--lambda", 0.005, "--iterations",
+                 40, "--test", self.test, "--fold-in", self.fold, "--metrics", "rmse", "--early-stop", 3, "--checkpoint", "ck",
+                 "--checkpoint-every", "0s", "--keep", 99, "--quiet"]
+        folder = self.out / "run"
+        folder.mkdir()
+        run_good(2, *words, cwd=folder, env=env)
+        whole, n = (folder / "m.h5").read_bytes(), len(self.history(folder / "m.h5", "rmse"))
+        for left in (n - 1, n - 2, 1):
+            for path in sorted((folder / "ck").iterdir())[left:]:
+                path.unlink()
+            (folder / "m.h5").unlink()
+            result = run_good(2, *[w for w in words if w != "--quiet"], "--quiet", cwd=folder, env=env)
+            self.assertEqual((folder / "m.h5").read_bytes(), whole, str(result))
+
+    def test_refused(self):
+        for options in (["--early-stop", 2], ["--fold-in", self.fold]):
+            result = run(2, "train", self.train_file, "-o", self.out / "m.h5", "--algorithm", "als", *options)
+            self.assertEqual(result.rc, 64)
+            self.assertIn("--test TEST.h5", result.messages()[0])
 
 
 if __name__ == "__main__":

@@ -31,28 +31,47 @@ def is_integer(text):
     return canonical and -2**63 <= int(text) < 2**63
 
 
-def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_item=0, min_user=0):
-    """{(user, item): (float32, time)} of [(user, item, text value, time)] in the order of the input."""
+def drop_rare(table, min_item, min_user):
+    """One pass of the least counts: items, then users."""
+    for side, least in ((1, min_item), (0, min_user)):
+        ids = sorted({k[side] for k in table})
+        row = {i: n for n, i in enumerate(ids)}
+        count = np.bincount([row[k[side]] for k in table], minlength=len(ids))
+        table = {k: v for k, v in table.items() if count[row[k[side]]] >= least}
+    return table
+
+
+def k_core(table, min_item, min_user):
+    """The table when passes change nothing any more, and how many did."""
+    rounds = 0
+    while True:
+        smaller = drop_rare(table, min_item, min_user)
+        if len(smaller) == len(table):
+            return table, rounds
+        table, rounds = smaller, rounds + 1
+
+
+def resolve(ratings, duplicates="last", min_rating=None, binarize=False, min_item=0, min_user=0, core=False):
+    """{(user, item): (float32, time, weight)} of [(user, item, text value, time[, text weight])] in the input's order."""
     groups = {}
-    for user, item, value, time in ratings:
-        groups.setdefault((user, item), []).append((np.float32(float(value)), time or 0))
+    for user, item, value, time, *weight in ratings:
+        weight = np.float32(float(weight[0])) if weight else np.float32(1)
+        groups.setdefault((user, item), []).append((np.float32(float(value)), time or 0, weight))
     table = {}
     for key, group in groups.items():
         latest = max(range(len(group)), key=lambda k: (group[k][1], k))
-        values = [float(v) for v, _ in group]
+        values, weights = [float(v) for v, _, _ in group], [float(w) for _, _, w in group]
         value = {"last": group[latest][0], "sum": sum(values), "max": max(values),
-                 "mean": sum(values) / len(values)}[duplicates]
-        table[key] = (np.float32(value), group[latest][1])
+                 "mean": sum(v * w for v, w in zip(values, weights)) / sum(weights) if any(weights)
+                         else sum(values) / len(values)}[duplicates]
+        largest = max(range(len(group)), key=lambda k: (group[k][0], group[k][1], k))
+        weight = {"last": group[latest][2], "sum": 1, "max": group[largest][2], "mean": sum(weights)}[duplicates]
+        table[key] = (np.float32(value), group[latest][1], np.float32(weight))
     if min_rating is not None:
         table = {k: v for k, v in table.items() if v[0] >= np.float32(min_rating)}
     if binarize:
-        table = {k: (np.float32(1), t) for k, (_, t) in table.items()}
-    for side, least in ((1, min_item), (0, min_user)):
-        count = {}
-        for key in table:
-            count[key[side]] = count.get(key[side], 0) + 1
-        table = {k: v for k, v in table.items() if count[k[side]] >= least}
-    return table
+        table = {k: (np.float32(1), t, w) for k, (_, t, w) in table.items()}
+    return k_core(table, min_item, min_user)[0] if core else drop_rare(table, min_item, min_user)
 
 
 def sorted_ids(ratings, table, side):
@@ -78,7 +97,7 @@ class ImportCase(unittest.TestCase):
         done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", timeout=120)
         return done.returncode, done.stderr + done.stdout, output
 
-    def compare(self, path, ratings, table, has_time):
+    def compare(self, path, ratings, table, has_time, has_weight=False):
         users, users_text = sorted_ids(ratings, table, 0)
         items, items_text = sorted_ids(ratings, table, 1)
         with h5py.File(path) as f:
@@ -97,8 +116,8 @@ class ImportCase(unittest.TestCase):
             indptr, indices, data = g["indptr"][:], g["indices"][:], g["data"][:]
             item_row = {item: k for k, item in enumerate(items)}
             rows = {user: [] for user in users}
-            for (user, item), (value, time) in table.items():
-                rows[user].append((item_row[item], value, time))
+            for (user, item), (value, time, weight) in table.items():
+                rows[user].append((item_row[item], value, time, weight))
             expected = [r for user in users for r in sorted(rows[user])]
             self.assertEqual(indptr.tolist(), np.cumsum([0] + [len(rows[u]) for u in users]).tolist())
             self.assertEqual(indices.tolist(), [r[0] for r in expected])
@@ -106,8 +125,14 @@ class ImportCase(unittest.TestCase):
             self.assertEqual("time" in g, has_time)
             if has_time:
                 self.assertEqual(g["time"][:].tolist(), [r[2] for r in expected])
+            self.assertEqual("weight" in g, has_weight)
+            if has_weight:
+                weights = np.array([r[3] for r in expected], np.float32)
+                np.testing.assert_array_equal(g["weight"][:], weights)
+                self.assertEqual(g["weight"].dtype, np.dtype("<f4"))
+                self.assertEqual((f.attrs["min_weight"], f.attrs["max_weight"]), (weights.min(), weights.max()))
 
-    def check(self, files, ratings, *options, has_time=True, ranks=RANKS, **how):
+    def check(self, files, ratings, *options, has_time=True, has_weight=False, ranks=RANKS, **how):
         """Imports on every number of ranks; all files are equal and hold what the oracle says."""
         table = resolve(ratings, **how)
         self.assertTrue(table, "the test is of no use")
@@ -118,7 +143,7 @@ class ImportCase(unittest.TestCase):
                 self.assertEqual(code, 0, f"{n} ranks: {text}")
                 if first is None:
                     first = output.read_bytes()
-                    self.compare(output, ratings, table, has_time)
+                    self.compare(output, ratings, table, has_time, has_weight)
                 self.assertTrue(output.read_bytes() == first, f"{n} ranks, {threads} threads: the file differs")
         return first
 
@@ -309,6 +334,40 @@ class Policies(ImportCase):
                    [("1", "1", "3.3", None), ("1", "2", "3.29", None), ("2", "1", "3.31", None)],
                    "--min-rating", "3.3", min_rating=3.3, has_time=False)
 
+    def test_k_core(self):
+        """Counts after duplicates and --min-rating are settled; more than one round; at any number of ranks."""
+        ratings = random_ratings(1500, 170, 150, 33, user="u{}")
+        path = self.write("r.csv", as_text(ratings))
+        for n, (min_user, min_item) in enumerate(((6, 7), (5, 8), (3, 8), (0, 9), (7, 1))):
+            options = ["--min-user-count", str(min_user), "--min-item-count", str(min_item), "--k-core"]
+            self.check([path], ratings, *options, min_user=min_user, min_item=min_item, core=True,
+                       ranks=RANKS if n == 0 else FEW)
+            _, text, output = self.run_import([path], 3, *options)
+            rounds = k_core(resolve(ratings), min_item, min_user)[1]
+            self.assertIn(f"k-core after {rounds} rounds", text)
+            with h5py.File(output) as f:
+                g, p = f["ratings"], f["provenance"].attrs
+                self.assertGreaterEqual(np.diff(g["indptr"][:]).min(), min_user)
+                self.assertGreaterEqual(np.bincount(g["indices"][:]).min(), min_item)
+                self.assertEqual((p["k_core"], p["k_core_rounds"]), (1, rounds))
+            self.assertGreater(rounds, 2 if n < 2 else 0)
+        self.check([path], ratings, "--min-user-count", "3", "--min-item-count", "3", "--k-core", "--min-rating", "3",
+                   "--duplicates", "max", duplicates="max", min_rating=3, min_user=3, min_item=3, core=True)
+
+    def test_k_core_of_a_chain(self):
+        """User n rates items n and n + 1: each round takes the ends off, and at last a ring is left, or nothing."""
+        chain = [(str(u), str(i), "1", None) for u in range(40) for i in (u, u + 1)]
+        ring = [(str(100 + u), str(100 + (u + s) % 5), "1", None) for u in range(5) for s in (0, 1)]
+        options = ["--k-core", "--min-user-count", "2", "--min-item-count", "2"]
+        both = self.write("both.csv", as_text(ring + chain))
+        self.check([both], ring + chain, *options, min_user=2, min_item=2, core=True, has_time=False)
+        code, text, _ = self.run_import([both], 3, *options)
+        self.assertEqual(code, 0)
+        self.assertIn("k-core after 20 rounds", text)
+        alone = self.write("alone.csv", as_text(chain))
+        self.refuse([alone], *options, says=["no rating of 80 is left", "every user has 2", "lower"], ranks=RANKS)
+        self.refuse([alone], "--k-core", code=USAGE, says="--min-user-count")
+
     def test_skipped_lines(self):
         good = random_ratings(800, 50, 40, 32)
         lines = as_text(good).splitlines()
@@ -321,6 +380,79 @@ class Policies(ImportCase):
             self.assertEqual(f["provenance"].attrs["n_bad_lines"], 7)
             self.assertEqual(f["provenance"].attrs["n_lines"], 807)
         self.refuse([path], says="r.csv:101:9: rating is not a number: 'oops'", ranks=RANKS)
+
+
+class Weights(ImportCase):
+    COLUMNS = "user=1,item=2,rating=3,time=4,weight=5"
+
+    def ratings(self, n, n_users, n_items, seed):
+        rng = random.Random(seed)
+        return [(*r, rng.choice(("0", "0.5", "1", "2.25", "1e-3", "7"))) for r in random_ratings(n, n_users, n_items, seed)]
+
+    def test_weights_stay_with_their_ratings(self):
+        ratings = self.ratings(3000, 300, 250, 50)
+        path = self.write("r.csv", as_text(ratings, header="user,item,rating,time,weight"))
+        self.check([path], ratings, "--columns", "user=user,item=item,rating=rating,time=time,weight=weight", has_weight=True)
+        self.check([path], [r[:4] for r in ratings], ranks=FEW)  # not named, not taken
+        bare = [(u, i, "1", None, w) for u, i, _, _, w in ratings]
+        self.check([path], bare, "--columns", "user=1,item=2,weight=5", has_time=False, has_weight=True, ranks=FEW)
+
+    def test_many_files(self):
+        parts = [self.ratings(500, 60, 50, seed) for seed in (51, 52, 53)]
+        files = [self.write("a.csv", as_text(parts[0])), self.write("b.csv.gz", gzip.compress(as_text(parts[1]).encode())),
+                 self.write("c.tsv", as_text(parts[2], "\t"))]
+        self.check(files, [r for part in parts for r in part], "--columns", self.COLUMNS, has_weight=True, ranks=(1, 2, 4, 7))
+
+    def test_duplicates(self):
+        """Many ratings of a pair, with equal values and equal times among them, and weights of 0."""
+        ratings = self.ratings(3000, 20, 15, 54)
+        path = self.write("r.csv", as_text(ratings))
+        for policy in ("last", "max", "mean"):
+            self.check([path], ratings, "--columns", self.COLUMNS, "--duplicates", policy, duplicates=policy,
+                       has_weight=True, ranks=(1, 3, 4))
+        zeros = [(u, i, v, t, "0") for u, i, v, t, _ in ratings]
+        self.check([self.write("z.csv", as_text(zeros))], zeros, "--columns", self.COLUMNS, "--duplicates", "mean",
+                   duplicates="mean", has_weight=True, ranks=(1, 3))
+        self.refuse([path], "--columns", self.COLUMNS, "--duplicates", "sum", code=USAGE, says=["sum", "weight", "mean"])
+        self.refuse([path], "--columns", self.COLUMNS, "--duplicates", "error", says=["more than once"])
+        self.refuse([self.write("h.csv", "a,b,1,1,3e38\na,b,2,2,3e38\n")], "--columns", self.COLUMNS, "--duplicates",
+                    "mean", says=["'a'", "'b'", "too large"])
+
+    def test_filters_pass_weights_over(self):
+        ratings = self.ratings(1500, 150, 140, 55)
+        path = self.write("r.csv", as_text(ratings))
+        self.check([path], ratings, "--columns", self.COLUMNS, "--min-rating", "2", "--min-user-count", "8",
+                   "--min-item-count", "7", min_rating=2, min_user=8, min_item=7, has_weight=True)
+        self.check([path], ratings, "--columns", self.COLUMNS, "--binarize", binarize=True, has_weight=True, ranks=FEW)
+
+    def test_bad_weights(self):
+        for weight, reason in (("-1", "weight is below 0: '-1'"), ("NaN", "weight is not a number"), ("", "weight is empty")):
+            path = self.write("r.csv", "1,2,3,4,1\n1,3,3,4,%s\n" % weight)
+            self.refuse([path], "--columns", self.COLUMNS, says=["r.csv:2:9:", reason])
+            self.check([path], [("1", "2", "3", 4, "1")], "--columns", self.COLUMNS, "--on-bad-line", "skip",
+                       has_weight=True, ranks=(2,))
+        self.refuse([path], "--columns", "user=1,item=2,weight=9", says="5 columns, expected at least 9")
+
+    def test_info(self):
+        path = self.write("r.csv", as_text(self.ratings(200, 30, 20, 56)))
+        code, text, output = self.run_import([path], 2, "--columns", self.COLUMNS)
+        self.assertEqual(code, 0, text)
+        self.assertIn("weight 5", text)
+        said = subprocess.run([GRIDMF, "info", str(output)], capture_output=True, text=True, check=True).stdout
+        for word in ("ratings/weight", "min_weight", "max_weight"):
+            self.assertIn(word, said)
+
+    def test_damaged_weights(self):
+        path = self.write("r.csv", as_text(self.ratings(200, 30, 20, 57)))
+        _, _, output = self.run_import([path], 1, "--columns", self.COLUMNS)
+        for value in (-1.0, np.nan):
+            with h5py.File(output, "r+") as f:
+                f["ratings/weight"][3] = value
+            command = [*MPIRUN, "-n", "2", GRIDMF, "split", output, "--train", self.dir / "a.h5", "--test",
+                       self.dir / "b.h5", "--method", "random", "--count", "1"]
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, DATA, done.stderr)
+            self.assertIn("/ratings/weight[3] is not a finite number of 0 or more", done.stderr)
 
 
 class BadInput(ImportCase):

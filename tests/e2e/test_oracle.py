@@ -422,5 +422,31 @@ class TestSameBits(OracleCase):
                     self.assertEqual(a.read_bytes(), b.read_bytes())
 
 
+class TestDeterministic(OracleCase):
+    def test_bits_do_not_depend_on_ranks_or_threads(self):
+        data = random_dataset(self.folder / "data.h5", 90, 70, 1500, weights=lambda rng, n: rng.choice([0.5, 1, 3], n))
+        for settings in (Settings(bias=True, center="global", scale="count", k=12), Settings("ials", k=12),
+                         Settings(k=12, solver="cg", cg_steps=3), Settings("ials", k=12, nonnegative=True),
+                         Settings("ials", 0.003, "ials", loss="ials", k=12, solver="cg", cg_steps=2)):
+            seen = set()
+            for n_ranks, threads in ((1, 1), (1, 2), (2, 1), (3, 2), (4, 1), (6, 1), (7, 1)):
+                model = self.out / "model.h5"
+                run_good(n_ranks, "train", data, "-o", model, *settings.arguments(), "--iterations", 4, "--deterministic",
+                         "--threads", threads, "--quiet")
+                with h5py.File(model) as f:
+                    arrays = [f[name][()].tobytes() for name in ("users/factors", "items/factors", "history/objective",
+                                                                 "history/loss")]
+                    if "gram" in f["items"]:
+                        arrays.append(f["items/gram"][()].tobytes())
+                    seen.add((b"".join(arrays), float(f.attrs["global_mean"])))
+            self.assertEqual(len(seen), 1, settings)
+
+    def test_needs_one_column(self):
+        data = random_dataset(self.folder / "small.h5", 9, 7, 20)
+        result = harness.run(2, "train", data, "-o", self.out / "m.h5", "--algorithm", "als", "--deterministic", "--grid", "1x2")
+        self.assertEqual(result.rc, 64)
+        self.assertIn("--deterministic needs a grid of one column", result.messages()[0])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -5,6 +5,7 @@
 #include <stdint.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,40 @@ static void test_headers_and_columns(void **state)
     assert_int_equal(r.n, CASES[c].n);
     assert_int_equal(r.layout.column[GMF_ROLE_RATING], CASES[c].rating);
     assert_int_equal(r.layout.column[GMF_ROLE_TIME], CASES[c].time);
+    free(r.text);
+  }
+}
+
+/* Weights are read where --columns names them, and nowhere else. */
+static void test_weights(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text, *columns;
+    int rating, weight; /* columns, -1: none */
+  } HEADERS[] = {{"user,item,rating,time,weight\n1,2,3,4,5\n", "", 2, -1},
+                 {"user,item,weight\n1,2,3\n", "", 2, -1},
+                 {"user,item,weight,rating\n1,2,3,4\n", "", 3, -1},
+                 {"user,item,rating,weight\n1,2,3,4\n", "user=user,item=item,weight=weight", -1, 3},
+                 {"u,i,w\n1,2,3\n", "user=1,item=2,weight=3", -1, 2},
+                 {"a,b,w\nc,d,3\n", "user=1,item=2,weight=3", -1, 2},
+                 {"1,2,3,4,5\n", "", 2, -1}};
+  for (size_t c = 0; c < sizeof HEADERS / sizeof HEADERS[0]; c++) {
+    result r = read_good("r.csv", HEADERS[c].text, HEADERS[c].columns);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(r.layout.column[GMF_ROLE_RATING], HEADERS[c].rating);
+    assert_int_equal(r.layout.column[GMF_ROLE_WEIGHT], HEADERS[c].weight);
+    assert_true(HEADERS[c].weight >= 0 || r.ratings[0].weight == 1);
+    free(r.text);
+  }
+  static const char *const GOOD[] = {"0", "0.25", "-0", "1e-3", "3e38", " 2 ", "\"7\""};
+  for (size_t k = 0; k < sizeof GOOD / sizeof GOOD[0]; k++) {
+    char text[64];
+    snprintf(text, sizeof text, "1,2,%s,5\n", GOOD[k]);
+    result r = read_good("r.csv", text, "user=1,item=2,weight=3,rating=4");
+    assert_rating(&r, 0, "1", "2", 5, 0);
+    assert_true(r.ratings[0].weight == strtof(GOOD[k] + (*GOOD[k] == '"'), NULL));
+    assert_false(signbit(r.ratings[0].weight));
     free(r.text);
   }
 }
@@ -287,6 +322,29 @@ static void test_bad_lines(void **state)
   }
 }
 
+static void test_bad_weights(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *weight, *reason;
+  } CASES[] = {{"-1", "weight is below 0: '-1'"}, {"-1e-30", "weight is below 0"},
+               {"nan", "weight is not a number"}, {"inf", "weight is not a number"},
+               {"1e39", "weight is too large"},   {"", "weight is empty"},
+               {"x", "weight is not a number"},   {"\"-2\"", "weight is below 0: '-2'"}};
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    char text[64];
+    result r;
+    gmf_error err = {0};
+    snprintf(text, sizeof text, "1,2,3,4\n1,2,%s,5\n", CASES[k].weight);
+    assert_int_equal(read_text("r.csv", text, (int64_t)strlen(text), "user=1,item=2,weight=3", false, &r, &err),
+                     GMF_OK);
+    assert_int_equal(r.reader.first_bad.offset, 8);
+    assert_int_equal(r.reader.first_bad.column, 5);
+    if (strstr(r.reader.first_bad.reason, CASES[k].reason) == NULL) fail_msg("%s", r.reader.first_bad.reason);
+    free(r.text);
+  }
+}
+
 static void test_files_that_are_refused(void **state)
 {
   (void)state;
@@ -373,6 +431,7 @@ int main(void)
       cmocka_unit_test(test_kinds_of_ids),  cmocka_unit_test(test_dates),
       cmocka_unit_test(test_bad_lines),     cmocka_unit_test(test_files_that_are_refused),
       cmocka_unit_test(test_random_bytes),  cmocka_unit_test(test_key_sort_is_stable),
+      cmocka_unit_test(test_weights),       cmocka_unit_test(test_bad_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,31 @@
+/*
+ * Sums over all ranks whose bits depend on the summands alone: not on the number of ranks or threads, nor on who has
+ * which. What --deterministic is made of.
+ */
+#ifndef GMF_LINALG_EXACT_H
+#define GMF_LINALG_EXACT_H
+
+#include "base/error.h"
+#include "runtime/grid.h"
+
+/* Collective. The sum of all ranks' x [n], to about f8's precision; NaN or infinite where a summand is. */
+double gmf_exact_sum(const gmf_grid *grid, const double *x, int64_t n);
+
+typedef struct gmf_exact_gram {
+  int ld, n_threads;
+  double *sums; /* owned [threads][GMF_EXACT_PAIRS][ld][ld] */
+  double *work; /* owned [threads][GMF_EXACT_PIECES * GMF_EXACT_DEPTH][ld] */
+} gmf_exact_gram;
+
+/* Local. */
+gmf_status gmf_exact_gram_create(int ld, int n_threads, gmf_exact_gram **out, gmf_error *err);
+void gmf_exact_gram_destroy(gmf_exact_gram **exact);
+
+/*
+ * Collective. gram [ld][ld] = Y' diag(weights) Y by its upper triangle, over all ranks' rows y [n][ld] (weights [n],
+ * NULL: 1), with Y rounded to 2^-30 of its largest element. Allocates nothing.
+ */
+void gmf_exact_gram_run(const gmf_grid *grid, gmf_exact_gram *exact, const float *y, const float *weights, int64_t n,
+                        double *gram);
+
+#endif

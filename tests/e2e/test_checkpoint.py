@@ -1,0 +1,345 @@
+"""Checkpoints: what is stopped, killed or damaged goes on to the bytes that an undisturbed run gives."""
+
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+import harness
+from harness import GRIDMF, GRIDMF_QUERY, MPI_ENVIRONMENT, execute, launch, random_dataset, read_factors, run
+
+KILLS = int(os.environ.get("GRIDMF_KILLS", "8"))
+ALS = ["--algorithm", "als", "--bias", "--factors", 12]
+IALS = ["--algorithm", "ials", "--factors", 12, "--solver", "cg", "--cg-steps", 2]
+REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "0"}
+
+
+class CheckpointCase(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = random_dataset(cls.folder / "data.h5", 300, 200, 12000)
+
+    def words(self, options, iterations=10, every="0s", extra=()):
+        """The same words for every run, so that provenance is the same: files have names of their run's folder."""
+        return ["train", self.data, "-o", "model.h5", *options, "--iterations", iterations, "--checkpoint", "ck",
+                "--checkpoint-every", every, *extra]
+
+    def train(self, folder, options, n_ranks=2, **how):
+        (self.out / folder).mkdir(exist_ok=True)
+        threads = how.pop("threads", 1)
+        return run(n_ranks, *self.words(options, **how), cwd=self.out / folder,
+                   env={**REPRODUCIBLE, "OMP_NUM_THREADS": str(threads)})
+
+    def assertGood(self, result):
+        self.assertEqual(result.rc, 0, str(result))
+        return result
+
+    def path(self, *names):
+        return self.out.joinpath(*names)
+
+    def checkpoints(self, folder):
+        return sorted(p.name for p in self.path(folder, "ck").iterdir() if p.suffix == ".h5")
+
+    def bytes_of(self, folder):
+        return self.path(folder, "model.h5").read_bytes()
+
+    def stop_after(self, folder, options, sweep, n_ranks=2, **how):
+        """A run that goes to the end of `sweep` sweeps, by leaving only that checkpoint of a longer one."""
+        self.assertGood(self.train(folder, options, n_ranks, extra=["--keep", 99, *how.pop("extra", [])], **how))
+        for name in self.checkpoints(folder):
+            if name != "%06d.h5" % sweep:
+                self.path(folder, "ck", name).unlink()
+        self.path(folder, "model.h5").unlink()
+
+
+class TestResume(CheckpointCase):
+    def test_same_bytes(self):
+        for options in (ALS, IALS):
+            for n_ranks, threads, grid in ((1, 2, "auto"), (2, 1, "auto"), (3, 1, "auto"), (4, 1, "2x2")):
+                for sweep in (1, 6, 9):
+                    with self.subTest(options=options, ranks=n_ranks, sweep=sweep):
+                        name = "%s-%d-%d" % (options[1], n_ranks, sweep)
+                        extra = ["--keep", 99, "--grid", grid]
+                        self.assertGood(self.train(name, options, n_ranks, threads=threads, extra=extra))
+                        whole = self.bytes_of(name)
+                        for other in self.checkpoints(name):
+                            if other != "%06d.h5" % sweep:
+                                self.path(name, "ck", other).unlink()
+                        self.path(name, "model.h5").unlink()
+                        result = self.assertGood(self.train(name, options, n_ranks, threads=threads, extra=extra))
+                        self.assertIn("resumed after sweep %d" % sweep, result.stderr)
+                        self.assertEqual(result.stderr.count("\nsweep "), 10 - sweep)
+                        self.assertEqual(self.bytes_of(name), whole)
+
+    def test_one_sweep_at_a_time(self):
+        self.assertGood(self.train("whole", ALS))
+        for iterations in range(2, 11):
+            result = self.assertGood(self.train("steps", ALS, iterations=iterations))
+            self.assertEqual("resumed" in result.stderr, iterations > 2)
+        self.assertEqual(self.bytes_of("steps"), self.bytes_of("whole"))
+
+    def test_other_numbers_of_ranks(self):
+        self.assertGood(self.train("whole", IALS, 4))
+        x, y = read_factors(self.path("whole", "model.h5"))
+        self.stop_after("moved", IALS, 4, n_ranks=4)
+        for n_ranks in (3, 1, 2):
+            folder = self.path("moved-%d" % n_ranks)
+            subprocess.run(["cp", "-r", str(self.path("moved")), str(folder)], check=True)
+            result = self.assertGood(self.train(folder.name, IALS, n_ranks))
+            self.assertIn("made by 4 ranks", result.stderr)
+            a, b = read_factors(folder / "model.h5")
+            self.assertLess(np.abs(a @ b.T - x @ y.T).max() / np.abs(x @ y.T).max(), 1e-4)
+
+    def test_other_numbers_of_ranks_deterministic(self):
+        extra = ["--deterministic", "--keep", 99]
+        self.assertGood(self.train("whole", IALS, 4, extra=extra))
+        for name in self.checkpoints("whole"):
+            if name != "000003.h5":
+                self.path("whole", "ck", name).unlink()
+        wanted = read_factors(self.path("whole", "model.h5"))
+        result = self.assertGood(self.train("whole", IALS, 3, extra=extra))
+        self.assertIn("resumed after sweep 3", result.stderr)
+        self.assertNotIn("note:", result.stderr)
+        for side, found in enumerate(read_factors(self.path("whole", "model.h5"))):
+            self.assertEqual(found.tobytes(), wanted[side].tobytes())
+
+    def test_more_sweeps(self):
+        self.assertGood(self.train("first", ALS, iterations=6))
+        result = self.assertGood(self.train("first", ALS, iterations=12))
+        self.assertIn("resumed after sweep 5", result.stderr)
+        self.assertGood(self.train("whole", ALS, iterations=12))
+        self.assertEqual(self.bytes_of("first"), self.bytes_of("whole"))
+
+    def test_from_a_path(self):
+        self.stop_after("a", ALS, 5)
+        (self.out / "b").mkdir()
+        for path in ("../a/ck", "../a/ck/000005.h5"):
+            result = run(2, "train", self.data, "-o", "model.h5", *ALS, "--iterations", 7, "--resume", path, cwd=self.out / "b")
+            self.assertGood(result)
+            self.assertIn("resumed after sweep 5", result.stderr)
+
+    def test_never(self):
+        self.stop_after("a", ALS, 5)
+        self.assertNotIn("resumed", self.assertGood(self.train("a", ALS, extra=["--resume", "never"])).stderr)
+
+    def test_keep(self):
+        for keep, left in ((1, ["000009.h5"]), (3, ["000007.h5", "000008.h5", "000009.h5"])):
+            self.assertGood(self.train("keep%d" % keep, ALS, extra=["--keep", keep]))
+            self.assertEqual(self.checkpoints("keep%d" % keep), left)
+
+    def test_every(self):
+        self.assertGood(self.train("rare", ALS, every="1h"))
+        self.assertEqual(self.checkpoints("rare"), [])
+
+    def test_a_checkpoint_is_a_model(self):
+        self.stop_after("a", ALS, 5)
+        path = self.path("a", "ck", "000005.h5")
+        with h5py.File(path) as f:
+            self.assertEqual(f["state"].attrs["sweep"], 5)
+            self.assertEqual(len(f["history/objective"]), 5)
+        self.assertEqual(execute([GRIDMF_QUERY, path, "recommend", "--user", "1", "--top", "3"]).rc, 0)
+        self.assertEqual(run(2, "verify", path).rc, 0)
+
+
+class TestRefused(CheckpointCase):
+    def test_another_run(self):
+        self.stop_after("a", ALS, 5)
+        before = self.path("a", "ck", "000005.h5").read_bytes()
+        other = random_dataset(self.out / "other.h5", 300, 200, 12000, seed=2)
+        for options, data, wanted in (([*ALS, "--lambda", 0.2], self.data, "--lambda 0.05.*--lambda 0.2"),
+                                      ([*ALS[:-1], 13], self.data, "--factors 12.*--factors 13"),
+                                      ([*ALS, "--seed", 2], self.data, "--seed 1.*--seed 2"),
+                                      (IALS, self.data, "--algorithm als.*--algorithm ials"),
+                                      (ALS, other, "belongs to dataset [0-9a-f]{16}, but this one is [0-9a-f]{16}")):
+            for n_ranks in (1, 3):
+                result = run(n_ranks, "train", data, "-o", "model.h5", *options, "--iterations", 10, "--checkpoint", "ck",
+                             cwd=self.path("a"))
+                self.assertEqual(result.rc, 78, str(result))
+                self.assertEqual(len(result.messages()), 1)
+                self.assertRegex(result.messages()[0], wanted)
+        self.assertEqual(self.path("a", "ck", "000005.h5").read_bytes(), before)
+        self.assertFalse(self.path("a", "model.h5").exists())
+
+    def test_fewer_sweeps(self):
+        self.stop_after("a", ALS, 8)
+        result = self.train("a", ALS, iterations=7)
+        self.assertEqual(result.rc, 78)
+        self.assertIn("after 8 sweeps, but --iterations is 7", result.messages()[0])
+
+    def test_folder_that_cannot_be_written(self):
+        (self.out / "file").write_text("")
+        for folder in ("missing/ck", "file", "file/ck"):
+            for n_ranks in (1, 3):
+                result = run(n_ranks, "train", self.data, "-o", self.out / "m.h5", *ALS, "--checkpoint", folder, cwd=self.out)
+                self.assertEqual(result.rc, 73, str(result))
+                self.assertIn("--checkpoint " + folder, result.messages()[0])
+                self.assertNotIn("sweep ", result.stderr)
+
+    def test_max_time_without_checkpoints(self):
+        result = run(1, "train", self.data, "-o", self.out / "m.h5", *ALS, "--max-time", "1m")
+        self.assertEqual(result.rc, 64)
+
+
+class TestDamage(CheckpointCase):
+    DAMAGES = {"cut 1": lambda b: b[:-1], "cut 100": lambda b: b[:-100], "half": lambda b: b[:len(b) // 2], "empty": lambda b: b"",
+               "html": lambda b: b"<html>not found</html>"}
+
+    def flipped(self, path):
+        """One bit in the middle of the users' factors."""
+        with h5py.File(path) as f:
+            at = f["users/factors"].id.get_offset() + f["users/factors"].id.get_storage_size() // 2
+        return lambda b: b[:at] + bytes([b[at] ^ 1]) + b[at + 1:]
+
+    def test_newest_whole_one_is_taken(self):
+        self.assertGood(self.train("a", ALS, extra=["--keep", 99]))
+        whole, good = self.bytes_of("a"), self.path("a", "ck", "000008.h5").read_bytes()
+        newest = self.path("a", "ck", "000009.h5")
+        saved = newest.read_bytes()
+        for name, damage in {**self.DAMAGES, "flip": self.flipped(newest)}.items():
+            for n_ranks in (1, 2) if name in ("flip", "half") else (2,):
+                newest.write_bytes(damage(saved))
+                self.path("a", "ck", "000008.h5").write_bytes(good)
+                result = self.assertGood(self.train("a", ALS, n_ranks, extra=["--keep", 99]))
+                self.assertRegex(result.stderr, "passed over a checkpoint: .*ck/000009.h5")
+                self.assertIn("resumed after sweep 8", result.stderr)
+                if n_ranks == 2:
+                    self.assertEqual(self.bytes_of("a"), whole)
+
+    def test_all_damaged(self):
+        self.assertGood(self.train("a", ALS))
+        model = self.bytes_of("a")
+        for name in self.checkpoints("a"):
+            path = self.path("a", "ck", name)
+            path.write_bytes(self.flipped(path)(path.read_bytes()))
+        for n_ranks in (1, 3):
+            result = self.train("a", ALS, n_ranks)
+            self.assertEqual(result.rc, 65, str(result))
+            self.assertRegex(result.messages()[0], "all 2 checkpoints are damaged")
+        self.assertEqual(self.bytes_of("a"), model)
+
+    def test_model_that_is_no_checkpoint(self):
+        self.assertGood(self.train("a", ALS))
+        self.path("a", "model.h5").rename(self.path("a", "ck", "000099.h5"))
+        result = self.assertGood(self.train("a", ALS))
+        self.assertRegex(result.stderr, "passed over .*000099.h5: is a model, but no checkpoint")
+
+
+class TestStopping(CheckpointCase):
+    """Long runs of short sweeps, stopped by every means; they then go on to the bytes of one that nobody stopped."""
+
+    SWEEPS = 150
+
+    def start(self, folder, n_ranks=2, extra=()):
+        (self.out / folder).mkdir(exist_ok=True)
+        words = [*launch(n_ranks), GRIDMF, *self.words(IALS, self.SWEEPS, extra=extra)]
+        return subprocess.Popen([str(w) for w in words], cwd=self.out / folder, stderr=subprocess.PIPE, text=True,
+                                env={**MPI_ENVIRONMENT, **os.environ, **REPRODUCIBLE}, start_new_session=True)
+
+    def wait_for_sweeps(self, process, n):
+        for line in process.stderr:
+            if re.match(r"sweep +%d/" % n, line):
+                return
+
+    def finish(self, process):
+        try:
+            err = process.communicate(timeout=60)[1]
+        finally:
+            harness._kill_session(process.pid)
+        return process.returncode, err
+
+    def ranks(self, process):
+        """Process ids of the ranks."""
+        found = []
+        for pid in harness._session(process.pid):
+            try:
+                command = pathlib.Path("/proc/%d/cmdline" % pid).read_bytes().split(b"\0")[0]
+            except OSError:
+                continue
+            if os.path.basename(command.decode()) == os.path.basename(GRIDMF):
+                found.append(pid)
+        return sorted(found)
+
+    def whole(self):
+        self.assertEqual(self.finish(self.start("whole"))[0], 0)
+        return self.bytes_of("whole")
+
+    def test_signals(self):
+        whole = self.whole()
+        for number, to in ((signal.SIGUSR1, "mpirun"), (signal.SIGUSR2, "mpirun"), (signal.SIGUSR1, "one rank"),
+                           (signal.SIGUSR1, "twice")):
+            with self.subTest(signal=number, to=to):
+                folder = "%s-%s" % (number.name, to.replace(" ", "-"))
+                process = self.start(folder)
+                self.wait_for_sweeps(process, 3)
+                os.kill(self.ranks(process)[-1] if to == "one rank" else process.pid, number)
+                if to == "twice":
+                    time.sleep(0.05)
+                    os.kill(process.pid, number)
+                rc, err = self.finish(process)
+                self.assertEqual(rc, 75, err)
+                self.assertIn("stopped by a signal after sweep", err)
+                self.assertNotIn(".tmp.", " ".join(os.listdir(self.path(folder, "ck"))))
+                self.assertFalse(self.path(folder, "model.h5").exists())
+                self.assertEqual(self.finish(self.start(folder))[0], 0)
+                self.assertEqual(self.bytes_of(folder), whole)
+
+    def test_stop_file(self):
+        whole = self.whole()
+        process = self.start("file")
+        self.wait_for_sweeps(process, 2)
+        self.path("file", "ck", "STOP").touch()
+        rc, err = self.finish(process)
+        self.assertEqual(rc, 75, err)
+        self.assertFalse(self.path("file", "ck", "STOP").exists())
+        self.assertEqual(self.finish(self.start("file"))[0], 0)
+        self.assertEqual(self.bytes_of("file"), whole)
+
+    def test_max_time(self):
+        (self.out / "time").mkdir()
+        words = [*IALS, "--iterations", 10 ** 6, "--checkpoint", "ck", "--checkpoint-every", "1h", "--max-time", "2s"]
+        begin = time.monotonic()
+        result = run(2, "train", self.data, "-o", "model.h5", *words, cwd=self.path("time"))
+        self.assertEqual(result.rc, 75, str(result))
+        self.assertIn("stopped by --max-time", result.messages()[0])
+        self.assertEqual(len(self.checkpoints("time")), 1)
+        self.assertLess(time.monotonic() - begin, 20)
+        result = run(2, "train", self.data, "-o", "model.h5", *words, cwd=self.path("time"))
+        self.assertEqual(result.rc, 75)
+        self.assertIn("resumed after sweep", result.stderr)
+
+    def test_killed(self):
+        """kill -9 of a random rank or of mpirun at random times; every visible file is whole, and the end is the same."""
+        whole, rng, killed = self.whole(), random.Random(7), 0
+        while killed < KILLS:
+            folder = "kill%d" % killed
+            while True:
+                process = self.start(folder)
+                self.wait_for_sweeps(process, rng.randrange(1, 30))  # at the latest; a resumed run may be further on
+                time.sleep(rng.random() * 0.05)
+                victims = [process.pid, *self.ranks(process)]
+                try:
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+                rc = self.finish(process)[0]
+                for name in os.listdir(self.path(folder, "ck")) if self.path(folder, "ck").exists() else []:
+                    if name.endswith(".h5"):
+                        self.assertEqual(run(1, "verify", self.path(folder, "ck", name)).rc, 0, name)
+                if rc == 0 or killed >= KILLS:
+                    break
+            if rc != 0:
+                self.assertEqual(self.finish(self.start(folder))[0], 0)
+            self.assertEqual(self.bytes_of(folder), whole)
+
+
+if __name__ == "__main__":
+    unittest.main()
