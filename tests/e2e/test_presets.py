@@ -1,15 +1,25 @@
-"""scripts/get-data: data sets fetched and checked, from a folder of archives made here, never from the network."""
+"""The presets of inputs/ and the scripts around them: data sets fetched and checked (from a folder of archives made here,
+never from the network), presets read, published protocols run from the ratings to the table.
+"""
 
+import configparser
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import unittest
 import zipfile
 
+import h5py
+
 import harness
 
 SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
+DATA = pathlib.Path(os.environ.get("GRIDMF_DATA", SOURCE.parent / "shared" / "data"))
+SAMPLE = SOURCE / "inputs" / "ratings.csv"
+PRESETS = sorted(SOURCE.glob("inputs/*.ini"))
+VERBS = ("import", "split", "train", "evaluate")
 FAIL = 1
 
 # Of each layout of MovieLens one: what its archive holds, how a line of it begins and goes on, and how many there are.
@@ -136,6 +146,132 @@ class GetData(ScriptCase):
         self.check_failure(script("get-data", "ml-3m"), ["ml-3m"])
         self.check_failure(script("get-data", "--colour", "ml-1m"), ["--colour"])
         self.check_failure(script("get-data", "ml-1m", "--md5"), ["--md5"])
+
+
+class Presets(ScriptCase):
+    def test_found(self):
+        self.assertGreaterEqual(len(PRESETS), 5)
+
+    def test_parsed(self):
+        """Every verb finds its section, reads it, and has the values of the file in force."""
+        for preset in PRESETS:
+            parsed = configparser.ConfigParser()
+            parsed.read_string(preset.read_text(encoding="utf-8"))
+            self.assertEqual(tuple(parsed.sections()), VERBS, preset)
+            for verb in VERBS:
+                with self.subTest(preset=preset.stem, verb=verb):
+                    shown = harness.run_good(1, verb, "--config", preset, "--print-config").stdout
+                    in_force = dict(line.split(" = ", 1) for line in shown.splitlines())
+                    for key, value in parsed[verb].items():
+                        self.assertEqual(in_force[key], value, key)
+
+    def test_comments(self):
+        """What reproduce reads there: a data set that get-data knows, and figures of metrics that are evaluated."""
+        known = script("get-data", "--help").stdout.split()
+        explained = (SOURCE / "inputs" / "README.md").read_text(encoding="utf-8")
+        for preset in PRESETS:
+            with self.subTest(preset=preset.stem):
+                text = preset.read_text(encoding="utf-8")
+                self.assertEqual([name in known for name in re.findall(r"^; data: (.*)$", text, re.MULTILINE)], [True])
+                metrics = re.search(r"^metrics = (.*)$", text, re.MULTILINE)[1].split(",")
+                algorithm = re.search(r"^algorithm = (.*)$", text, re.MULTILINE)[1]
+                for line in re.findall(r"^; published: (.*)$", text, re.MULTILINE):
+                    model, metric, value = line.split()
+                    self.assertIn(model, (algorithm, "popularity"))
+                    self.assertIn(metric, metrics)
+                    self.assertGreater(float(value), 0)
+                self.assertIn(f"`{preset.name}`", explained)
+
+
+class Reproduce(ScriptCase):
+    def reproduce(self, preset, *args, n_ranks=2, program=harness.GRIDMF, **env):
+        return script("reproduce", "--to", self.out, "--ranks", n_ranks, *args, preset, timeout=200,
+                      env={"GRIDMF": program, "GRIDMF_DATA": str(self.out / "data"), **env})
+
+    def table(self, result):
+        """{(model, metric): (published, here)} of the table that ends the standard output."""
+        self.assertEqual(result.rc, 0, str(result))
+        head, _, rows = result.stdout.partition("model        metric          published       here\n")
+        self.assertTrue(head and rows, str(result))
+        return {tuple(line.split()[:2]): tuple(line.split()[2:]) for line in rows.splitlines()}
+
+    def check_table(self, preset, table, *test):
+        """The right column is what evaluate says of the models, the other what the preset says."""
+        text = (SOURCE / "inputs" / f"{preset}.ini").read_text(encoding="utf-8")
+        published = {tuple(line.split()[:2]): line.split()[2]
+                     for line in re.findall(r"^; published: (.*)$", text, re.MULTILINE)}
+        metrics = re.search(r"^metrics = (.*)$", text, re.MULTILINE)[1]
+        models = ["als"] if "algorithm = als" in text else ["ials", "popularity"]
+        self.assertEqual(sorted(table), sorted((model, metric) for model in models for metric in metrics.split(",")))
+        for model in models:
+            found = harness.run_good(1, "evaluate", self.out / preset / f"{model}.h5", self.out / preset / "test.h5",
+                                     *test, "--metrics", metrics, "--json", "--quiet").json()
+            for metric in metrics.split(","):
+                self.assertEqual(table[model, metric][0], published.get((model, metric), "-"))
+                self.assertAlmostEqual(float(table[model, metric][1]), found[metric], delta=2e-6)
+
+    def test_explicit(self):
+        for preset in ("ml-10m-als", "ml-latest-small-als"):
+            with self.subTest(preset=preset):
+                result = self.reproduce(preset, "--ratings", SAMPLE, "--set", "factors=8", "--set", "lambda=0.1",
+                                        "--set", "split.seed=7", n_ranks=3)
+                table = self.table(result)
+                self.check_table(preset, table)
+                self.assertLess(float(table["als", "rmse"][1]), 0.7)  # the noise of the sample and its rounding: 0.5
+                self.assertIn("something else", result.stderr)
+                with h5py.File(self.out / preset / "als.h5") as f:
+                    self.assertEqual(f["items/factors"].shape[1], 8)
+                    self.assertEqual(f.attrs["lambda"], 0.1)
+                self.assertEqual((self.out / preset / "table.txt").read_text(), result.stdout[result.stdout.index("model "):])
+
+    def test_slurm(self):
+        """In a job the ranks are the job's, started by srun; here by something that notes its words and calls mpirun."""
+        fake = self.out / "bin"
+        fake.mkdir()
+        srun = fake / "srun"
+        srun.write_text('#!/bin/sh\necho "$@" >>"$SRUN_LOG"\n'
+                        '[ "$1" != --mpi=list ] || { echo "MPI plugin types are... pmix_v4"; exit; }\n'
+                        'shift 4\nunset SLURM_JOB_ID SLURM_NTASKS\nexec ' + " ".join(harness.MPIRUN) + ' -n 3 "$@"\n')
+        srun.chmod(0o755)
+        result = script("reproduce", "--to", self.out, "--ratings", SAMPLE, "--set", "factors=8", "ml-latest-small-als",
+                        timeout=200, env={"GRIDMF": harness.GRIDMF, "PATH": f"{fake}:{os.environ['PATH']}",
+                                          "SRUN_LOG": str(self.out / "log"), "SLURM_JOB_ID": "7", "SLURM_NTASKS": "3"})
+        self.check_table("ml-latest-small-als", self.table(result))
+        self.assertIn("3 ranks", result.stderr)
+        for line in (self.out / "log").read_text().splitlines():
+            self.assertTrue(line == "--mpi=list" or line.startswith("-K -n 3 --mpi=pmix gridmf "), line)
+
+    def test_usage(self):
+        def fails(says, *args, **how):
+            self.check_failure(self.reproduce(*args, **how), says)
+
+        self.check_failure(script("reproduce"), ["--help"])
+        fails(["ml-3m"], "ml-3m")
+        fails(["--ranks", "none"], "ml-10m-als", n_ranks="none")
+        fails(["nowhere.csv"], "ml-10m-als", "--ratings", self.out / "nowhere.csv")
+        fails(["GRIDMF", "nowhere"], "ml-10m-als", "--ratings", SAMPLE, program="nowhere")
+        for setting in ("factors", "factors=", "verify.quiet=yes", "Factors=8"):
+            fails([setting], "ml-10m-als", "--ratings", SAMPLE, "--set", setting)
+        self.assertEqual(list(self.out.iterdir()), [])
+        for setting, key in (("fectors=8", "factors"), ("evaluate.metric=rmse", "metrics")):
+            result = self.reproduce("ml-10m-als", "--ratings", SAMPLE, "--set", setting)
+            self.assertEqual(result.rc, 78, str(result))
+            self.assertEqual(len(result.messages()), 1, str(result))
+            self.assertIn(key, result.messages()[0])
+            self.assertFalse((self.out / "ml-10m-als" / "data.h5").exists())
+
+    def test_data_out_of_reach(self):
+        result = self.reproduce("ml-20m-ials", GRIDMF_MIRROR=f"file://{self.out}/none")
+        self.check_failure(result, ["ml-20m.zip", self.out / "data" / "ml-20m.zip"])
+
+    @unittest.skipUnless((DATA / "ml-latest-small" / "ratings.csv").exists(),
+                         f"no ratings at {DATA}/ml-latest-small: set GRIDMF_DATA to the folder of that folder")
+    def test_real_data(self):
+        result = self.reproduce("ml-latest-small-als", GRIDMF_DATA=str(DATA))
+        table = self.table(result)
+        self.check_table("ml-latest-small-als", table)
+        self.assertLessEqual(float(table["als", "rmse"][1]), 0.88)
+        self.assertNotIn("something else", result.stderr)
 
 
 if __name__ == "__main__":
