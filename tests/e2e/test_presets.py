@@ -3,6 +3,7 @@ never from the network), presets read, published protocols run from the ratings 
 """
 
 import configparser
+import csv
 import hashlib
 import os
 import pathlib
@@ -21,6 +22,9 @@ SAMPLE = SOURCE / "inputs" / "ratings.csv"
 PRESETS = sorted(SOURCE.glob("inputs/*.ini"))
 VERBS = ("import", "split", "train", "evaluate")
 FAIL = 1
+REAL = unittest.skipUnless((DATA / "ml-latest-small" / "ratings.csv").exists(),
+                           f"no ratings at {DATA}/ml-latest-small: set GRIDMF_DATA to the folder of that folder")
+RANKS_ALL = "recall-min" in harness.run(1, "evaluate", "--explain").stdout  # came together with popularity and fold-in
 
 # Of each layout of MovieLens one: what its archive holds, how a line of it begins and goes on, and how many there are.
 LAYOUTS = {
@@ -224,6 +228,41 @@ class Reproduce(ScriptCase):
                     self.assertEqual(f.attrs["lambda"], 0.1)
                 self.assertEqual((self.out / preset / "table.txt").read_text(), result.stdout[result.stdout.index("model "):])
 
+    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
+    def test_rankings(self):
+        for preset in ("ml-1m-leave-one-out", "ml-latest-small-ials"):
+            with self.subTest(preset=preset):
+                table = self.table(self.reproduce(preset, "--ratings", SAMPLE, "--set", "factors=8"))
+                self.check_table(preset, table)
+                for model, metric in table:
+                    self.assertGreater(float(table["ials", metric][1]), 1.2 * float(table["popularity", metric][1]))
+        with h5py.File(self.out / "ml-1m-leave-one-out" / "test.h5") as f:
+            self.assertEqual(f["ratings/data"][()].tolist(), [1] * 1000)  # one of each user, as 1
+
+    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
+    def test_strong_generalisation(self):
+        preset, fold_in = "ml-20m-ials", self.out / "ml-20m-ials" / "fold-in.h5"
+        table = self.table(self.reproduce(preset, "--ratings", SAMPLE, "--set", "factors=8", "--set", "split.count=150"))
+        self.check_table(preset, table, "--fold-in", fold_in)
+        for model, metric in table:
+            self.assertGreater(float(table["ials", metric][1]), 1.2 * float(table["popularity", metric][1]))
+        liked = {}
+        with open(SAMPLE, encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if float(row["rating"]) >= 4:
+                    liked.setdefault(int(row["userId"]), set()).add(int(row["movieId"]))
+        liked = {user: items for user, items in liked.items() if len(items) >= 5}
+        ids = {part: self.ids(self.out / preset / f"{part}.h5") for part in ("data", "train", "test", "fold-in")}
+        self.assertEqual(ids["data"], set(liked))
+        self.assertEqual(len(ids["test"]), 150)
+        self.assertEqual(ids["test"], ids["fold-in"])
+        self.assertEqual(ids["train"], ids["data"] - ids["test"])
+
+    @staticmethod
+    def ids(path):
+        with h5py.File(path) as f:
+            return set(f["users/id"][()].tolist())
+
     def test_slurm(self):
         """In a job the ranks are the job's, started by srun; here by something that notes its words and calls mpirun."""
         fake = self.out / "bin"
@@ -264,14 +303,21 @@ class Reproduce(ScriptCase):
         result = self.reproduce("ml-20m-ials", GRIDMF_MIRROR=f"file://{self.out}/none")
         self.check_failure(result, ["ml-20m.zip", self.out / "data" / "ml-20m.zip"])
 
-    @unittest.skipUnless((DATA / "ml-latest-small" / "ratings.csv").exists(),
-                         f"no ratings at {DATA}/ml-latest-small: set GRIDMF_DATA to the folder of that folder")
+    @REAL
     def test_real_data(self):
         result = self.reproduce("ml-latest-small-als", GRIDMF_DATA=str(DATA))
         table = self.table(result)
         self.check_table("ml-latest-small-als", table)
         self.assertLessEqual(float(table["als", "rmse"][1]), 0.88)
         self.assertNotIn("something else", result.stderr)
+
+    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
+    @REAL
+    def test_real_rankings(self):
+        table = self.table(self.reproduce("ml-latest-small-ials", GRIDMF_DATA=str(DATA)))
+        self.check_table("ml-latest-small-ials", table)
+        for metric in ("recall@20", "ndcg@100"):
+            self.assertGreater(float(table["ials", metric][1]), 1.4 * float(table["popularity", metric][1]))
 
 
 if __name__ == "__main__":
