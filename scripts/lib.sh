@@ -13,8 +13,9 @@ packages_build=(
   librandom123-dev libxxhash-dev libinih-dev libjansson-dev
   zlib1g-dev libzstd-dev
 )
+packages_data=(curl unzip ca-certificates)
 packages_test=(
-  "${packages_build[@]}"
+  "${packages_build[@]}" "${packages_data[@]}"
   libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py
 )
