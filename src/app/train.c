@@ -287,6 +287,7 @@ static gmf_status open_files(training *t, const char *path, int argc, char *cons
   GMF_TRY(gmf_dataset_open(t->grid, path, &t->dataset, err));
   if (t->dataset->nnz == 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: holds no ratings", path));
   GMF_TRY(gmf_writer_open(t->grid, t->config->output, GMF_FORMAT_MODEL, &t->writer, err));
+  gmf_log_lines(t->log, gmf_writer_notes(t->writer));
   gmf_provenance_add_options(t->writer, GMF_VERB_TRAIN, t->config);
   gmf_provenance_add(t->writer, t->grid, argc, argv, omp_get_max_threads());
   gmf_writer_attr_text(t->writer, GMF_GROUP_PROVENANCE, "dataset", path);
