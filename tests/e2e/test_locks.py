@@ -9,7 +9,7 @@ import unittest
 import harness
 from harness import GRIDMF, run, run_good
 
-CREATE = 73
+CREATE, IO = 73, 74
 ALS = ["--algorithm", "als", "--factors", 4, "--seed", 1, "--quiet"]
 
 
@@ -111,6 +111,20 @@ class Locks(harness.Case):
                 result = run_good(2, *[output if w == "OUT" else w for w in words])
                 self.assertRegex("\n".join(result.said()), rf"removed \S*out\.h5\.tmp\.\S*\.{pid},")
                 self.assertLessEqual(set(self.names()), {"a.h5", "out.h5"})
+
+    @unittest.skipUnless(os.environ.get("FAULTIO"), "FAULTIO is not set")
+    def test_lock_that_cannot_be_written(self):
+        output = self.out / "model.h5"
+        for call in ("write", "fsync"):
+            fault = {"LD_PRELOAD": os.environ["FAULTIO"], "FAULT_PATH": f"{output}.lock", "FAULT_RANK": "0",
+                     "FAULT_AFTER": "0", "FAULT_CALL": call}
+            words = [w for name in fault for w in ("-x", name)]
+            result = harness.execute([*harness.MPIRUN, "-n", "3", *words, GRIDMF, "train", self.data, "-o", output,
+                                      *ALS], env=fault)
+            self.assertEqual(result.rc, IO, result)
+            self.assertEqual(len(result.messages()), 1, result)
+            self.assertIn("model.h5.lock", result.messages()[0])
+            self.assertEqual(self.names(), [])
 
     def test_started_at_once(self):
         """Of runs that start together each one writes a good file or is refused, and the file is one of theirs."""
