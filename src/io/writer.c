@@ -153,10 +153,13 @@ gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *f
   gmf_writer *w = NULL;
 
   *out = NULL;
-  GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(w, 1, err), err));
-  w->grid = grid;
-  w->file = H5I_INVALID_HID;
-  snprintf(w->format, sizeof w->format, "%s", format);
+  status = GMF_NEW_ZERO(w, 1, err);
+  if (status == GMF_OK) {
+    w->grid = grid;
+    w->file = H5I_INVALID_HID;
+    snprintf(w->format, sizeof w->format, "%s", format);
+  }
+  GMF_TRY(gmf_agree(grid, status, err));
   GMF_TRY(gmf_agree(grid, grid->rank == 0 ? claim(w, path, err) : GMF_OK, err));
   gmf_broadcast(grid, w->path, sizeof w->path);
   gmf_broadcast(grid, w->temporary, sizeof w->temporary);
