@@ -45,6 +45,12 @@ void gmf_log_line(const gmf_log *log, const char *format, ...)
   fflush(log->human);
 }
 
+void gmf_log_lines(const gmf_log *log, const char *lines)
+{
+  for (const char *end = NULL; (end = strchr(lines, '\n')) != NULL; lines = end + 1)
+    gmf_log_line(log, "%.*s", (int)(end - lines), lines);
+}
+
 void gmf_log_live(gmf_log *log, const char *format, ...)
 {
   double now = MPI_Wtime();

@@ -25,6 +25,9 @@ void gmf_log_close(gmf_log *log);
 /* A line of the human log. */
 void gmf_log_line(const gmf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Several lines of it, each ending in a newline. */
+void gmf_log_lines(const gmf_log *log, const char *lines);
+
 /* A line that the next one writes over; only where somebody watches, and at most five times a second. */
 void gmf_log_live(gmf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

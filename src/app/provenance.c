@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/build_info.h"
-#include "base/memory.h"
 #include "io/layout.h"
 #include "kernel/isa.h"
 
@@ -35,18 +34,14 @@ static void add_date(gmf_writer *w)
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "host", host);
 }
 
+/* What does not fit is cut off: HDF5 keeps at most 64 KiB in an attribute. */
 static void add_command_line(gmf_writer *w, int argc, char *const *argv)
 {
-  size_t size = 1;
-  for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
-  char *line = gmf_calloc((int64_t)size, 1);
-  if (line == NULL) return; /* a file without its command line is still a good file */
-  for (int i = 0; i < argc; i++) {
-    if (i > 0) strcat(line, " ");
-    strcat(line, argv[i]);
-  }
+  char line[32768] = "";
+  size_t at = 0;
+  for (int i = 0; i < argc && at < sizeof line; i++)
+    at += (size_t)snprintf(line + at, sizeof line - at, "%s%s", i > 0 ? " " : "", argv[i]);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "command_line", line);
-  gmf_free(line);
 }
 
 void gmf_provenance_add_software(gmf_writer *w)

@@ -181,8 +181,10 @@ gmf_status gmf_split(const gmf_grid *grid, const char *dataset, const gmf_config
 
   GMF_TRY(gmf_dataset_open(grid, dataset, &s.dataset, err));
   GMF_TRY(check_options(c, s.dataset, err));
-  for (int p = 0; p < s.n_parts; p++)
+  for (int p = 0; p < s.n_parts; p++) {
     GMF_TRY(gmf_writer_open(grid, s.paths[p], GMF_FORMAT_DATASET, &s.writers[p], err));
+    gmf_log_lines(log, gmf_writer_notes(s.writers[p]));
+  }
   gmf_trace_phase(grid->trace, GMF_PHASE_READ);
   GMF_TRY(gmf_agree(grid, gmf_dataset_read_rows(s.dataset, &s.rows, err), err));
   GMF_TRY(gmf_id_space_read(grid, s.dataset, GMF_ITEMS, &s.items, err));

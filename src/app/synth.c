@@ -283,6 +283,7 @@ gmf_status gmf_synth(const gmf_grid *grid, const gmf_config *c, const gmf_log *l
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%lld users x %lld items cannot hold %lld ratings", (long long)c->users,
                      (long long)c->items, (long long)c->ratings));
   GMF_TRY(gmf_writer_open(grid, c->output, GMF_FORMAT_DATASET, &w, err));
+  gmf_log_lines(log, gmf_writer_notes(w));
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
   s.popularity = gmf_permutation_make((uint64_t)s.n, (uint64_t)c->seed, GMF_STREAM_SYNTH_ITEM);
   s.row_begin = gmf_slice_begin(s.m, grid->size, grid->rank);

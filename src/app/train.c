@@ -529,6 +529,7 @@ static gmf_status open_files(training *t, const char *path, gmf_error *err)
   if (t->dataset->nnz == 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: holds no ratings", path));
   GMF_TRY(gmf_writer_open(t->grid, t->config->output, GMF_FORMAT_MODEL, &t->writer, err));
   describe_run(t, t->writer);
+  gmf_log_lines(t->log, gmf_writer_notes(t->writer));
   status = GMF_NEW_ZERO(t->objective, n, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(t->loss, n, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(t->seconds, n, err);

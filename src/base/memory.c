@@ -10,9 +10,28 @@
 
 static atomic_llong live_count;
 
+/* The allocations that fail on purpose, counted from 1; none while first is 0. Set once, before threads start. */
+static int64_t first_to_fail, last_to_fail;
+static atomic_llong n_asked;
+
+void gmf_memory_fail(int64_t first, int64_t last)
+{
+  first_to_fail = first;
+  last_to_fail = last;
+  atomic_store(&n_asked, 0);
+}
+
+static bool fails_on_purpose(void)
+{
+  if (first_to_fail == 0) return false;
+  int64_t n = atomic_fetch_add(&n_asked, 1) + 1;
+  return n >= first_to_fail && n <= last_to_fail;
+}
+
 void *gmf_malloc(int64_t n, size_t size)
 {
   size_t bytes = 0;
+  if (fails_on_purpose()) return NULL;
   if (n < 0 || __builtin_mul_overflow((size_t)n, size, &bytes) || bytes > SIZE_MAX / 2) return NULL;
   size_t rounded = (bytes + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   char *block = aligned_alloc(ALIGNMENT, rounded);

@@ -39,6 +39,9 @@ gmf_status gmf_out_of_memory(gmf_error *err, int64_t n, size_t size, const char 
 /* array: the address of the pointer, of whatever type. */
 gmf_status gmf_reserve(void *array, int64_t *capacity, int64_t n, size_t size, const char *what, gmf_error *err);
 
+/* For tests: allocations number first to last from now on fail, counted from 1; first 0: none. */
+void gmf_memory_fail(int64_t first, int64_t last);
+
 /* Allocations that are alive in this process: 0 at the end of a good run. */
 int64_t gmf_memory_live_count(void);
 

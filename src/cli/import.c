@@ -5,7 +5,9 @@
 
 #include "cli/verbs.h"
 
-static gmf_import_options options_of(const gmf_config *c)
+static void say(void *log, const char *lines) { gmf_log_lines(log, lines); }
+
+static gmf_import_options options_of(const gmf_config *c, gmf_log *log)
 {
   gmf_import_options o = {.duplicates = (gmf_duplicates)c->duplicates,
                           .skip_bad_lines = c->on_bad_line == 1,
@@ -15,7 +17,9 @@ static gmf_import_options options_of(const gmf_config *c)
                           .min_item_count = c->min_item_count,
                           .min_user_count = c->min_user_count,
                           .k_core = c->k_core,
-                          .n_threads = omp_get_max_threads()};
+                          .n_threads = omp_get_max_threads(),
+                          .say = say,
+                          .context = log};
   gmf_config_text(c, offsetof(gmf_config, format), o.format, sizeof o.format);
   snprintf(o.columns, sizeof o.columns, "%s", c->columns);
   return o;
@@ -44,7 +48,7 @@ static void log_report(const gmf_run *run, const gmf_import_report *r)
 gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_import_options options = options_of(&run->config);
+  gmf_import_options options = options_of(&run->config, &run->log);
   gmf_import_report report;
   if (run->arguments.n == 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "at least one text file is needed; see gridmf import --help"));

@@ -193,15 +193,31 @@ cleanup:
   return status;
 }
 
-/* Rank 0 says it for all. */
-static void print_error(const gmf_run *run, const gmf_error *err)
+/* Rank 0 says it for all. Of memory every rank has its own, so that rank 0 is named too. */
+static void print_error(MPI_Comm comm, const gmf_error *err)
 {
-  if (run->grid->rank != 0) return;
+  int rank = 0;
+  MPI_Comm_rank(comm, &rank);
+  if (rank != 0) return;
+  bool names_rank = err->rank_plus_1 > 1 || (err->rank_plus_1 == 1 && err->status == GMF_ERR_MEMORY);
   fflush(stdout);
   fprintf(stderr, "gridmf: %s", err->text);
-  if (err->rank_plus_1 > 1) fprintf(stderr, " (rank %d)", err->rank_plus_1 - 1);
+  if (names_rank) fprintf(stderr, " (rank %d)", err->rank_plus_1 - 1);
   fputc('\n', stderr);
   fflush(stderr);
+}
+
+/* For the tests: GRIDMF_FAIL_ALLOCATION=RANK:N lets allocation N of a rank fail, RANK:N+ those after it too; the rank
+ * may be "all". */
+static void fail_allocations(void)
+{
+  const char *text = getenv("GRIDMF_FAIL_ALLOCATION"), *colon = text != NULL ? strchr(text, ':') : NULL;
+  char *end = NULL;
+  int rank = 0;
+  if (colon == NULL) return;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  int64_t n = strtoll(colon + 1, &end, 10);
+  if (strncmp(text, "all:", 4) == 0 || atoi(text) == rank) gmf_memory_fail(n, *end == '+' ? INT64_MAX : n);
 }
 
 int main(int argc, char **argv)
@@ -209,6 +225,7 @@ int main(int argc, char **argv)
   if (answer_questions(argc, argv)) return 0;
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  fail_allocations();
   gmf_h5_setup();
   gmf_trace trace;
   gmf_trace_start(&trace);
@@ -221,12 +238,8 @@ int main(int argc, char **argv)
   run->argc = argc;
   run->argv = argv;
   gmf_status status = gmf_grid_create(MPI_COMM_WORLD, size, 1, &trace, &run->grid, &err);
-  if (status != GMF_OK) {
-    fprintf(stderr, "gridmf: %s\n", err.text);
-    MPI_Abort(MPI_COMM_WORLD, (int)status);
-  }
-  status = run_verb(run, &err);
-  if (status != GMF_OK) print_error(run, &err);
+  if (status == GMF_OK) status = run_verb(run, &err);
+  if (status != GMF_OK) print_error(MPI_COMM_WORLD, &err);
   if (err.must_abort) { /* see io/writer.h: finalising could hang */
     MPI_Barrier(run->grid->all);
     MPI_Abort(MPI_COMM_WORLD, (int)status);

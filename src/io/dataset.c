@@ -122,33 +122,40 @@ cleanup:
   return status;
 }
 
+/* Local. A checksum of the checksums of an array into *out, which stays where the file has none: others' files do. */
+static gmf_status sum_array(const gmf_dataset *d, const char *array, int64_t *out, gmf_error *err)
+{
+  char name[96];
+  uint64_t *sums = NULL;
+  int64_t dims[2];
+  gmf_error missing = {0};
+  snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, array);
+  gmf_status status = gmf_h5_read_new(d->file, d->path, name, GMF_U8, (void **)&sums, dims, &missing);
+  if (status == GMF_OK) *out = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
+  gmf_free(sums);
+  return status == GMF_ERR_MEMORY ? gmf_fail(err, status, "%s", missing.text) : GMF_OK;
+}
+
 /* Collective. A node with a copy of its own, perhaps of last week, would train on other ratings, or hang. */
 static gmf_status check_same_file(const gmf_grid *grid, const gmf_dataset *d, gmf_error *err)
 {
   static const char *const names[] = {RATINGS(GMF_CSR_INDPTR), RATINGS(GMF_CSR_INDICES), RATINGS(GMF_CSR_DATA),
                                       RATINGS(GMF_CSR_WEIGHT)};
   enum { N_NAMES = (int)(sizeof names / sizeof *names) };
+  gmf_status status = GMF_OK;
   int64_t mine[4 + N_NAMES] = {d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, d->has_time + 2 * d->has_weight};
   int64_t root[4 + N_NAMES];
-  for (int i = 0; i < N_NAMES; i++) {
-    char name[96];
-    uint64_t *sums = NULL;
-    int64_t dims[2];
-    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, names[i]);
-    if (gmf_h5_read_new(d->file, d->path, name, GMF_U8, (void **)&sums, dims, NULL) ==
-        GMF_OK) /* others' files lack it */
-      mine[4 + i] = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
-    gmf_free(sums);
-  }
+  for (int i = 0; i < N_NAMES && status == GMF_OK; i++) status = sum_array(d, names[i], &mine[4 + i], err);
+  GMF_TRY(gmf_agree(grid, status, err));
   memcpy(root, mine, sizeof root);
   gmf_broadcast(grid, root, sizeof root);
-  if (memcmp(root, mine, sizeof root) == 0) return gmf_agree(grid, GMF_OK, err);
-  return gmf_agree(grid,
-                   gmf_fail(err, GMF_ERR_DATA,
-                            "%s: is another file for this rank than for rank 0; put it on a file "
-                            "system that all nodes share",
-                            d->path),
-                   err);
+  if (memcmp(root, mine, sizeof root) != 0)
+    status = gmf_fail(err, GMF_ERR_DATA,
+                      "%s: is another file for this rank than for rank 0; put it on a file system that all nodes share",
+                      d->path);
+  GMF_TRY(gmf_agree(grid, status, err));
+cleanup:
+  return status;
 }
 
 gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err)

@@ -143,6 +143,7 @@ gmf_status gmf_import(const gmf_grid *grid, const char *const *files, int n_file
 
   GMF_TRY(gmf_import_probe(grid, files, n_files, options, &share, err));
   GMF_TRY(gmf_writer_open(grid, output, GMF_FORMAT_DATASET, &w, err));
+  if (options->say != NULL) options->say(options->context, gmf_writer_notes(w));
   GMF_TRY(import(grid, w, options, &share, space, &rows, &counts, err));
   if (report != NULL) *report = counts;
 

@@ -30,6 +30,8 @@ typedef struct gmf_import_options {
   int64_t min_item_count, min_user_count; /* then items, then users with fewer ratings are dropped, one pass each */
   bool k_core;                            /* or as many passes as there is something to drop */
   int n_threads;                          /* of this rank; 0: as OpenMP has it */
+  void (*say)(void *context, const char *lines); /* gets lines for the log; may be NULL */
+  void *context;
 } gmf_import_options;
 
 /* Equal on all ranks. */

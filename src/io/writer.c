@@ -14,9 +14,10 @@
 #include "base/narrow.h"
 #include "io/checksum.h"
 #include "io/layout.h"
+#include "io/lock.h"
 #include "runtime/exchange.h"
 
-enum { NAME_BYTES = 96, MAX_ARRAYS = 64 };
+enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_LINKS = 40 };
 
 static const int64_t WRITE_BYTES = 1 << 28; /* one H5Dwrite, rounded to whole checksum blocks */
 
@@ -51,6 +52,8 @@ struct gmf_writer {
   int64_t n_attributes, attribute_capacity;
   hid_t file; /* the parallel handle between create and commit */
   bool temporary_exists, broken, sealed;
+  gmf_lock *lock;     /* owned, rank 0 */
+  gmf_notes notes;    /* owned, rank 0: what gmf_writer_open found left behind */
   gmf_error declared; /* what went wrong in a Local declaration; agreed by gmf_writer_create */
 };
 
@@ -63,11 +66,32 @@ int64_t gmf_writer_bytes(const gmf_writer *w)
 
 /* ---- declarations ------------------------------------------------------------------------------------------------ */
 
-static gmf_status check_folder(const char *path, gmf_error *err)
+/*
+ * Where `path` leads in the end, so that all names of a file share its lock, and a link is not replaced by the file. A
+ * link to a file that is not there yet is followed by hand: realpath resolves what exists.
+ */
+static gmf_status resolve(const char *path, char *out, size_t size, gmf_error *err)
+{
+  char target[PATH_MAX], copy[PATH_MAX], *real = realpath(path, NULL);
+  int n = snprintf(out, size, "%s", real != NULL ? real : path);
+  free(real);
+  for (int links = 0; n < (int)size && links < MAX_LINKS; links++) {
+    ssize_t length = readlink(out, target, sizeof target - 1);
+    if (length < 0) return GMF_OK;
+    target[length] = '\0';
+    snprintf(copy, sizeof copy, "%s", out);
+    n = target[0] == '/' ? snprintf(out, size, "%s", target) : snprintf(out, size, "%s/%s", dirname(copy), target);
+  }
+  return gmf_fail(err, GMF_ERR_CREATE, n >= (int)size ? "the output path is too long" : "%s: too many symbolic links",
+                  path);
+}
+
+/* target: where `path` leads. */
+static gmf_status check_folder(const char *path, const char *target, gmf_error *err)
 {
   char copy[PATH_MAX];
   struct stat st;
-  snprintf(copy, sizeof copy, "%s", path);
+  snprintf(copy, sizeof copy, "%s", target);
   const char *folder = dirname(copy);
   if (stat(folder, &st) != 0)
     return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: folder %s: %s", path, folder, strerror(errno));
@@ -75,27 +99,39 @@ static gmf_status check_folder(const char *path, gmf_error *err)
     return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s is not a folder", path, folder);
   if (access(folder, W_OK | X_OK) != 0)
     return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created in %s: %s", path, folder, strerror(errno));
-  if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* the finished file would replace a device or a pipe */
+  if (stat(target, &st) == 0 && !S_ISREG(st.st_mode)) /* the finished file would replace a device or a pipe */
     return gmf_fail(err, GMF_ERR_CREATE, "%s: is a %s; name a file", path,
                     S_ISDIR(st.st_mode) ? "folder" : "special file");
   return GMF_OK;
 }
 
-/* Rank 0. Takes a symbolic link for the file it leads to, and makes the temporary file, still empty. */
+/* The temporary file, still empty. */
 static gmf_status make_temporary(gmf_writer *w, const char *path, gmf_error *err)
 {
-  char host[64] = "", *real = realpath(path, NULL);
-  int n = snprintf(w->path, sizeof w->path, "%s", real != NULL ? real : path);
-  free(real);
+  char host[72] = "";
   gethostname(host, sizeof host - 1);
-  if (n >= (int)sizeof w->path || snprintf(w->temporary, sizeof w->temporary, "%s.tmp.%s.%ld", w->path, host,
-                                           (long)getpid()) >= (int)sizeof w->temporary)
+  if (snprintf(w->temporary, sizeof w->temporary, "%s.tmp.%s.%ld", w->path, host, (long)getpid()) >=
+      (int)sizeof w->temporary)
     return gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
   int fd = open(w->temporary, O_RDWR | O_CREAT | O_EXCL, 0666);
-  if (fd < 0) return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+  if (fd < 0) return gmf_fail(err, gmf_creation_status(errno), "%s: cannot be created: %s", path, strerror(errno));
   close(fd);
   w->temporary_exists = true;
   return GMF_OK;
+}
+
+/* Rank 0. Makes sure that this run alone writes the file, and clears away what others left of it. */
+static gmf_status claim(gmf_writer *w, const char *path, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_lock_holder died;
+  GMF_TRY(resolve(path, w->path, sizeof w->path, err));
+  GMF_TRY(check_folder(path, w->path, err));
+  GMF_TRY(gmf_lock_take(w->path, path, &w->lock, &died, err));
+  GMF_TRY(gmf_remove_leftovers(w->path, &died, &w->notes, err));
+  GMF_TRY(make_temporary(w, path, err));
+cleanup:
+  return status;
 }
 
 /* Every rank. A folder that only some nodes have would make the collective open of the file hang. */
@@ -117,13 +153,14 @@ gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *f
   gmf_writer *w = NULL;
 
   *out = NULL;
-  GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(w, 1, err), err));
-  w->grid = grid;
-  w->file = H5I_INVALID_HID;
-  snprintf(w->format, sizeof w->format, "%s", format);
-  if (grid->rank == 0) status = check_folder(path, err);
-  if (grid->rank == 0 && status == GMF_OK) status = make_temporary(w, path, err);
+  status = GMF_NEW_ZERO(w, 1, err);
+  if (status == GMF_OK) {
+    w->grid = grid;
+    w->file = H5I_INVALID_HID;
+    snprintf(w->format, sizeof w->format, "%s", format);
+  }
   GMF_TRY(gmf_agree(grid, status, err));
+  GMF_TRY(gmf_agree(grid, grid->rank == 0 ? claim(w, path, err) : GMF_OK, err));
   gmf_broadcast(grid, w->path, sizeof w->path);
   gmf_broadcast(grid, w->temporary, sizeof w->temporary);
   GMF_TRY(gmf_agree(grid, check_visible(w, err), err));
@@ -134,6 +171,8 @@ cleanup:
   gmf_writer_destroy(&w);
   return status;
 }
+
+const char *gmf_writer_notes(const gmf_writer *w) { return w->notes.text != NULL ? w->notes.text : ""; }
 
 void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols)
 {
@@ -354,7 +393,8 @@ static gmf_status make_file(gmf_writer *w, gmf_error *err)
   H5Pset_alignment(access, 4096, 4096);
   H5Pset_obj_track_times(create, 0);
   hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
-  if (file < 0) status = gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s", w->path, gmf_h5_reason());
+  if (file < 0) /* the name was there already: it is the disk that fails */
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be written: %s", w->path, gmf_h5_reason());
   H5Pclose(access);
   H5Pclose(create);
   GMF_TRY(status);
@@ -725,6 +765,8 @@ void gmf_writer_destroy(gmf_writer **writer)
   if (w == NULL) return;
   if (w->file >= 0 && !w->broken) H5Fclose(w->file);
   if (w->grid->rank == 0 && w->temporary_exists) unlink(w->temporary);
+  gmf_lock_release(&w->lock);
+  gmf_notes_free(&w->notes);
   for (int a = 0; a < w->n_arrays; a++) gmf_free(w->arrays[a].checksums);
   for (int64_t a = 0; a < w->n_attributes; a++) gmf_free(w->attributes[a].text);
   gmf_free(w->attributes);

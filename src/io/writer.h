@@ -1,11 +1,13 @@
 /*
  * Writes an HDF5 file from all ranks so that a visible name is always a complete, verified file.
  *
- *   A  rank 0, serial driver: creates PATH.tmp.<pid> with all groups, attributes and contiguous datasets, reserves
+ *   A  rank 0, serial driver: creates PATH.tmp.HOST.PID with all groups, attributes and contiguous datasets, reserves
  *      the disk space, syncs. A full disk or a missing folder is found here, before any data moves.
  *   B  all ranks: independent writes of whole checksum blocks through MPI-IO; failures are agreed.
  *   C  all ranks: read their blocks back and compare XXH3-64 checksums.
  *   D  rank 0: writes /integrity and @complete = 1, syncs, renames to PATH, syncs the folder.
+ *
+ * From gmf_writer_open to gmf_writer_destroy rank 0 holds the lock of PATH (io/lock.h): two runs cannot write one file.
  *
  * The bytes of the file do not depend on the number of ranks: blocks are counted from the dataset's first row.
  *
@@ -24,11 +26,15 @@
 typedef struct gmf_writer gmf_writer;
 
 /*
- * Collective. Checks on rank 0 that the folder exists and can be written (else GMF_ERR_CREATE), so that a long run
- * learns of a bad output path at its start. format: a GMF_FORMAT_*. grid: borrowed, must outlive the writer.
+ * Collective. Checks on rank 0 that the folder exists and can be written and that no other run writes the file (else
+ * GMF_ERR_CREATE), so that a long run learns of a bad output path at its start. Removes what runs that were killed left
+ * of the file. format: a GMF_FORMAT_*. grid: borrowed, must outlive the writer.
  */
 gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *format, gmf_writer **out,
                            gmf_error *err);
+
+/* Local. For the log: lines on what was found left behind and removed or not; "" for nothing, and on other ranks. */
+const char *gmf_writer_notes(const gmf_writer *w);
 
 /*
  * Local, the same on all ranks. Declares dataset `name` ("users/factors") of n_rows rows; n_cols = 0 makes it 1-D.
@@ -48,7 +54,7 @@ void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, c
 enum { GMF_CSR_WITH_TIME = 1, GMF_CSR_WITH_WEIGHT = 2 }; /* time i8, weight f4 */
 void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras);
 
-/* Collective. Phase A. GMF_ERR_CREATE, GMF_ERR_IO. */
+/* Collective. Phase A. GMF_ERR_IO. */
 gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
 
 /*

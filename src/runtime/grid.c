@@ -17,12 +17,15 @@ gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *tra
   int size = 0;
   MPI_Comm_size(comm, &size);
   if (grid != NULL) grid->requests = gmf_malloc(2 * (int64_t)size, sizeof *grid->requests);
-  int missing = grid == NULL || grid->requests == NULL;
-  MPI_Allreduce(MPI_IN_PLACE, &missing, 1, MPI_INT, MPI_MAX, comm);
-  if (missing) {
+  int first = INT_MAX; /* the lowest rank that has no memory */
+  if (grid == NULL || grid->requests == NULL) MPI_Comm_rank(comm, &first);
+  MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm);
+  if (first != INT_MAX) {
     if (grid != NULL) gmf_free(grid->requests);
     gmf_free(grid);
-    return gmf_fail(err, GMF_ERR_MEMORY, "out of memory while the process grid was made");
+    gmf_fail(err, GMF_ERR_MEMORY, "out of memory for the process grid of %d ranks", size);
+    if (err != NULL) err->rank_plus_1 = first + 1;
+    return GMF_ERR_MEMORY;
   }
   MPI_Comm_dup(comm, &grid->all);
   MPI_Comm_rank(grid->all, &grid->rank);

@@ -24,7 +24,9 @@ class Faults(harness.Case):
         harness.run_good(2, "synth", "-o", cls.data, "--users", 9000, "--items", 3000, "--ratings", 800000, "--quiet")
 
     def train(self, output, **fault):
-        environment = {"LD_PRELOAD": FAULTIO, "FAULT_PATH": str(output.parent),
+        # Writes of the file itself are counted; of syncs those of its folder and its lock too.
+        target = output.parent if fault["call"] == "fsync" else f"{output}.tmp"
+        environment = {"LD_PRELOAD": FAULTIO, "FAULT_PATH": str(target),
                        **{"FAULT_" + name.upper(): str(value) for name, value in fault.items()}}
         words = [w for name in environment for w in ("-x", name)]
         return harness.execute([*harness.MPIRUN, "-n", str(N_RANKS), *words, harness.GRIDMF, "train", self.data, "-o",
