@@ -241,6 +241,7 @@ static gmf_status score_panel(evaluator *e, int64_t begin, gmf_metrics *sums, gm
   for (int64_t first = 0; first < b->n; first += TILE_USERS) {
     int64_t m = gmf_min64(TILE_USERS, b->n - first);
     float *scores = e->scores + (int64_t)omp_get_thread_num() * TILE_USERS * PANEL_ITEMS;
+    gmf_beat();
     gmf_scores(b->factors + first * e->k, m, e->k, e->panel, n, e->k, (int)e->k, scores, PANEL_ITEMS);
     for (int64_t j = 0; j < m; j++) score_user(e, first + j, begin, n, scores + j * PANEL_ITEMS, &sums[first + j]);
   }
