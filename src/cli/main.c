@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <omp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -208,6 +209,7 @@ static void print_error(const gmf_run *run, const gmf_error *err)
 int main(int argc, char **argv)
 {
   if (answer_questions(argc, argv)) return 0;
+  signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   gmf_h5_setup();
