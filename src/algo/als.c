@@ -398,7 +398,9 @@ static int64_t own_row(const gmf_als *als, gmf_side side, int64_t j)
  * all, and thread 0 comes by often enough. */
 static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64_t n)
 {
-  if (als->options.progress == NULL || at % 64 != 0 || omp_get_thread_num() != 0) return;
+  if (at % 64 != 0) return;
+  gmf_beat();
+  if (als->options.progress == NULL || omp_get_thread_num() != 0) return;
   als->options.progress(als->options.context, side, (double)at / (double)n);
 }
 

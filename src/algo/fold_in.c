@@ -15,6 +15,7 @@
 #include "algo/als.h"
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "runtime/heartbeat.h"
 
 struct gmf_fold_in {
   gmf_fold_in_rule rule;
@@ -94,6 +95,7 @@ int64_t gmf_fold_in_solve(gmf_fold_in *f, const float *y, const int64_t *begin, 
   for (int64_t j = 0; j < n; j++) {
     float *to = x + j * f->ld;
     int64_t at = begin[j];
+    gmf_beat();
     gmf_ratings mine = {ratings->cols + at, ratings->values + at,
                         ratings->weights != NULL ? ratings->weights + at : NULL, begin[j + 1] - at};
     if (f->rule.is_constant)

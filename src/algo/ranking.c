@@ -20,6 +20,7 @@
 #include "base/narrow.h"
 #include "base/search.h"
 #include "kernel/topn.h"
+#include "runtime/heartbeat.h"
 
 enum {
   BATCH_USERS = 1024, /* at most; fewer where lists are long */
@@ -250,6 +251,7 @@ static gmf_status rank_all(gmf_ranker *r, const gmf_user_batch *b, gmf_error *er
     for (int64_t first = 0; first < b->n; first += TILE_USERS) {
       int64_t m = gmf_min64(TILE_USERS, b->n - first);
       float *scores = of_thread(r->scores, TILE_USERS * PANEL_ITEMS);
+      gmf_beat();
       gmf_scores(b->rows + first * ld, m, ld, r->panel, n, ld, r->source->ld, scores, PANEL_ITEMS);
       for (int64_t j = 0; j < m; j++) rank_panel(r, b, first + j, begin, n, scores + j * PANEL_ITEMS);
     }

@@ -144,6 +144,8 @@ static const gmf_option OPTIONS[] = {
      "an INI file with the same keys; the command line goes before it"},
     {"print-config", GMF_OPT_FLAG, FIELD(print_config), ALL, false, NULL, 0, 0, NULL, "no",
      "print the options in force as such a file, and stop"},
+    {"stall-timeout", GMF_OPT_DURATION, FIELD(stall_timeout), ALL, false, "TIME", 0, 0, NULL, "10m",
+     "end the job when a rank has done nothing for so long, or all ranks wait for each other; 0s: never"},
     {"log-json", GMF_OPT_TEXT, FIELD(log_json), ALL, false, "FILE", 0, 0, NULL, "",
      "append the log as JSON, one object a line"},
     {"json", GMF_OPT_FLAG, FIELD(json), SHOWS, false, NULL, 0, 0, NULL, "no", "print the result as one JSON object"},

@@ -39,6 +39,7 @@ typedef struct gmf_config {
   int64_t seed;
   bool quiet, json;
   char log_json[GMF_PATH_BYTES];
+  double stall_timeout; /* seconds; 0: never */
   char config_file[GMF_PATH_BYTES];
   bool print_config;
   /* import */

@@ -193,6 +193,7 @@ static gmf_status fill_user(const synthesis *s, int64_t r, scratch *t, gmf_error
 {
   int64_t user = s->row_begin + r, d = s->indptr[r + 1] - s->indptr[r], *items = s->items + s->indptr[r];
   if (d == 0) return GMF_OK;
+  if (r % 64 == 0) gmf_beat();
   for (int64_t f = 0; f < s->c->factors; f++)
     t->taste[f] =
         (float)gmf_random_normal((uint64_t)s->c->seed, GMF_STREAM_SYNTH_USER_TASTE, (uint64_t)user, (uint32_t)f);

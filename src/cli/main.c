@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <omp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -181,6 +182,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   GMF_TRY(gmf_agree(run->grid, check_environment(err), err));
   GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
   GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, verb->verb, err) : GMF_OK, err));
+  GMF_TRY(gmf_watchdog_start(run->grid, run->config.stall_timeout, &run->watchdog, err));
   set_threads(run);
   status = verb->run(run, err);
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
@@ -223,6 +225,7 @@ static void fail_allocations(void)
 int main(int argc, char **argv)
 {
   if (answer_questions(argc, argv)) return 0;
+  signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   fail_allocations();
@@ -241,13 +244,14 @@ int main(int argc, char **argv)
   if (status == GMF_OK) status = run_verb(run, &err);
   if (status != GMF_OK) print_error(MPI_COMM_WORLD, &err);
   if (err.must_abort) { /* see io/writer.h: finalising could hang */
-    MPI_Barrier(run->grid->all);
+    GMF_COLLECTIVE(run->grid->all, MPI_Barrier(run->grid->all));
     MPI_Abort(MPI_COMM_WORLD, (int)status);
   }
   gmf_grid_destroy(&run->grid);
+  MPI_Finalize();
+  gmf_watchdog_stop(&run->watchdog);
   free(run);
   /* For the tests: a run that leaves memory allocated has failed. */
   if (getenv("GRIDMF_CHECK_MEMORY") != NULL) GMF_CHECK(gmf_memory_live_count() == 0);
-  MPI_Finalize();
   return (int)status;
 }

@@ -61,6 +61,7 @@ static const exit_code EXIT_CODES[] = {
     {GMF_ERR_DATA, "bad data, or a damaged or foreign file"},
     {GMF_ERR_NO_INPUT, "an input file is missing or cannot be read"},
     {GMF_ERR_PLAN, "the run does not fit into the machine"},
+    {GMF_ERR_STALL, "a rank or a collective call stopped making progress, see --stall-timeout"},
     {GMF_ERR_MEMORY, "out of memory"},
     {GMF_ERR_CREATE, "an output file cannot be created"},
     {GMF_ERR_IO, "reading or writing failed, such as on a full disk"},

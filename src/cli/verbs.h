@@ -4,6 +4,7 @@
 
 #include "app/config.h"
 #include "app/log.h"
+#include "runtime/watchdog.h"
 
 /* What main hands to a verb. */
 typedef struct gmf_run {
@@ -14,6 +15,7 @@ typedef struct gmf_run {
   int argc;
   char **argv;
   gmf_log log;
+  gmf_watchdog *watchdog;
 } gmf_run;
 
 /* Collective, all of them. Results go to standard output of rank 0. */

@@ -331,7 +331,8 @@ static void count_rows(const gmf_grid *grid, gmf_block *b)
   for (int64_t r = 0; r < b->n_rows; r++) b->counts[r] = b->row_ptr[r + 1] - b->row_ptr[r];
   for (int64_t done = 0; grid->n_cols > 1 && done < b->n_rows;) {
     int64_t n = gmf_min64(b->n_rows - done, 1 << 24);
-    MPI_Allreduce(MPI_IN_PLACE, b->counts + done, gmf_int(n), MPI_INT64_T, MPI_SUM, grid->row);
+    GMF_COLLECTIVE(grid->row,
+                   MPI_Allreduce(MPI_IN_PLACE, b->counts + done, gmf_int(n), MPI_INT64_T, MPI_SUM, grid->row));
     gmf_trace_collective(grid->trace, n * 8);
     done += n;
   }

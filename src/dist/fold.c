@@ -60,6 +60,6 @@ void gmf_fold_run(const gmf_grid *grid, gmf_fold *f, int64_t batch)
     f->counts[o] = gmf_int((end - begin) * f->row_words);
     total += f->counts[o];
   }
-  MPI_Reduce_scatter(f->partial, f->sums, f->counts, MPI_DOUBLE, MPI_SUM, grid->row);
+  GMF_COLLECTIVE(grid->row, MPI_Reduce_scatter(f->partial, f->sums, f->counts, MPI_DOUBLE, MPI_SUM, grid->row));
   gmf_trace_collective(grid->trace, total * (int64_t)sizeof(double));
 }

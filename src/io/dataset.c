@@ -203,6 +203,7 @@ gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int6
                             int64_t *times, float *weights, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  gmf_beat();
   GMF_TRY(gmf_h5_array_read(&d->items, begin, n, GMF_I8, items, err));
   GMF_TRY(gmf_h5_array_read(&d->values, begin, n, GMF_F4, values, err));
   if (times != NULL) GMF_TRY(gmf_h5_array_read(&d->times, begin, n, GMF_I8, times, err));
@@ -266,8 +267,8 @@ static void declare_range(const gmf_grid *grid, gmf_writer *w, const char *least
     low = fminf(low, values[j]);
     high = fmaxf(high, values[j]);
   }
-  MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all);
-  MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all));
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all));
   bool is_empty = low > high;
   gmf_writer_attr_f64(w, "/", least, is_empty ? 0 : (double)low);
   gmf_writer_attr_f64(w, "/", largest, is_empty ? 0 : (double)high);

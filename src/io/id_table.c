@@ -290,6 +290,7 @@ static void sort_from(const view *views, gmf_keyed *order, gmf_keyed *scratch, i
 {
   for (int64_t i = 0; i < n; i++) order[i].key = chunk_of(views[order[i].value], depth);
   gmf_sort_keyed(order, scratch, n);
+  if (n >= 64) gmf_beat();
   for (int64_t begin = 0, end; begin < n; begin = end) {
     int64_t longest = views[order[begin].value].length;
     for (end = begin + 1; end < n && order[end].key == order[begin].key; end++)
@@ -353,8 +354,8 @@ static gmf_status choose_splitters(const gmf_grid *grid, const strings *s, const
     mine[i].length = gmf_i32(gmf_min64(v.length, SAMPLE_BYTES));
     memcpy(mine[i].bytes, v.bytes, (size_t)mine[i].length);
   }
-  MPI_Allgather(mine, gmf_int((int64_t)sizeof *mine * per_rank), MPI_BYTE, all,
-                gmf_int((int64_t)sizeof *mine * per_rank), MPI_BYTE, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allgather(mine, gmf_int((int64_t)sizeof *mine * per_rank), MPI_BYTE, all,
+                                          gmf_int((int64_t)sizeof *mine * per_rank), MPI_BYTE, grid->all));
   gmf_trace_collective(grid->trace, n_all * (int64_t)sizeof *all);
   for (int64_t i = 0; i < n_all; i++)
     if (all[i].length >= 0) valid.views[n++] = view_of_sample(&all[i]);
@@ -674,6 +675,6 @@ void gmf_id_space_text(const gmf_grid *grid, const gmf_id_space *space, int64_t 
   while (owner + 1 < grid->size && row >= space->begin[owner + 1]) owner++;
   memset(out, 0, (size_t)size);
   if (grid->rank == owner) gmf_id_text(&space->ids, row - space->ids.begin, out, (size_t)size);
-  MPI_Bcast(out, size, MPI_CHAR, owner, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Bcast(out, size, MPI_CHAR, owner, grid->all));
   gmf_trace_collective(grid->trace, size);
 }

@@ -210,6 +210,7 @@ static bool read_plain_piece(gmf_import_share *share, const gmf_import_options *
   const gmf_text_layout *layout = &share->layouts[s->file];
   int64_t begin = s->begin + (index - s->first_piece) * GMF_IMPORT_PIECE_BYTES;
   int64_t end = gmf_min64(begin + GMF_IMPORT_PIECE_BYTES, s->end);
+  gmf_beat();
   gmf_status status = gmf_input_read_range(s->fd, share->paths[s->file], share->files[s->file].n_bytes, begin, end,
                                            begin == layout->data_begin, gmf_text_max_line(layout->format),
                                            &thread->block, &thread->error);
@@ -276,6 +277,7 @@ static gmf_status read_compressed(gmf_import_share *share, const gmf_import_opti
     int n_blocks = 0;
     while (n_blocks < n && !ended) {
       gmf_input_block *block = &blocks[n_blocks];
+      gmf_beat();
       GMF_TRY(gmf_stream_next_block(stream, GMF_IMPORT_PIECE_BYTES, gmf_text_max_line(layout->format), block, err));
       ended = block->begin == block->end;
       skip_preamble(block, layout->data_begin);
@@ -370,16 +372,16 @@ cleanup:
 static void agree_on_first(const gmf_grid *grid, gmf_bad_place *place)
 {
   int64_t first[2] = {place->file < 0 ? INT64_MAX : place->file, INT64_MAX}, file = first[0];
-  MPI_Allreduce(MPI_IN_PLACE, &first[0], 1, MPI_INT64_T, MPI_MIN, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &first[0], 1, MPI_INT64_T, MPI_MIN, grid->all));
   if (file == first[0] && place->file >= 0) first[1] = place->offset;
   int64_t offset = first[1];
-  MPI_Allreduce(MPI_IN_PLACE, &first[1], 1, MPI_INT64_T, MPI_MIN, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &first[1], 1, MPI_INT64_T, MPI_MIN, grid->all));
   gmf_trace_collective(grid->trace, 2 * (int64_t)sizeof first);
   if (first[0] == INT64_MAX) return;
   bool mine = place->file >= 0 && file == first[0] && offset == first[1];
   int64_t owner = mine ? grid->rank : -1;
   gmf_max_i64(grid, &owner, 1); /* a line is read by one rank */
-  MPI_Bcast(place, (int)sizeof *place, MPI_BYTE, gmf_int(owner), grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Bcast(place, (int)sizeof *place, MPI_BYTE, gmf_int(owner), grid->all));
   gmf_trace_collective(grid->trace, (int64_t)sizeof *place);
 }
 

@@ -281,6 +281,7 @@ static gmf_status fill_batch(router *r, batch *b, gmf_error *err)
   for (int64_t p = 0; p < b->n_pieces; p++) {
     const gmf_piece *piece = &b->pieces[p];
     const target *users = r->maps[piece->thread].users;
+    gmf_beat();
     if (size == 1) b->starts[p] = piece->n;
     for (int64_t j = 0; size > 1 && j < piece->n; j++) b->starts[p * size + users[piece->ratings[j].user].rank]++;
   }
@@ -312,6 +313,7 @@ static void place_serially(router *r, rating_list from, int64_t n, int64_t *curs
 {
   int shift = r->shifts[r->grid->rank];
   gmf_raw_rating *placed = r->placed.ratings;
+  gmf_beat();
   if (from.weights == NULL) {
     for (int64_t j = 0; j < n; j++) placed[cursors[from.ratings[j].user >> shift]++] = from.ratings[j];
     return;
@@ -505,6 +507,7 @@ static gmf_status sort_bucket(sorter *s, int64_t b, int64_t *n_kept)
   int64_t begin = r->bucket_begin[b], n = r->bucket_begin[b + 1] - begin, to = begin;
   rating_list list = behind(&r->placed, begin);
   float least = (float)s->options->min_rating;
+  gmf_beat();
   GMF_TRY(sort_pairs(s, list.ratings, n, (uint32_t)(b << r->shifts[r->grid->rank])));
   for (int64_t i = 0, end; i < n; i = end) {
     for (end = i + 1; end < n && s->pairs[end].key == s->pairs[i].key;) end++;
@@ -585,7 +588,7 @@ static gmf_status check_conflicts(const gmf_grid *grid, const gmf_id_space space
                                   int64_t n_duplicates, gmf_error *err)
 {
   int64_t row = first.row, found[2] = {-1, -1};
-  MPI_Allreduce(MPI_IN_PLACE, &row, 1, MPI_INT64_T, MPI_MIN, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &row, 1, MPI_INT64_T, MPI_MIN, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)sizeof row);
   if (row == INT64_MAX) return GMF_OK;
   if (first.row == row) { /* a row has one owner */

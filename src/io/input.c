@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "runtime/heartbeat.h"
 
 enum { RAW_BYTES = 1 << 18, COUNT_BYTES = 1 << 20, SLACK_BYTES = 1 << 12 };
 
@@ -331,6 +332,7 @@ gmf_status gmf_input_count_newlines(const char *path, gmf_compression compressio
   int64_t at = 0, got = COUNT_BYTES;
   if (compression == GMF_PLAIN) at = stream->raw_offset = begin;
   while (at < end && got > 0) {
+    gmf_beat();
     GMF_TRY(gmf_stream_read(stream, text, gmf_min64(COUNT_BYTES, end - at), &got, err));
     int64_t skip = gmf_min64(gmf_max64(begin - at, 0), got);
     *n += newlines_in(text + skip, got - skip);

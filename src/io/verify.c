@@ -27,6 +27,7 @@ static gmf_status check_blocks(verification *v, const char *name, const gmf_h5_a
   char *buffer = NULL;
   GMF_TRY(GMF_NEW(buffer, gmf_min64(block_rows, array->dims[0]) * row_bytes, v->err));
   for (int64_t b = first; b < last; b++) {
+    gmf_beat();
     int64_t begin = b * block_rows, n = gmf_min64(block_rows, array->dims[0] - begin);
     GMF_TRY(gmf_h5_array_read(array, begin, n, array->type.kind, buffer, v->err));
     if (gmf_checksum(buffer, n * row_bytes) != sums[b])

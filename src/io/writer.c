@@ -411,7 +411,7 @@ static gmf_status open_parallel(gmf_writer *w, gmf_error *err)
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_fapl_mpio(access, w->grid->all, MPI_INFO_NULL);
-  w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
+  GMF_COLLECTIVE(w->grid->all, w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access));
   gmf_status status = GMF_OK;
   if (w->file < 0)
     status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by all ranks: %s", w->path, gmf_h5_reason());
@@ -495,6 +495,7 @@ static gmf_status write_blocks(gmf_writer *w, array *a, const char *rows, gmf_er
   int64_t step = gmf_max64(1, WRITE_BYTES / (a->block_rows * a->row_bytes));
   for (int64_t block = a->block_begin; block < a->block_end; block += step) {
     int64_t end = gmf_min64(block + step, a->block_end);
+    gmf_beat();
     for (int64_t b = block; b < end; b++)
       a->checksums[b] = gmf_checksum(rows + (row_of_block(a, b) - first) * a->row_bytes,
                                      (row_of_block(a, b + 1) - row_of_block(a, b)) * a->row_bytes);
@@ -607,6 +608,7 @@ static gmf_status read_back(const gmf_writer *w, const array *a, void *buffer, g
   gmf_status status = GMF_OK;
   for (int64_t b = a->block_begin; b < a->block_end; b++) {
     int64_t begin = row_of_block(a, b), n = row_of_block(a, b + 1) - begin;
+    gmf_beat();
     GMF_TRY(transfer(w, a, begin, n, NULL, buffer, err));
     if (gmf_checksum(buffer, n * a->row_bytes) != a->checksums[b])
       GMF_TRY(gmf_fail(err, GMF_ERR_IO,
@@ -720,7 +722,8 @@ static void gather_checksums(const gmf_writer *w, array *a)
   for (int64_t done = 0; done < a->n_blocks;) {
     int n = gmf_int(gmf_min64(a->n_blocks - done, 1 << 20));
     uint64_t *part = a->checksums + done;
-    MPI_Reduce(w->grid->rank == 0 ? MPI_IN_PLACE : part, part, n, MPI_UINT64_T, MPI_BOR, 0, w->grid->all);
+    GMF_COLLECTIVE(w->grid->all, MPI_Reduce(w->grid->rank == 0 ? MPI_IN_PLACE : part, part, n, MPI_UINT64_T, MPI_BOR, 0,
+                                            w->grid->all));
     done += n;
   }
 }
@@ -730,7 +733,9 @@ gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
   gmf_status status = GMF_OK;
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
-  status = H5Fclose(w->file) < 0 ? gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason()) : GMF_OK;
+  herr_t code = -1;
+  GMF_COLLECTIVE(w->grid->all, code = H5Fclose(w->file));
+  if (code < 0) status = gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason());
   GMF_TRY(agree_or_break(w, status, err));
   w->file = H5I_INVALID_HID;
   GMF_TRY(gmf_agree(w->grid, sync_path(w->temporary, O_RDWR, err), err));
@@ -763,7 +768,7 @@ void gmf_writer_destroy(gmf_writer **writer)
 {
   gmf_writer *w = *writer;
   if (w == NULL) return;
-  if (w->file >= 0 && !w->broken) H5Fclose(w->file);
+  if (w->file >= 0 && !w->broken) GMF_COLLECTIVE(w->grid->all, H5Fclose(w->file));
   if (w->grid->rank == 0 && w->temporary_exists) unlink(w->temporary);
   gmf_lock_release(&w->lock);
   gmf_notes_free(&w->notes);

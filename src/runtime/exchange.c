@@ -1,3 +1,4 @@
+#define GMF_IN_RUNTIME
 #include "runtime/exchange.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ enum { EXCHANGE_TAG = 17 };
 
 void gmf_exchange_counts(const gmf_grid *grid, const int64_t *send_counts, int64_t *recv_counts)
 {
-  MPI_Alltoall(send_counts, 1, MPI_INT64_T, recv_counts, 1, MPI_INT64_T, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Alltoall(send_counts, 1, MPI_INT64_T, recv_counts, 1, MPI_INT64_T, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)grid->size * 8);
 }
 
@@ -47,6 +48,13 @@ static bool exchange_pieces(const gmf_grid *grid, int64_t row_bytes, const char 
   return more;
 }
 
+static void exchange_messages(const gmf_grid *grid, int64_t row_bytes, const char *send, const int64_t *send_counts,
+                              char *recv, const int64_t *recv_counts)
+{
+  for (int64_t round = 0; exchange_pieces(grid, row_bytes, send, send_counts, recv, recv_counts, round); round++)
+    gmf_beat();
+}
+
 void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts, void *recv,
                   const int64_t *recv_counts)
 {
@@ -58,8 +66,7 @@ void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, con
   }
   size_t own = (size_t)(send_counts[grid->rank] * row_bytes);
   if (own > 0) memcpy((char *)recv + to, (const char *)send + from, own);
-  for (int64_t round = 0; exchange_pieces(grid, row_bytes, send, send_counts, recv, recv_counts, round); round++) {
-  }
+  GMF_COLLECTIVE(grid->all, exchange_messages(grid, row_bytes, send, send_counts, recv, recv_counts));
   gmf_trace_exchange(grid->trace, sent);
 }
 

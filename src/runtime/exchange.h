@@ -25,4 +25,10 @@ void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, con
 gmf_status gmf_exchange_new(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts,
                             void **recv, int64_t *recv_counts, int64_t *n_recv, gmf_error *err);
 
+#if defined GMF_CHECK_COLLECTIVES && !defined GMF_IN_RUNTIME
+#define gmf_exchange_counts(...) GMF_FROM_HERE(gmf_exchange_counts, __VA_ARGS__)
+#define gmf_exchange(...) GMF_FROM_HERE(gmf_exchange, __VA_ARGS__)
+#define gmf_exchange_new(...) GMF_FROM_HERE(gmf_exchange_new, __VA_ARGS__)
+#endif
+
 #endif

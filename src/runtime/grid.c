@@ -1,3 +1,4 @@
+#define GMF_IN_RUNTIME
 #include "runtime/grid.h"
 
 #include <limits.h>
@@ -30,6 +31,7 @@ gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *tra
   MPI_Comm_dup(comm, &grid->all);
   MPI_Comm_rank(grid->all, &grid->rank);
   grid->size = size;
+  atomic_store(&gmf_heart->rank, grid->rank);
   GMF_CHECK(n_rows >= 1 && n_cols >= 1 && n_rows * n_cols == grid->size);
   grid->n_rows = n_rows;
   grid->n_cols = n_cols;
@@ -54,7 +56,7 @@ void gmf_grid_destroy(gmf_grid **grid)
 gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
 {
   int first = local == GMF_OK ? INT_MAX : grid->rank;
-  MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)sizeof first);
   if (first == INT_MAX) return GMF_OK;
 
@@ -64,9 +66,9 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
     told.status = local;
     if (told.rank_plus_1 == 0) told.rank_plus_1 = grid->rank + 1;
   }
-  MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, first, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, first, grid->all));
   int must_abort = err != NULL && err->must_abort;
-  MPI_Allreduce(MPI_IN_PLACE, &must_abort, 1, MPI_INT, MPI_MAX, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &must_abort, 1, MPI_INT, MPI_MAX, grid->all));
   if (err != NULL) {
     *err = told;
     err->must_abort = must_abort != 0;
@@ -80,35 +82,35 @@ void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores)
   cpu_set_t cores;
   CPU_ZERO(&cores);
   sched_getaffinity(0, sizeof cores, &cores);
-  MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  GMF_COLLECTIVE(grid->all, MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
   MPI_Comm_size(node, n_ranks);
   /* Ranks may be bound to cores of their own, or share all: the union counts. */
-  MPI_Allreduce(MPI_IN_PLACE, &cores, sizeof cores, MPI_BYTE, MPI_BOR, node);
+  GMF_COLLECTIVE(node, MPI_Allreduce(MPI_IN_PLACE, &cores, sizeof cores, MPI_BYTE, MPI_BOR, node));
   *n_cores = CPU_COUNT(&cores);
   MPI_Comm_free(&node);
 }
 
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
 {
-  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 
 void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n)
 {
-  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MAX, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MAX, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 
 void gmf_max_f64(const gmf_grid *grid, double *values, int n)
 {
-  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_DOUBLE, MPI_MAX, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_DOUBLE, MPI_MAX, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 
 void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n)
 {
-  MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)n * 8);
 }
 
@@ -116,7 +118,8 @@ void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n)
 {
   for (int64_t done = 0; done < n;) {
     int64_t piece = gmf_min64(n - done, PIECE_BYTES / 8);
-    MPI_Allreduce(MPI_IN_PLACE, values + done, gmf_int(piece), MPI_DOUBLE, MPI_SUM, grid->all);
+    GMF_COLLECTIVE(grid->all,
+                   MPI_Allreduce(MPI_IN_PLACE, values + done, gmf_int(piece), MPI_DOUBLE, MPI_SUM, grid->all));
     done += piece;
   }
   gmf_trace_collective(grid->trace, n * 8);
@@ -135,7 +138,7 @@ void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words)
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
 {
   int64_t before = 0;
-  MPI_Exscan(&value, &before, 1, MPI_INT64_T, MPI_SUM, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Exscan(&value, &before, 1, MPI_INT64_T, MPI_SUM, grid->all));
   return grid->rank == 0 ? 0 : before; /* MPI leaves rank 0's result undefined */
 }
 
@@ -143,7 +146,7 @@ void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes)
 {
   for (int64_t done = 0; done < n_bytes;) {
     int64_t piece = gmf_min64(n_bytes - done, PIECE_BYTES);
-    MPI_Bcast((char *)data + done, gmf_int(piece), MPI_BYTE, 0, grid->all);
+    GMF_COLLECTIVE(grid->all, MPI_Bcast((char *)data + done, gmf_int(piece), MPI_BYTE, 0, grid->all));
     done += piece;
   }
   gmf_trace_collective(grid->trace, n_bytes);
@@ -151,6 +154,6 @@ void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes)
 
 void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all)
 {
-  MPI_Allgather(&value, 1, MPI_INT64_T, all, 1, MPI_INT64_T, grid->all);
+  GMF_COLLECTIVE(grid->all, MPI_Allgather(&value, 1, MPI_INT64_T, all, 1, MPI_INT64_T, grid->all));
   gmf_trace_collective(grid->trace, (int64_t)grid->size * 8);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "runtime/collective.h"
 #include "runtime/trace.h"
 
 /* Rank r of `all` stands in row r / n_cols, column r % n_cols. */
@@ -54,5 +55,17 @@ void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes);
 
 /* Collective. all[r] = value of rank r, on every rank; `all` has grid->size entries. */
 void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all);
+
+#if defined GMF_CHECK_COLLECTIVES && !defined GMF_IN_RUNTIME
+#define gmf_agree(...) GMF_FROM_HERE(gmf_agree, __VA_ARGS__)
+#define gmf_sum_i64(...) GMF_FROM_HERE(gmf_sum_i64, __VA_ARGS__)
+#define gmf_max_i64(...) GMF_FROM_HERE(gmf_max_i64, __VA_ARGS__)
+#define gmf_min_i64(...) GMF_FROM_HERE(gmf_min_i64, __VA_ARGS__)
+#define gmf_max_f64(...) GMF_FROM_HERE(gmf_max_f64, __VA_ARGS__)
+#define gmf_sum_f64(...) GMF_FROM_HERE(gmf_sum_f64, __VA_ARGS__)
+#define gmf_prefix_i64(...) GMF_FROM_HERE(gmf_prefix_i64, __VA_ARGS__)
+#define gmf_broadcast(...) GMF_FROM_HERE(gmf_broadcast, __VA_ARGS__)
+#define gmf_all_gather_i64(...) GMF_FROM_HERE(gmf_all_gather_i64, __VA_ARGS__)
+#endif
 
 #endif

@@ -1,7 +1,10 @@
+#define GMF_IN_RUNTIME
 #include "runtime/trace.h"
 
 #include <inttypes.h>
 #include <string.h>
+
+#include "runtime/collective.h"
 
 static const char *const PHASE_NAMES[GMF_N_PHASES] = {
     [GMF_PHASE_OTHER] = "other",   [GMF_PHASE_READ] = "read",   [GMF_PHASE_MAP_IDS] = "map ids",
@@ -27,6 +30,7 @@ gmf_phase gmf_trace_phase(gmf_trace *trace, gmf_phase phase)
   trace->since = now;
   trace->current = phase;
   trace->calls[phase]++;
+  gmf_beat_phase((int)phase);
   return before;
 }
 
@@ -72,9 +76,9 @@ static spread spread_of(double value, MPI_Comm comm)
     int rank;
   } mine = {value, rank}, largest = {0, 0};
   spread s = {0};
-  MPI_Reduce(&value, &s.min, 1, MPI_DOUBLE, MPI_MIN, 0, comm);
-  MPI_Reduce(&value, &s.mean, 1, MPI_DOUBLE, MPI_SUM, 0, comm);
-  MPI_Reduce(&mine, &largest, 1, MPI_DOUBLE_INT, MPI_MAXLOC, 0, comm);
+  GMF_COLLECTIVE(comm, MPI_Reduce(&value, &s.min, 1, MPI_DOUBLE, MPI_MIN, 0, comm));
+  GMF_COLLECTIVE(comm, MPI_Reduce(&value, &s.mean, 1, MPI_DOUBLE, MPI_SUM, 0, comm));
+  GMF_COLLECTIVE(comm, MPI_Reduce(&mine, &largest, 1, MPI_DOUBLE_INT, MPI_MAXLOC, 0, comm));
   s.mean /= size;
   s.max = largest.value;
   s.rank_of_max = largest.rank;
@@ -93,7 +97,7 @@ void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out)
   for (int p = 1; p <= GMF_N_PHASES; p++) {
     int phase = p % GMF_N_PHASES; /* "other" comes last */
     int64_t calls = closed.calls[phase];
-    MPI_Allreduce(MPI_IN_PLACE, &calls, 1, MPI_INT64_T, MPI_MAX, comm);
+    GMF_COLLECTIVE(comm, MPI_Allreduce(MPI_IN_PLACE, &calls, 1, MPI_INT64_T, MPI_MAX, comm));
     if (calls == 0) continue;
     spread s = spread_of(closed.seconds[phase], comm);
     if (out != NULL)

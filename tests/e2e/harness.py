@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import h5py
@@ -38,15 +39,49 @@ MPI_ENVIRONMENT = {
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 
-def _session(leader):
-    """The processes of a session: mpirun gives its ranks process groups of their own."""
+def _processes():
+    """(pid, state, session) of all processes."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[3]) == leader:
-            yield int(stat.parent.name)
+        yield int(stat.parent.name), fields[0], int(fields[3])
+
+
+def _session(leader):
+    """The processes of a session: mpirun gives its ranks process groups of their own."""
+    return (pid for pid, state, session in _processes() if session == leader and state != "Z")
+
+
+def ranks(process):
+    """The pids of a started job's ranks, in their order."""
+    found = {}
+    for pid in _session(process.pid):
+        try:
+            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            program = os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            continue
+        if os.path.samefile(program, GRIDMF):
+            found.update((int(v[len(b"OMPI_COMM_WORLD_RANK="):]), pid) for v in environment
+                         if v.startswith(b"OMPI_COMM_WORLD_RANK="))
+    return [pid for _, pid in sorted(found.items())]
+
+
+def stopped(process):
+    """The pids of a session that are stopped."""
+    return [pid for pid, state, session in _processes() if session == process.pid and state == "T"]
+
+
+def wait_for(condition, timeout=TIMEOUT):
+    """The first true value of condition()."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError("waited in vain")
+        time.sleep(0.02)
+    return value
 
 
 def _kill_session(leader):
@@ -79,15 +114,18 @@ class Result:
         return json.loads(self.stdout)
 
     def __str__(self):
-        return "%s\nexit code %s\n%s\n%s" % (" ".join(self.command), self.rc, self.stdout[-2000:], self.stderr[-4000:])
+        return "%s\nexit code %s\n%s\n%s" % (" ".join(map(str, self.command)), self.rc, self.stdout[-2000:], self.stderr[-4000:])
 
 
-def execute(command, env=None, cwd=None, timeout=TIMEOUT, stdout=subprocess.PIPE):
-    """Runs a command; after `timeout` seconds everything that it started is killed and the exit code is "timeout"."""
+def start(command, env=None, cwd=None, stdout=subprocess.PIPE):
+    """Starts a command in a session of its own, for tests that meddle with its processes; finish() waits for it."""
     environment = {**MPI_ENVIRONMENT, **os.environ, **(env or {})}
-    command = [str(word) for word in command]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-                               env=environment, cwd=cwd, start_new_session=True)
+    return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=stdout,
+                            stderr=subprocess.PIPE, env=environment, cwd=cwd, start_new_session=True)
+
+
+def finish(process, timeout=TIMEOUT):
+    """After `timeout` seconds everything that the command started is killed and the exit code is "timeout"."""
     try:
         out, err = process.communicate(timeout=timeout)
         rc = process.returncode
@@ -97,7 +135,12 @@ def execute(command, env=None, cwd=None, timeout=TIMEOUT, stdout=subprocess.PIPE
         rc = "timeout"
     finally:
         _kill_session(process.pid)
-    return Result(command, rc, (out or b"").decode(errors="replace"), err.decode(errors="replace"))
+    return Result(process.args, rc, (out or b"").decode(errors="replace"), err.decode(errors="replace"))
+
+
+def execute(command, timeout=TIMEOUT, **how):
+    """Runs a command to its end."""
+    return finish(start(command, **how), timeout)
 
 
 def launch(n_ranks):
@@ -108,6 +151,11 @@ def launch(n_ranks):
 def run(n_ranks, *args, **how):
     """gridmf with arguments on n_ranks ranks."""
     return execute([*launch(n_ranks), GRIDMF, *args], **how)
+
+
+def mpi_environment_words(environment):
+    """The words with which mpirun hands variables of its own environment on to the ranks."""
+    return [word for name in environment for word in ("-x", name)]
 
 
 def run_good(n_ranks, *args, **how):
