@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/memory_check.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "io/id_match.h"
@@ -337,6 +338,8 @@ gmf_status gmf_evaluate(const gmf_grid *grid, const char *model, const char *tes
   const char *usual = strcmp(e.info->algorithm, "als") == 0 ? "rmse,mae," RANKING_METRICS : RANKING_METRICS;
   GMF_TRY(gmf_metrics_parse(config->metrics[0] != '\0' ? config->metrics : usual, &out->metrics, err));
   GMF_TRY(gmf_dataset_open(grid, test, &e.test, err));
+  GMF_TRY(gmf_evaluate_memory(grid, config, (const int64_t[]){e.info->n_users, e.info->n_items}, e.info->n_factors,
+                              e.test, err));
   out->n_test = e.test->nnz;
   gmf_trace_phase(grid->trace, GMF_PHASE_SCORE);
   GMF_TRY(gmf_agree(grid, evaluate_local(&e, err), err));

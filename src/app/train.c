@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/memory_check.h"
 #include "app/provenance.h"
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -305,6 +306,7 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_status status = GMF_OK;
   training t = {.grid = grid, .config = config, .log = log};
   gmf_als_options options = als_options(&t);
+  gmf_train_memory memory;
 
   GMF_TRY(open_files(&t, dataset, argc, argv, err));
   gmf_log_line(log, "%s: %s users, %s items, %s ratings", dataset, gmf_thousands(t.dataset->n[GMF_USERS]),
@@ -312,7 +314,9 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_log_config(log, GMF_VERB_TRAIN, config);
   gmf_log_line(log, "%d ranks x %d threads, grid %dx%d, %s kernels", grid->size, omp_get_max_threads(), grid->n_rows,
                grid->n_cols, gmf_kernel_level_name(gmf_kernel_level()));
+  GMF_TRY(gmf_train_memory_start(grid, config, t.dataset, log, &memory, err));
   GMF_TRY(distribute(&t, err));
+  GMF_TRY(gmf_train_memory_exact(grid, t.blocks, log, &memory, err));
   GMF_TRY(gmf_als_create(grid, &options, t.axes, t.blocks, &t.als, err));
   if (gmf_als_n_negative(t.als) > 0)
     gmf_log_line(log,
