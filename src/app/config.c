@@ -18,7 +18,8 @@ enum {
         GMF_VERB_VERIFY,
   WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
-  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO
+  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO,
+  PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE
 };
 
 static const gmf_option OPTIONS[] = {
@@ -140,6 +141,9 @@ static const gmf_option OPTIONS[] = {
      "of the random numbers; the same seed gives the same result on any number of ranks"},
     {"threads", GMF_OPT_INT, FIELD(threads), ALL, false, "T", 0, 4096, NULL, "0",
      "OpenMP threads of a rank; 0: OMP_NUM_THREADS, else the cores divided among the ranks of the node"},
+    {"memory-limit", GMF_OPT_SIZE, FIELD(memory_limit), PLANNED, false, "SIZE", 0, 0, NULL, "0",
+     "memory that a rank may use, as 4G or 512M; a run that needs more is refused at its start; 0: as much as control "
+     "groups, Slurm and the free memory of the node allow"},
     {"config", GMF_OPT_TEXT, FIELD(config_file), ALL, false, "FILE", 0, 0, NULL, "",
      "an INI file with the same keys; the command line goes before it"},
     {"print-config", GMF_OPT_FLAG, FIELD(print_config), ALL, false, NULL, 0, 0, NULL, "no",

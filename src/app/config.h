@@ -35,7 +35,8 @@ enum { GMF_PATH_BYTES = 4096 };
 /* Choices are the indexes of their words in the table. */
 typedef struct gmf_config {
   char output[GMF_PATH_BYTES];
-  int64_t threads; /* 0: chosen from the machine */
+  int64_t threads;      /* 0: chosen from the machine */
+  int64_t memory_limit; /* bytes a rank; 0: what the machine allows */
   int64_t seed;
   bool quiet, json;
   char log_json[GMF_PATH_BYTES];

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "app/memory_check.h"
 #include "app/model_subject.h"
 
 /* ials and popularity predict no ratings, so that rmse would mean nothing. */
@@ -26,8 +27,11 @@ gmf_status gmf_evaluate(const gmf_grid *grid, const char *model, const char *tes
   GMF_TRY(gmf_parse_metrics(config->metrics, algorithm, &out->metrics, err));
   if (config->fold_in[0] != '\0') GMF_TRY(gmf_model_subject_can_fold_in(subject, err));
   GMF_TRY(gmf_held_out_open(grid, gmf_model_subject_view(subject), test, config->fold_in, &held_out, err));
+  const gmf_model_info *info = gmf_model_subject_info(subject);
+  GMF_TRY(gmf_evaluate_memory(grid, config, (const int64_t[]){info->n_users, info->n_items}, info->n_factors,
+                              held_out->test, err));
   GMF_TRY(gmf_held_out_score(held_out, &out->metrics, err));
-  out->has_seen = gmf_model_subject_info(subject)->has_seen;
+  out->has_seen = info->has_seen;
   out->folds_in = config->fold_in[0] != '\0';
   out->counts = held_out->counts;
 cleanup:

@@ -8,6 +8,7 @@
 
 #include "algo/popularity.h"
 #include "app/checkpoint.h"
+#include "app/memory_check.h"
 #include "app/provenance.h"
 #include "app/stopping.h"
 #include "app/validate.h"
@@ -544,6 +545,7 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_status status = GMF_OK;
   training t = {.grid = grid, .config = config, .log = log, .argc = argc, .argv = argv};
   gmf_model_file *resumed = NULL;
+  gmf_train_memory memory;
   int64_t sweep = 0;
 
   GMF_TRY(open_files(&t, dataset, err));
@@ -552,10 +554,12 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   gmf_log_config(log, GMF_VERB_TRAIN, config);
   gmf_log_line(log, "%d ranks x %d threads, grid %dx%d, %s kernels", grid->size, omp_get_max_threads(), grid->n_rows,
                grid->n_cols, gmf_kernel_level_name(gmf_kernel_level()));
+  GMF_TRY(gmf_train_memory_start(grid, config, t.dataset, log, &memory, err));
   GMF_TRY(gmf_checkpoints_open(grid, config, log, t.dataset, &t.checkpoints, err));
   if (t.checkpoints.enabled) gmf_stopping_start(&t.stopping, config->max_time, t.checkpoints.stop_file);
   GMF_TRY(gmf_checkpoints_find(&t.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
+  GMF_TRY(gmf_train_memory_exact(grid, t.blocks, log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_POPULARITY)
     GMF_TRY(gmf_popularity_create(grid, t.axes, t.blocks, t.popularity, err));
   else

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <omp.h>
 
+#include "app/memory_check.h"
 #include "cli/verbs.h"
 
 static void say(void *log, const char *lines) { gmf_log_lines(log, lines); }
@@ -55,6 +56,7 @@ gmf_status gmf_verb_import(gmf_run *run, gmf_error *err)
   if (run->config.output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o DATA.h5 is needed"));
   if (options.k_core && options.min_user_count <= 1 && options.min_item_count <= 1)
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "--k-core repeats --min-user-count and --min-item-count: give one or both"));
+  GMF_TRY(gmf_import_memory(run->grid, &run->config, run->arguments.values, run->arguments.n, &run->log, err));
   GMF_TRY(gmf_import(run->grid, run->arguments.values, run->arguments.n, run->config.output, &options, &report, err));
   log_report(run, &report);
 cleanup:

@@ -90,6 +90,17 @@ void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores)
   MPI_Comm_free(&node);
 }
 
+int64_t gmf_node_sum(const gmf_grid *grid, int color, int64_t value)
+{
+  MPI_Comm node, group;
+  MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_split(node, color, 0, &group);
+  MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_SUM, group);
+  MPI_Comm_free(&group);
+  MPI_Comm_free(&node);
+  return value;
+}
+
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
 {
   GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all));

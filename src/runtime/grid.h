@@ -37,6 +37,9 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err);
 /* Collective. How many ranks of the grid share this rank's node, and how many cores they may use together. */
 void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores);
 
+/* Collective. The sum of `value` over the ranks of this rank's node that have the same color, which is not below 0. */
+int64_t gmf_node_sum(const gmf_grid *grid, int color, int64_t value);
+
 /* Collective. Sum, maximum and minimum over ranks, in place. */
 void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n);
 void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);

@@ -1,0 +1,161 @@
+#include "app/memory_check.h"
+
+#include <omp.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory_limit.h"
+#include "base/narrow.h"
+
+/* ---- what is allowed --------------------------------------------------------------------------------------------- */
+
+enum { FROM_OPTION, FROM_CGROUP, FROM_SLURM, FROM_NODE, N_SOURCES };
+static const char *const SOURCE_NAMES[N_SOURCES] = {"--memory-limit", "cgroup", "Slurm", "memory of the node"};
+
+gmf_memory_allowance gmf_memory_allowed(const gmf_grid *grid, int64_t limit)
+{
+  static const char membership[] = "/proc/self/cgroup";
+  int64_t n_local = gmf_node_sum(grid, 0, 1), n_in_group = gmf_node_sum(grid, gmf_cgroup_color(membership), 1);
+  int64_t resident = gmf_node_sum(grid, 0, gmf_process_resident());
+  int64_t group = gmf_cgroup_limit(membership, "/sys/fs/cgroup"), available = gmf_node_available();
+  int64_t limits[N_SOURCES] = {limit > 0 ? limit : INT64_MAX, group < INT64_MAX ? group / n_in_group : group,
+                               gmf_slurm_limit(n_local), available > 0 ? (available + resident) / n_local : INT64_MAX};
+  gmf_memory_allowance allowed = {INT64_MAX, ""};
+  gmf_min_i64(grid, limits, N_SOURCES);
+  for (int s = 0; s < N_SOURCES; s++)
+    if (limits[s] < allowed.bytes) allowed = (gmf_memory_allowance){limits[s], SOURCE_NAMES[s]};
+  return allowed;
+}
+
+/* Collective. The parts of the rank that has most of each. stage: "start" when what is known are sizes, else "exact";
+ * final: nothing better will be known, so that the log for people gets it. */
+static gmf_status check(const gmf_grid *grid, const gmf_memory_plan *mine, const gmf_memory_allowance *allowed,
+                        const char *advice, const char *stage, bool final, const gmf_log *log, gmf_error *err)
+{
+  gmf_memory_plan plan = *mine;
+  char table[600];
+  gmf_max_i64(grid, plan.parts, GMF_N_MEMORY_PARTS);
+  gmf_max_i64(grid, &plan.peak, 1);
+  double need = (double)plan.peak / 1e6, have = (double)allowed->bytes / 1e6;
+  gmf_memory_table(&plan, table, sizeof table);
+  if (plan.peak > allowed->bytes)
+    return gmf_fail(err, GMF_ERR_PLAN,
+                    "does not fit into memory: about %.0f MB a rank are needed, %.0f MB are allowed (from %s); %s%s",
+                    need, have, allowed->source, advice, table);
+  if (final && allowed->source[0] != '\0')
+    gmf_log_line(log, "memory: about %.0f MB a rank of %.0f MB allowed (from %s)", need, have, allowed->source);
+  else if (final)
+    gmf_log_line(log, "memory: about %.0f MB a rank", need);
+  gmf_log_event(log, "memory",
+                json_pack("{s:s, s:I, s:I, s:s}", "stage", stage, "planned_bytes_per_rank", (json_int_t)plan.peak,
+                          "allowed_bytes_per_rank", (json_int_t)allowed->bytes, "source", allowed->source));
+  return GMF_OK;
+}
+
+/* ---- training ---------------------------------------------------------------------------------------------------- */
+
+static const char TRAIN_ADVICE[] =
+    "use more ranks or nodes, fewer --factors or --threads, or a larger --memory-limit; the parts:";
+
+gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
+                                  gmf_train_memory *memory, gmf_error *err)
+{
+  gmf_memory_share shares[GMF_N_SIDES];
+  bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
+  memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
+  memory->shape = (gmf_train_shape){.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
+                                    .nnz = d->nnz,
+                                    .n_ranks = grid->size,
+                                    .n_grid_rows = grid->n_rows,
+                                    .n_grid_cols = grid->n_cols,
+                                    .n_threads = omp_get_max_threads(),
+                                    .n_factors = (int)c->factors,
+                                    .bias = c->bias,
+                                    .weighted = d->has_weight,
+                                    .all_pairs = all_pairs,
+                                    .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
+                                    .deterministic = c->deterministic,
+                                    .seen = c->seen,
+                                    .program_bytes = gmf_process_resident()};
+  gmf_expect_shares(&memory->shape, shares);
+  gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
+  return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err);
+}
+
+gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
+                                  const gmf_train_memory *memory, gmf_error *err)
+{
+  gmf_memory_share shares[GMF_N_SIDES];
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    const gmf_block *b = blocks[s];
+    shares[s] = (gmf_memory_share){.ratings = b->row_ptr[b->n_rows],
+                                   .rows = b->n_rows,
+                                   .own = b->axis->prefix[grid->rank + 1] - b->axis->prefix[grid->rank],
+                                   .slots = b->expand->n_slots,
+                                   .sent = b->expand->n_send};
+  }
+  gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
+  return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "exact", true, log, err);
+}
+
+/* ---- import and evaluation --------------------------------------------------------------------------------------- */
+
+/* Rank 0. The text of all files, and the length of its lines as the beginning of the first shows it. Compressed text is
+ * counted as three times as long, and a file of it is read by one rank. */
+static void measure_text(const char *const *files, int n, gmf_import_shape *shape)
+{
+  enum { HEAD = 1 << 16, USUAL_LINE = 24, COMPRESSION = 3 };
+  char head[HEAD];
+  struct stat st;
+  int64_t total = 0, largest = 0;
+  shape->bytes_per_rating = USUAL_LINE;
+  for (int f = 0; f < n; f++) {
+    bool readable = stat(files[f], &st) == 0 && S_ISREG(st.st_mode);
+    FILE *file = readable ? fopen(files[f], "re") : NULL;
+    size_t length = file != NULL ? fread(head, 1, sizeof head, file) : 0;
+    if (file != NULL) fclose(file);
+    bool compressed = length >= 4 && (memcmp(head, "\x1f\x8b", 2) == 0 || memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0);
+    int64_t lines = 0;
+    for (size_t j = 0; j < length; j++) lines += head[j] == '\n';
+    if (readable && compressed) largest = gmf_max64(largest, (int64_t)st.st_size * COMPRESSION);
+    if (readable) total += (int64_t)st.st_size * (compressed ? COMPRESSION : 1);
+    if (f == 0 && !compressed && lines > 1) shape->bytes_per_rating = (double)length / (double)lines;
+  }
+  shape->n_bytes = total;
+  shape->n_bytes_at_once = gmf_max64(largest, total / shape->n_ranks);
+}
+
+gmf_status gmf_import_memory(const gmf_grid *grid, const gmf_config *c, const char *const *files, int n,
+                             const gmf_log *log, gmf_error *err)
+{
+  gmf_memory_allowance allowed = gmf_memory_allowed(grid, c->memory_limit);
+  gmf_import_shape shape = {
+      .n_ranks = grid->size, .n_threads = omp_get_max_threads(), .program_bytes = gmf_process_resident()};
+  if (grid->rank == 0) measure_text(files, n, &shape);
+  int64_t program = shape.program_bytes;
+  gmf_broadcast(grid, &shape, sizeof shape);
+  shape.program_bytes = program;
+  gmf_memory_plan plan = gmf_plan_import(&shape);
+  return check(grid, &plan, &allowed,
+               "use more ranks or nodes, import fewer files, or allow more by --memory-limit; the parts:", "start",
+               true, log, err);
+}
+
+gmf_status gmf_evaluate_memory(const gmf_grid *grid, const gmf_config *c, const int64_t n_model[GMF_N_SIDES],
+                               int64_t n_factors, const gmf_dataset *test, gmf_error *err)
+{
+  const gmf_log silent = {.human = NULL};
+  gmf_memory_allowance allowed = gmf_memory_allowed(grid, c->memory_limit);
+  gmf_evaluate_shape shape = {.n_users = n_model[GMF_USERS],
+                              .n_items = n_model[GMF_ITEMS],
+                              .n_test_users = test->n[GMF_USERS],
+                              .n_test_items = test->n[GMF_ITEMS],
+                              .n_test = test->nnz,
+                              .n_ranks = grid->size,
+                              .n_threads = omp_get_max_threads(),
+                              .n_factors = (int)n_factors,
+                              .program_bytes = gmf_process_resident()};
+  gmf_memory_plan plan = gmf_plan_evaluate(&shape);
+  return check(grid, &plan, &allowed, "use more ranks or nodes, or a larger --memory-limit; the parts:", "exact", true,
+               &silent, err);
+}

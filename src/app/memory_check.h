@@ -1,0 +1,43 @@
+/* Whether a run fits into the memory that it may use, before it takes it. */
+#ifndef GMF_APP_MEMORY_CHECK_H
+#define GMF_APP_MEMORY_CHECK_H
+
+#include "app/log.h"
+#include "app/memory_plan.h"
+#include "dist/block.h"
+#include "io/dataset.h"
+
+/* What a rank may use, and who says so. */
+typedef struct gmf_memory_allowance {
+  int64_t bytes;
+  const char *source; /* "--memory-limit", "cgroup", "Slurm", "memory of the node", "" for no limit */
+} gmf_memory_allowance;
+
+/* Collective. The least of all limits of all ranks. limit: of --memory-limit, 0: not given. */
+gmf_memory_allowance gmf_memory_allowed(const gmf_grid *grid, int64_t limit);
+
+/* A training, as far as memory goes. */
+typedef struct gmf_train_memory {
+  gmf_memory_allowance allowed;
+  gmf_train_shape shape;
+} gmf_train_memory;
+
+/*
+ * Collective. GMF_ERR_PLAN with a table of the parts when a run does not fit: gmf_train_memory_start by the sizes of
+ * the dataset, before anything large; gmf_train_memory_exact when the blocks are there and the solver is not. That one
+ * writes the line of the log.
+ */
+gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *config, const gmf_dataset *d,
+                                  const gmf_log *log, gmf_train_memory *memory, gmf_error *err);
+gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
+                                  const gmf_train_memory *memory, gmf_error *err);
+
+/* Collective. files [n]: the text of an import; a missing one counts nothing, the import says so. */
+gmf_status gmf_import_memory(const gmf_grid *grid, const gmf_config *config, const char *const *files, int n,
+                             const gmf_log *log, gmf_error *err);
+
+/* Collective. n_model: rows of the model. Says nothing where the run fits. */
+gmf_status gmf_evaluate_memory(const gmf_grid *grid, const gmf_config *config, const int64_t n_model[GMF_N_SIDES],
+                               int64_t n_factors, const gmf_dataset *test, gmf_error *err);
+
+#endif

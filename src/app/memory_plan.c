@@ -1,0 +1,204 @@
+#include "app/memory_plan.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "algo/als.h"
+#include "base/narrow.h"
+#include "dist/axis.h"
+#include "kernel/dense.h"
+#include "kernel/row_solver.h"
+
+enum {
+  F4 = 4,
+  F8 = 8,
+  I8 = 8,
+  ROUND_RATINGS = 1 << 19,   /* dist/block.c: ratings that a rank sends in one round */
+  ROUND_BYTES = 4 * I8 + 12, /* of its buffers, for each of them, beside the message */
+  FOLD_BATCH_BYTES = 32 << 20
+};
+
+static int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+static int64_t max3(int64_t a, int64_t b, int64_t c) { return gmf_max64(a, gmf_max64(b, c)); }
+
+/* ---- training ---------------------------------------------------------------------------------------------------- */
+
+static int row_length(const gmf_train_shape *s) { return gmf_pad(gmf_row_order(s->n_factors, s->bias)); }
+
+void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_SIDES])
+{
+  for (int side = 0; side < GMF_N_SIDES; side++) {
+    int64_t n_fixed = s->n[gmf_other_side((gmf_side)side)];
+    double degree = n_fixed > 0 ? (double)s->nnz / (double)n_fixed : 0;
+    /* A fixed row of my grid column is touched unless none of its ratings falls to my grid row. */
+    double missed = s->n_grid_rows > 1 ? pow(1 - 1.0 / s->n_grid_rows, degree) : degree > 0 ? 0 : 1;
+    double slots = (double)n_fixed / s->n_grid_cols * (1 - missed);
+    shares[side] = (gmf_memory_share){.ratings = divide_up(s->nnz, s->n_ranks),
+                                      .rows = divide_up(s->n[side], s->n_grid_rows),
+                                      .own = divide_up(s->n[side], s->n_ranks),
+                                      .slots = (int64_t)slots,
+                                      .sent = (int64_t)slots};
+  }
+}
+
+static int64_t rating_bytes(const gmf_train_shape *s) { return 2 * F4 + (s->weighted ? F4 : 0); }
+
+/* A block that is ready. */
+static int64_t block_bytes(const gmf_train_shape *s, const gmf_memory_share *b)
+{
+  return b->ratings * rating_bytes(s) + b->rows * (2 * I8 + 4) + b->sent * 4;
+}
+
+/* The most while ratings travel and are sorted: both piles and the buffers of a round, or both piles and a sorted copy
+ * of the users', or the users' block and the items' pile twice; or the items' work and order before all that. */
+static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t message = s->weighted ? 24 : 16, users = b[GMF_USERS].ratings * message,
+          items = b[GMF_ITEMS].ratings * message;
+  int64_t round = gmf_min64(ROUND_RATINGS, divide_up(s->nnz, s->n_ranks)) * (ROUND_BYTES + message);
+  int64_t placing = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * (8 + 16 + 4) : 0;
+  int64_t sorting = gmf_max64(2 * users + items, block_bytes(s, &b[GMF_USERS]) + 2 * items);
+  return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
+}
+
+static int64_t expanded_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t rows = gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + b[GMF_USERS].sent + b[GMF_ITEMS].sent;
+  return rows * row_length(s) * F4;
+}
+
+/* Of both sides, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the summands, and one or two
+ * blocks of it on their way. */
+static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t n = gmf_row_order(s->n_factors, s->bias), words = n * (n + 1) / 2 + n, bytes = 0, longest = 0;
+  for (int side = 0; side < GMF_N_SIDES && s->n_grid_cols > 1; side++) {
+    int64_t rows = gmf_max64(1, FOLD_BATCH_BYTES / (s->n_grid_cols * words * F8));
+    int64_t part = gmf_min64(rows, gmf_max64(1, b[side].own)) * words * F8;
+    bytes += part * (s->n_grid_cols + 1);
+    longest = gmf_max64(longest, part);
+  }
+  return bytes + longest * (s->n_grid_cols + (s->n_grid_cols > 2 ? 2 : 1));
+}
+
+static int64_t solver_bytes(const gmf_train_shape *s)
+{
+  int64_t ld = row_length(s), square = ld * ld;
+  int64_t thread = square * (F4 + 2 * F8) + 2 * GMF_GRAM_DEPTH * ld * (F4 + F8) + ld * (F4 + 4 * F8);
+  int64_t shared = square * F8;
+  if (s->basis || s->all_pairs) thread += square * F8;
+  if (s->basis) shared += 2 * square * F8 + (2 * square + 6 * ld) * F8; /* rotation, eigenvectors; rank 0: LAPACK's */
+  if (s->deterministic && s->all_pairs)
+    thread += GMF_EXACT_PAIRS * square * F8 + GMF_EXACT_PIECES * GMF_EXACT_DEPTH * ld * F8;
+  return s->n_threads * thread + shared;
+}
+
+static int64_t factor_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t row = row_length(s) * F4, longest = gmf_max64(b[GMF_USERS].own, b[GMF_ITEMS].own);
+  return (b[GMF_USERS].own + b[GMF_ITEMS].own) * row + longest * (2 * F8 + (s->basis ? row + F4 : 0));
+}
+
+/*
+ * Factors in the order of the file. While they are made, of one side after the other, everything else is still there:
+ * a row is in its message as it is sent and as it is received, then there and in its slice. After that the ratings as
+ * they are stored again.
+ */
+static int64_t slice_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t row = s->n_factors * F4, users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
+  return gmf_max64(users * 2 * (row + I8), users * (row + I8) + items * 2 * (row + I8));
+}
+
+static int64_t writing_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t row = s->n_factors * F4, users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
+  int64_t seen = s->seen ? divide_up(s->nnz, s->n_ranks) * (I8 + F4 + 2 * F4) : 0;
+  return (users + items) * (row + I8) + gmf_max64(gmf_max64(users, items) * row, seen);
+}
+
+gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t *parts = plan.parts, slices = slice_bytes(s, b), writing = writing_bytes(s, b), sweeps = 0;
+  parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  parts[GMF_MEMORY_TABLES] = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * 8 : 0;
+  parts[GMF_MEMORY_RATINGS_BY_USER] = block_bytes(s, &b[GMF_USERS]);
+  parts[GMF_MEMORY_RATINGS_BY_ITEM] = block_bytes(s, &b[GMF_ITEMS]);
+  parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
+  parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
+  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b);
+  parts[GMF_MEMORY_SOLVER] = solver_bytes(s);
+  parts[GMF_MEMORY_DISTRIBUTION] = distribution_bytes(s, b);
+  parts[GMF_MEMORY_WRITING] = gmf_max64(slices, writing);
+  for (int p = GMF_MEMORY_RATINGS_BY_USER; p <= GMF_MEMORY_SOLVER; p++) sweeps += parts[p];
+  plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
+              max3(parts[GMF_MEMORY_DISTRIBUTION], sweeps + slices, writing);
+  return plan;
+}
+
+/* ---- import and evaluation --------------------------------------------------------------------------------------- */
+
+/*
+ * A rating takes 24 bytes on the rank that reads it, another 24 on the rank that sorts it, and 16 while it travels from
+ * one to the other; pieces are given back only when they have been sent. What ids take depends on the data.
+ */
+gmf_memory_plan gmf_plan_import(const gmf_import_shape *s)
+{
+  enum { RAW_BYTES = 24, TRAVEL_BYTES = 16, BLOCK_BYTES = 8 << 20 };
+  gmf_memory_plan plan = {.peak = 0};
+  double length = fmax(1, s->bytes_per_rating);
+  int64_t n_read = (int64_t)((double)s->n_bytes_at_once / length);
+  int64_t n = (int64_t)((double)s->n_bytes / length / s->n_ranks), raw = RAW_BYTES + (s->weighted ? F4 : 0);
+  plan.parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  plan.parts[GMF_MEMORY_TEXT] = (int64_t)s->n_threads * BLOCK_BYTES + n_read * raw;
+  plan.parts[GMF_MEMORY_DISTRIBUTION] = n * (raw + (s->n_ranks > 1 ? TRAVEL_BYTES : 0));
+  plan.parts[GMF_MEMORY_WRITING] = n * (I8 + F4 + F4);
+  plan.peak = s->program_bytes + plan.parts[GMF_MEMORY_TEXT] +
+              gmf_max64(plan.parts[GMF_MEMORY_DISTRIBUTION], plan.parts[GMF_MEMORY_WRITING]);
+  return plan;
+}
+
+/* The test ratings of a rank, the keys by which its ids are matched, and the panels in which scores are made. */
+gmf_memory_plan gmf_plan_evaluate(const gmf_evaluate_shape *s)
+{
+  enum { PANEL_ITEMS = 4096, BATCH_USERS = 1024, TILE_USERS = 32, KEY_BYTES = 48, RATING_BYTES = 16 };
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t row = s->n_factors * F4, ids = s->n_test_items + divide_up(s->n_test_users, s->n_ranks);
+  plan.parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  plan.parts[GMF_MEMORY_TABLES] = ids * KEY_BYTES;
+  plan.parts[GMF_MEMORY_RATINGS_BY_USER] = divide_up(s->n_test, s->n_ranks) * RATING_BYTES;
+  plan.parts[GMF_MEMORY_FACTORS] = (gmf_min64(BATCH_USERS, s->n_users) + gmf_min64(PANEL_ITEMS, s->n_items)) * row;
+  plan.parts[GMF_MEMORY_SOLVER] = (int64_t)s->n_threads * TILE_USERS * PANEL_ITEMS * F4;
+  for (int p = 0; p < GMF_N_MEMORY_PARTS; p++) plan.peak += plan.parts[p];
+  return plan;
+}
+
+/* ---- for people -------------------------------------------------------------------------------------------------- */
+
+const char *gmf_memory_part_name(gmf_memory_part part)
+{
+  static const char *const NAMES[] = {"program and libraries",
+                                      "row tables",
+                                      "ratings by user",
+                                      "ratings by item",
+                                      "factors",
+                                      "expanded rows",
+                                      "fold buffers",
+                                      "solver and scores",
+                                      "text as it was read",
+                                      "distribution",
+                                      "writing"};
+  return NAMES[part];
+}
+
+void gmf_memory_table(const gmf_memory_plan *plan, char *out, size_t size)
+{
+  size_t at = 0;
+  out[0] = '\0';
+  for (int p = 0; p < GMF_N_MEMORY_PARTS && at < size; p++)
+    if (plan->parts[p] > 0)
+      at += (size_t)snprintf(out + at, size - at, "\n  %-22s %10.1f MB", gmf_memory_part_name((gmf_memory_part)p),
+                             (double)plan->parts[p] / 1e6);
+}

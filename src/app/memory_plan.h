@@ -1,0 +1,91 @@
+/*
+ * How much memory a run will take, from numbers alone: no MPI, no files, so that `gridmf plan` can ask for machines
+ * that are not there. All Local.
+ *
+ * The parts are the arrays of dist/, algo/als.c and io/model_write.c by their shapes; a test holds their sum against
+ * the measured peak (test_memory).
+ */
+#ifndef GMF_APP_MEMORY_PLAN_H
+#define GMF_APP_MEMORY_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/side.h"
+
+typedef enum gmf_memory_part {
+  GMF_MEMORY_PROGRAM, /* what the process holds before it begins: libraries, MPI, the row pointers of the dataset */
+  GMF_MEMORY_TABLES,  /* where the items stand */
+  GMF_MEMORY_RATINGS_BY_USER,
+  GMF_MEMORY_RATINGS_BY_ITEM,
+  GMF_MEMORY_FACTORS,
+  GMF_MEMORY_EXPANDED, /* fixed rows, as they are sent and as they are received */
+  GMF_MEMORY_FOLDS,
+  GMF_MEMORY_SOLVER,       /* k x k matrices and scratch, for each thread */
+  GMF_MEMORY_TEXT,         /* of import: blocks of text, and the ratings read from them */
+  GMF_MEMORY_DISTRIBUTION, /* while ratings travel and are sorted; later parts are not there yet */
+  GMF_MEMORY_WRITING,      /* rows in the order of the file */
+  GMF_N_MEMORY_PARTS
+} gmf_memory_part;
+
+/* Bytes on the rank that has most. The peak is less than the sum: not all parts are there at a time. */
+typedef struct gmf_memory_plan {
+  int64_t parts[GMF_N_MEMORY_PARTS];
+  int64_t peak;
+} gmf_memory_plan;
+
+/* What a rank has of one side's block. */
+typedef struct gmf_memory_share {
+  int64_t ratings;
+  int64_t rows;  /* of the updated side, in the block */
+  int64_t own;   /* factor rows of this side that the rank owns */
+  int64_t slots; /* fixed rows that the ratings touch */
+  int64_t sent;  /* rows of the fixed side that the rank sends to others, and to itself */
+} gmf_memory_share;
+
+typedef struct gmf_train_shape {
+  int64_t n[GMF_N_SIDES], nnz;
+  int n_ranks, n_grid_rows, n_grid_cols, n_threads;
+  int n_factors;
+  bool bias, weighted;
+  bool all_pairs; /* the loss is over all pairs: ials */
+  bool basis;     /* rows are solved in another basis than they stand in: all_pairs, or cg */
+  bool deterministic, seen;
+  int64_t program_bytes; /* GMF_MEMORY_PROGRAM */
+} gmf_train_shape;
+
+/*
+ * What to expect of a rank's blocks before the ratings are read: even shares, and of the fixed rows as many as ratings
+ * spread evenly over them would touch, which no other spread exceeds on average.
+ */
+void gmf_expect_shares(const gmf_train_shape *shape, gmf_memory_share shares[GMF_N_SIDES]);
+
+gmf_memory_plan gmf_plan_train(const gmf_train_shape *shape, const gmf_memory_share shares[GMF_N_SIDES]);
+
+typedef struct gmf_import_shape {
+  int64_t n_bytes;         /* of text */
+  int64_t n_bytes_at_once; /* of that, what one rank has to read: its part, or a compressed file */
+  double bytes_per_rating;
+  int n_ranks, n_threads;
+  bool weighted;
+  int64_t program_bytes;
+} gmf_import_shape;
+
+gmf_memory_plan gmf_plan_import(const gmf_import_shape *shape);
+
+typedef struct gmf_evaluate_shape {
+  int64_t n_users, n_items;                   /* of the model */
+  int64_t n_test_users, n_test_items, n_test; /* of the test set */
+  int n_ranks, n_threads, n_factors;
+  int64_t program_bytes;
+} gmf_evaluate_shape;
+
+gmf_memory_plan gmf_plan_evaluate(const gmf_evaluate_shape *shape);
+
+const char *gmf_memory_part_name(gmf_memory_part part);
+
+/* The parts that are not nothing as lines "\n  name  12.3 MB". */
+void gmf_memory_table(const gmf_memory_plan *plan, char *out, size_t size);
+
+#endif
