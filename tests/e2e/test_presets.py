@@ -24,7 +24,6 @@ VERBS = ("import", "split", "train", "evaluate")
 FAIL = 1
 REAL = unittest.skipUnless((DATA / "ml-latest-small" / "ratings.csv").exists(),
                            f"no ratings at {DATA}/ml-latest-small: set GRIDMF_DATA to the folder of that folder")
-RANKS_ALL = "recall-min" in harness.run(1, "evaluate", "--explain").stdout  # came together with popularity and fold-in
 
 # Of each layout of MovieLens one: what its archive holds, how a line of it begins and goes on, and how many there are.
 LAYOUTS = {
@@ -228,7 +227,6 @@ class Reproduce(ScriptCase):
                     self.assertEqual(f.attrs["lambda"], 0.1)
                 self.assertEqual((self.out / preset / "table.txt").read_text(), result.stdout[result.stdout.index("model "):])
 
-    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
     def test_rankings(self):
         for preset in ("ml-1m-leave-one-out", "ml-latest-small-ials"):
             with self.subTest(preset=preset):
@@ -239,7 +237,6 @@ class Reproduce(ScriptCase):
         with h5py.File(self.out / "ml-1m-leave-one-out" / "test.h5") as f:
             self.assertEqual(f["ratings/data"][()].tolist(), [1] * 1000)  # one of each user, as 1
 
-    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
     def test_strong_generalisation(self):
         preset, fold_in = "ml-20m-ials", self.out / "ml-20m-ials" / "fold-in.h5"
         table = self.table(self.reproduce(preset, "--ratings", SAMPLE, "--set", "factors=8", "--set", "split.count=150"))
@@ -311,7 +308,6 @@ class Reproduce(ScriptCase):
         self.assertLessEqual(float(table["als", "rmse"][1]), 0.88)
         self.assertNotIn("something else", result.stderr)
 
-    @unittest.skipUnless(RANKS_ALL, "this gridmf evaluates no popularity model")
     @REAL
     def test_real_rankings(self):
         table = self.table(self.reproduce("ml-latest-small-ials", GRIDMF_DATA=str(DATA)))
