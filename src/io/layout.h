@@ -48,5 +48,6 @@
 #define GMF_ATTR_CHECKSUM "algorithm"
 #define GMF_CHECKSUM_NAME "XXH3-64"
 #define GMF_ATTR_BLOCK_ROWS "block_rows"
+#define GMF_NAME_ATTRIBUTES "attributes" /* in the group: the checksum of all attributes of the file */
 
 #endif

@@ -6,8 +6,11 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "io/attributes.h"
 #include "io/checksum.h"
 #include "io/layout.h"
+
+static const char ATTRIBUTES[] = GMF_GROUP_INTEGRITY "/" GMF_NAME_ATTRIBUTES;
 
 typedef struct verification {
   const gmf_grid *grid;
@@ -74,6 +77,22 @@ static herr_t visit(hid_t file, const char *name, const H5O_info_t *info, void *
   return check_array(v, file, name) == GMF_OK ? 0 : -1;
 }
 
+/* Local. Files of the first versions have no checksum of their attributes: they must be readable. */
+static gmf_status check_attributes(const verification *v, hid_t file)
+{
+  gmf_status status = GMF_OK;
+  uint64_t sum = 0, *wanted = NULL;
+  int64_t dims[2] = {0};
+  GMF_TRY(gmf_attributes_checksum(file, v->path, &sum, v->err));
+  if (!gmf_h5_exists(file, ATTRIBUTES)) goto cleanup;
+  GMF_TRY(gmf_h5_read_new(file, v->path, ATTRIBUTES, GMF_U8, (void **)&wanted, dims, v->err));
+  if (dims[0] * dims[1] != 1 || sum != *wanted)
+    GMF_TRY(gmf_fail(v->err, GMF_ERR_DATA, "%s: an attribute is damaged: they do not match /%s", v->path, ATTRIBUTES));
+cleanup:
+  gmf_free(wanted);
+  return status;
+}
+
 gmf_status gmf_verify(const gmf_grid *grid, const char *path, int64_t *n_blocks, int64_t *n_bytes, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
@@ -87,6 +106,7 @@ gmf_status gmf_verify(const gmf_grid *grid, const char *path, int64_t *n_blocks,
     local = mine.status != GMF_OK
                 ? mine.status
                 : gmf_fail(&mine, GMF_ERR_DATA, "%s: cannot be walked through: %s", path, gmf_h5_reason());
+  if (local == GMF_OK) local = check_attributes(&v, file);
   if (file >= 0) H5Fclose(file);
   if (err != NULL && err->status == GMF_OK) *err = mine;
   GMF_TRY(gmf_agree(grid, local, err));

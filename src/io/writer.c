@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "io/attributes.h"
 #include "io/checksum.h"
 #include "io/layout.h"
 #include "io/lock.h"
@@ -347,6 +348,7 @@ static gmf_status make_contents(gmf_writer *w, hid_t file, gmf_error *err)
   }
   GMF_TRY(make_group(file, GMF_GROUP_INTEGRITY, err));
   GMF_TRY(gmf_h5_write_attr_text(file, GMF_GROUP_INTEGRITY, GMF_ATTR_CHECKSUM, GMF_CHECKSUM_NAME, err));
+  GMF_TRY(make_array(file, GMF_GROUP_INTEGRITY "/" GMF_NAME_ATTRIBUTES, gmf_type_of(GMF_U8), 1, 0, err));
   for (int64_t a = 0; a < w->n_attributes; a++) {
     if (!is_declared_array(w, w->attributes[a].object)) GMF_TRY(make_group(file, w->attributes[a].object, err));
     GMF_TRY(make_attribute(file, &w->attributes[a], err));
@@ -651,13 +653,13 @@ static gmf_status sync_path(const char *path, int flags, gmf_error *err)
   return GMF_OK;
 }
 
-static gmf_status seal_checksums(hid_t file, const array *a, gmf_error *err)
+static gmf_status seal_checksums(hid_t file, const char *array_name, const uint64_t *checksums, gmf_error *err)
 {
   char name[2 * NAME_BYTES];
-  snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, a->name);
+  snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, array_name);
   hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
   gmf_status status = GMF_OK;
-  if (id < 0 || H5Dwrite(id, H5T_STD_U64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->checksums) < 0)
+  if (id < 0 || H5Dwrite(id, H5T_STD_U64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, checksums) < 0)
     status = gmf_fail(err, GMF_ERR_IO, "/%s cannot be written: %s", name, gmf_h5_reason());
   if (id >= 0 && H5Dclose(id) < 0 && status == GMF_OK)
     status = gmf_fail(err, GMF_ERR_IO, "/%s cannot be closed: %s", name, gmf_h5_reason());
@@ -669,7 +671,10 @@ static gmf_status seal_contents(const gmf_writer *w, hid_t file, gmf_error *err)
   gmf_status status = GMF_OK;
   hid_t attr = H5I_INVALID_HID;
   int64_t complete = 1;
-  for (int a = 0; a < w->n_arrays; a++) GMF_TRY(seal_checksums(file, &w->arrays[a], err));
+  uint64_t of_attributes = 0;
+  for (int a = 0; a < w->n_arrays; a++) GMF_TRY(seal_checksums(file, w->arrays[a].name, w->arrays[a].checksums, err));
+  GMF_TRY(gmf_attributes_checksum(file, w->path, &of_attributes, err));
+  GMF_TRY(seal_checksums(file, GMF_NAME_ATTRIBUTES, &of_attributes, err));
   attr = H5Aopen(file, GMF_ATTR_COMPLETE, H5P_DEFAULT);
   if (attr < 0 || H5Awrite(attr, H5T_NATIVE_INT64, &complete) < 0)
     GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be marked complete: %s", w->path, gmf_h5_reason()));
