@@ -267,7 +267,7 @@ class TestFiles(EvaluateCase):
         for n_ranks, threads in ((2, 1), (4, 1), (1, 2)):
             found = self.evaluate(n_ranks, self.model, self.test, env={"OMP_NUM_THREADS": str(threads)})
             for name, value in wanted.items():
-                self.assertAlmostEqual(found[name], value, delta=1e-12)
+                self.assertEqual(found[name], value, name)
 
     def test_ials(self):
         model = self.train(self.data, "--algorithm", "ials", "--factors", 6, "--iterations", 3, "--alpha", 1)
@@ -615,6 +615,22 @@ class TestValidation(HeldOutUsers):
             sweeps = [e for e in events if e["event"] == "sweep"]
             self.assertAlmostEqual(sweeps[-1]["ndcg@10"], self.history(model, "ndcg@10")[-1], places=6)
             (self.out / "log.jsonl").unlink()
+
+    def test_deterministic(self):
+        """The whole file is the same on any number of ranks and threads, with what validation wrote into it."""
+        words = ["train", self.train_file, "-o", "m.h5", "--algorithm", "ials", "--alpha", 1, "--factors", 5, "--iterations", 3,
+                 "--deterministic", "--test", self.test, "--fold-in", self.fold, "--metrics", "ndcg@10,rmse,auc", "--early-stop",
+                 2, "--quiet"]
+        files = []
+        for n_ranks, threads in ((1, 1), (3, 1), (2, 2)):
+            folder = self.out / f"{n_ranks}-{threads}"
+            folder.mkdir()
+            run_good(n_ranks, *words, cwd=folder, env={"OMP_NUM_THREADS": str(threads)})
+            with h5py.File(folder / "m.h5") as f:
+                files.append({name: f[name][()].tobytes() for name in
+                              ("users/factors", "items/factors", "history/ndcg@10", "history/rmse", "history/auc")})
+        self.assertEqual(files[1], files[0])
+        self.assertEqual(files[2], files[0])
 
     def test_early_stop_resumed(self):
         """What early stopping remembers is in the checkpoint."""
