@@ -168,7 +168,7 @@ void gmf_metrics_add_user(gmf_metrics *metrics, const bool *is_hit, int64_t n_li
     const gmf_metric *m = &metrics->list[i];
     if (KINDS[m->kind].base != OF_LISTS) continue;
     list_sums s = sum_list(is_hit, gmf_min64(m->k, n_listed));
-    metrics->sum[i] += list_metric(m, &s, n_relevant);
+    gmf_accumulator_add(&metrics->sum[i], list_metric(m, &s, n_relevant));
   }
 }
 
@@ -176,8 +176,8 @@ void gmf_metrics_add_rating(gmf_metrics *metrics, double predicted, double actua
 {
   double difference = predicted - actual;
   for (int i = 0; i < metrics->n; i++) {
-    if (metrics->list[i].kind == GMF_METRIC_RMSE) metrics->sum[i] += difference * difference;
-    if (metrics->list[i].kind == GMF_METRIC_MAE) metrics->sum[i] += fabs(difference);
+    if (metrics->list[i].kind == GMF_METRIC_RMSE) gmf_accumulator_add(&metrics->sum[i], difference * difference);
+    if (metrics->list[i].kind == GMF_METRIC_MAE) gmf_accumulator_add(&metrics->sum[i], fabs(difference));
   }
 }
 
@@ -186,16 +186,23 @@ void gmf_metrics_add_pairs(gmf_metrics *metrics, int64_t right, int64_t n_pairs)
   if (n_pairs == 0) return;
   metrics->n_compared++;
   for (int i = 0; i < metrics->n; i++)
-    if (metrics->list[i].kind == GMF_METRIC_AUC) metrics->sum[i] += (double)right / 2 / (double)n_pairs;
+    if (metrics->list[i].kind == GMF_METRIC_AUC)
+      gmf_accumulator_add(&metrics->sum[i], (double)right / 2 / (double)n_pairs);
 }
 
-void gmf_metrics_add_covered(gmf_metrics *metrics, int i, int64_t n_covered) { metrics->sum[i] += (double)n_covered; }
+void gmf_metrics_add_covered(gmf_metrics *metrics, int i, int64_t n_covered)
+{
+  gmf_accumulator_add(&metrics->sum[i], (double)n_covered);
+}
 
 void gmf_metrics_reduce(const gmf_grid *grid, gmf_metrics *metrics)
 {
   int64_t counts[3] = {metrics->n_users, metrics->n_ratings, metrics->n_compared};
   gmf_sum_i64(grid, counts, 3);
-  gmf_sum_f64(grid, metrics->sum, metrics->n);
+  for (int i = 0; i < metrics->n; i++) {
+    gmf_accumulator_carry(&metrics->sum[i]);
+    gmf_sum_i64(grid, metrics->sum[i].words, GMF_ACCUMULATOR_WORDS);
+  }
   metrics->n_users = counts[0];
   metrics->n_ratings = counts[1];
   metrics->n_compared = counts[2];
@@ -209,6 +216,6 @@ double gmf_metrics_value(const gmf_metrics *metrics, int i)
               : KINDS[kind].base == OF_PAIRS   ? metrics->n_compared
                                                : metrics->n_users;
   if (n == 0) return NAN;
-  double mean = metrics->sum[i] / (double)n;
+  double mean = gmf_accumulator_value(&metrics->sum[i]) / (double)n;
   return kind == GMF_METRIC_RMSE ? sqrt(mean) : mean;
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "base/accumulator.h"
 #include "runtime/grid.h"
 
 enum { GMF_METRICS_MAX = 32 };
@@ -39,13 +40,13 @@ typedef struct gmf_metric {
 typedef struct gmf_metrics {
   gmf_metric list[GMF_METRICS_MAX];
   int n;
-  int64_t longest;         /* the largest k; 0 when no metric has lists */
-  bool predicts, compares; /* some metric needs the scores of held-out items; pairs of candidates */
-  double sum[GMF_METRICS_MAX];
-  int64_t n_users;    /* with an item in T */
-  int64_t n_ratings;  /* held-out items of theirs, all T together */
-  int64_t n_compared; /* users with a pair to compare */
-  int64_t n_items;    /* that the model was trained on */
+  int64_t longest;                      /* the largest k; 0 when no metric has lists */
+  bool predicts, compares;              /* some metric needs the scores of held-out items; pairs of candidates */
+  gmf_accumulator sum[GMF_METRICS_MAX]; /* exact, so that ranks and threads make no difference */
+  int64_t n_users;                      /* with an item in T */
+  int64_t n_ratings;                    /* held-out items of theirs, all T together */
+  int64_t n_compared;                   /* users with a pair to compare */
+  int64_t n_items;                      /* that the model was trained on */
 } gmf_metrics;
 
 /* Parses "rmse,recall@20". GMF_ERR_USAGE names what is unknown, and the nearest. */

@@ -6,7 +6,7 @@
  * Pairs are counted without sorting the candidates: with the scores t_1 <= ... <= t_m of a user's items in T, candidate
  * c not in T is in m - #{t <= c} right pairs and #{t <= c} - #{t < c} ties.
  *
- * What a user adds to a metric is computed by itself and added in the order of users: sums do not depend on threads.
+ * What a user adds to a metric is computed by itself, and sums are exact: they do not depend on ranks or threads.
  */
 #include "algo/ranking.h"
 
@@ -298,6 +298,7 @@ gmf_status gmf_ranker_add(gmf_ranker *r, const gmf_user_batch *b, gmf_error *err
 #pragma omp parallel for schedule(dynamic, 8)
   for (int64_t j = 0; j < b->n; j++) gmf_topn_sort(&r->lists[j]);
   for (int64_t j = 0; j < b->n; j++) add_user(r, b, j);
+  for (int i = 0; i < m->n; i++) gmf_accumulator_carry(&r->metrics->sum[i]);
 cleanup:
   return status;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "app/provenance.h"
 #include "base/bits.h"
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -105,28 +106,26 @@ static gmf_status read_gram(void *context, double *out, gmf_error *err)
 
 /* ---- how it was trained ------------------------------------------------------------------------------------------ */
 
-/* The text of an attribute of the root that is named as an option is, with _ for -; NULL where it is missing. */
-static const char *attribute_text(const gmf_model_subject *m, const char *option)
+static bool is_of_training(const gmf_option *option)
 {
-  for (int64_t a = 0; a < gmf_model_file_n_attributes(m->file); a++) {
-    gmf_model_attribute attribute = gmf_model_file_attribute(m->file, a);
-    const char *x = attribute.name, *y = option;
-    for (; *x != '\0' && *x == (*y == '-' ? '_' : *y); x++) y++;
-    if (*x == '\0' && *y == '\0') return attribute.text;
-  }
-  return NULL;
+  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
+                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+    if (strcmp(option->name, NAMES[i]) == 0) return true;
+  return false;
 }
 
 static gmf_status read_training(gmf_model_subject *m, gmf_error *err)
 {
-  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
-                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
   gmf_error why = {0};
   gmf_options_defaults(&GMF_OPTIONS, &m->training);
-  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-    const char *text = attribute_text(m, NAMES[i]);
+  for (int i = 0; i < GMF_OPTIONS.n; i++) {
+    const gmf_option *o = &GMF_OPTIONS.options[i];
+    char name[64];
+    gmf_attribute_name(o, name, sizeof name);
+    const char *text = is_of_training(o) ? gmf_model_file_attribute_text(m->file, name) : NULL;
     if (text == NULL) continue;
-    if (gmf_options_set(&GMF_OPTIONS, GMF_VERB_TRAIN, &m->training, NAMES[i], text, GMF_ERR_DATA, &why) != GMF_OK)
+    if (gmf_options_set(&GMF_OPTIONS, GMF_VERB_TRAIN, &m->training, o->name, text, GMF_ERR_DATA, &why) != GMF_OK)
       return gmf_fail(err, GMF_ERR_DATA, "%s: this version cannot evaluate the model: its attribute for %.600s",
                       m->info->path, why.text);
   }

@@ -560,6 +560,8 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   GMF_TRY(gmf_checkpoints_find(&t.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, log, &memory, err));
+  if (config->algorithm == GMF_ALGORITHM_POPULARITY && config->test[0] != '\0')
+    gmf_log_line(log, "note: popularity has no sweeps to validate; use gridmf evaluate with %s", config->test);
   if (config->algorithm == GMF_ALGORITHM_POPULARITY)
     GMF_TRY(gmf_popularity_create(grid, t.axes, t.blocks, t.popularity, err));
   else

@@ -267,7 +267,7 @@ class TestFiles(EvaluateCase):
         for n_ranks, threads in ((2, 1), (4, 1), (1, 2)):
             found = self.evaluate(n_ranks, self.model, self.test, env={"OMP_NUM_THREADS": str(threads)})
             for name, value in wanted.items():
-                self.assertAlmostEqual(found[name], value, delta=1e-12)
+                self.assertEqual(found[name], value, name)
 
     def test_ials(self):
         model = self.train(self.data, "--algorithm", "ials", "--factors", 6, "--iterations", 3, "--alpha", 1)
@@ -550,6 +550,57 @@ class TestFoldIn(HeldOutUsers):
             self.assertEqual(result.rc, 3, str(result))
             self.assertRegex(result.messages()[0], "user [0-9]+ cannot be folded in")
 
+    def test_other_ids(self):
+        """The three files number users and items in ways of their own, as integers and as text."""
+        model, rng, paths = self.model(MODELS[1]), np.random.default_rng(9), []
+        for name, path in (("test", self.test), ("fold", self.fold)):
+            r = Ratings(path)
+            users, items = rng.permutation(r.n_users), rng.permutation(r.n_items)
+            user_ids, item_ids = np.empty(r.n_users, "U8"), np.empty(r.n_items, "i8")
+            user_ids[users], item_ids[items] = texts(r.user_ids), r.item_ids
+            paths.append(write_dataset(self.out / (name + ".h5"), r.n_users, r.n_items, users[r.users], items[r.items],
+                                       r.values, user_ids=user_ids, item_ids=item_ids, weights=r.weights))
+        wanted = self.check_fold(model, *paths, [(1, 1), (3, 1)])
+        self.assertGreater(wanted.folded, 20)
+
+    def test_centered_and_by_cg(self):
+        """Also a model that cg has trained is folded in exactly."""
+        for options in (["als", "--center", "global", "--lambda", 0.1, "--lambda-exponent", 0.5],
+                        ["ials", "--alpha", 1, "--solver", "cg"]):
+            self.check_fold(self.model(options), self.test, self.fold, [(1, 1), (3, 1)])
+
+    def test_long_fold_ins(self):
+        """More than are solved at a time: 64 MB of item rows at 128 factors are 131072 ratings."""
+        rng, n, k = np.random.default_rng(12), 600, 128
+        model = write_model(self.out / "model.h5", np.zeros((1, k)), rng.normal(size=(n, k)) / 8, np.ones((1, n), bool),
+                            algorithm="als", nonnegative="no", **{"lambda": 1.0, "lambda_scale": "none", "lambda_exponent": 1.0})
+        users, items = np.divmod(np.arange(250 * n), n)
+        tested, values = items % 12 == users % 12, rng.integers(1, 6, len(users))
+        test, fold = (write_dataset(self.out / name, 251, n, users[keep] + 1, items[keep], values[keep])
+                      for name, keep in (("test.h5", tested), ("fold.h5", ~tested)))
+        self.check_fold(model, test, fold, [(1, 1), (2, 1)])
+
+    def test_models_that_cannot_fold_in(self):
+        model = self.model(MODELS[3])
+        with h5py.File(model, "r+") as f:
+            del f["items/gram"]
+        for says, change in (("gram", lambda f: None), ("@lambda", lambda f: f.attrs.pop("lambda"))):
+            with h5py.File(model, "r+") as f:
+                change(f)
+            for n_ranks in (1, 3):
+                result = run(n_ranks, "evaluate", model, self.test, "--fold-in", self.fold, "--quiet")
+                self.assertEqual((result.rc, len(result.messages()), result.stdout), (65, 1, ""), str(result))
+                self.assertIn(says, result.messages()[0])
+
+    def test_nobody_to_score(self):
+        """Test users who are neither in the model nor in the fold-in file."""
+        r = Ratings(self.fold)
+        keep = r.users < 0
+        nothing = write_dataset(self.out / "fold.h5", r.n_users, r.n_items, r.users[keep], r.items[keep], r.values[keep],
+                                user_ids=r.user_ids, item_ids=r.item_ids)
+        result = run(2, "evaluate", self.model(MODELS[0]), self.test, "--fold-in", nothing, "--quiet")
+        self.assertEqual((result.rc, len(result.messages())), (65, 1), str(result))
+
     def test_without_fold_in(self):
         result = run(2, "evaluate", self.model(MODELS[3]), self.test, "--quiet")
         self.assertEqual(result.rc, 65)
@@ -615,6 +666,22 @@ class TestValidation(HeldOutUsers):
             sweeps = [e for e in events if e["event"] == "sweep"]
             self.assertAlmostEqual(sweeps[-1]["ndcg@10"], self.history(model, "ndcg@10")[-1], places=6)
             (self.out / "log.jsonl").unlink()
+
+    def test_deterministic(self):
+        """The whole file is the same on any number of ranks and threads, with what validation wrote into it."""
+        words = ["train", self.train_file, "-o", "m.h5", "--algorithm", "ials", "--alpha", 1, "--factors", 5, "--iterations", 3,
+                 "--deterministic", "--test", self.test, "--fold-in", self.fold, "--metrics", "ndcg@10,rmse,auc", "--early-stop",
+                 2, "--quiet"]
+        files = []
+        for n_ranks, threads in ((1, 1), (3, 1), (2, 2)):
+            folder = self.out / f"{n_ranks}-{threads}"
+            folder.mkdir()
+            run_good(n_ranks, *words, cwd=folder, env={"OMP_NUM_THREADS": str(threads)})
+            with h5py.File(folder / "m.h5") as f:
+                files.append({name: f[name][()].tobytes() for name in
+                              ("users/factors", "items/factors", "history/ndcg@10", "history/rmse", "history/auc")})
+        self.assertEqual(files[1], files[0])
+        self.assertEqual(files[2], files[0])
 
     def test_early_stop_resumed(self):
         """What early stopping remembers is in the checkpoint."""

@@ -14,6 +14,8 @@ import harness
 
 SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
 DATA = pathlib.Path(os.environ.get("GRIDMF_DATA", SOURCE.parent / "shared" / "data")) / "ml-latest-small"
+REAL = unittest.skipUnless((DATA / "ratings.csv").exists(),
+                           f"no ratings at {DATA}: set GRIDMF_DATA to the folder of ml-latest-small")
 LAYOUTS = [(n, f"{n}x1") for n in (1, 2, 3, 4, 6, 7)] + [(4, "1x4"), (4, "2x2"), (6, "2x3"), (6, "3x2")]
 MODELS = {
     "als": ["--algorithm", "als", "--factors", "16", "--lambda", "0.1"],
@@ -46,7 +48,7 @@ class Model:
         return True
 
 
-@unittest.skipUnless((DATA / "ratings.csv").exists(), f"no ratings at {DATA}: set GRIDMF_DATA to the folder of ml-latest-small")
+@REAL
 class MovieLens(harness.Case):
     @classmethod
     def setUpClass(cls):
@@ -107,7 +109,7 @@ class MovieLens(harness.Case):
         self.assertLess(report["rmse"], 0.95 * flat)
 
 
-@unittest.skipUnless(DATA.is_dir(), "MovieLens ml-latest-small is not at hand: set GRIDMF_DATA to the folder that holds it")
+@REAL
 class TestQuality(harness.Case):
     """What the models are worth, beside a yardstick. Figures seen stand behind each limit."""
 
@@ -142,6 +144,74 @@ class TestQuality(harness.Case):
             found[name] = [self.metric(model, test, metric, "--fold-in", fold) for metric in ("recall@20", "ndcg@100")]
         for ours, yardstick in zip(found["ials"], found["popularity"]):  # 0.275 and 0.356 against 0.137 and 0.198
             self.assertGreaterEqual(ours, 1.4 * yardstick)
+
+
+@REAL
+class StrongGeneralisation(harness.Case):
+    """Liang et al., WWW 2018: whole users are held out, and the popular items, whose ranking nothing can round, are what
+    an evaluator is checked by."""
+
+    METRICS = {"recall-min": (20, 50), "ndcg": (10, 100), "map": (20,), "mrr": (20,), "recall": (20,), "hit": (1,),
+               "precision": (5,)}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        data = cls.folder / "data.h5"
+        cls.parts = [cls.folder / name for name in ("train.h5", "test.h5", "fold-in.h5")]
+        harness.run_good(2, "import", DATA / "ratings.csv", "-o", data, "--min-rating", 4, "--binarize", "--min-user-count", 5,
+                         "--quiet")
+        harness.run_good(2, "split", data, "--method", "users", "--count", 200, "--seed", 98765, "--train", cls.parts[0],
+                         "--test", cls.parts[1], "--fold-in", cls.parts[2], "--quiet")
+        cls.model = cls.folder / "popularity.h5"
+        harness.run_good(3, "train", cls.parts[0], "-o", cls.model, "--algorithm", "popularity", "--quiet")
+
+    @staticmethod
+    def items_by_user(path):
+        r = harness.Ratings(path)
+        return {r.user_ids[u]: set(r.item_ids[r.items[r.indptr[u]:r.indptr[u + 1]]].tolist())
+                for u in np.flatnonzero(r.degrees)}
+
+    @staticmethod
+    def values(hits, n_relevant):
+        """hits: whether each candidate, best first, is relevant."""
+        at = np.flatnonzero(hits) + 1
+        gain = 1 / np.log2(np.arange(2, 200))
+        return {"recall": lambda k: (at <= k).sum() / n_relevant,
+                "recall-min": lambda k: (at <= k).sum() / min(k, n_relevant),
+                "precision": lambda k: (at <= k).sum() / k,
+                "hit": lambda k: float(at[0] <= k),
+                "mrr": lambda k: 1 / at[0] if at[0] <= k else 0,
+                "map": lambda k: sum((j + 1) / r for j, r in enumerate(at) if r <= k) / min(k, n_relevant),
+                "ndcg": lambda k: gain[at[at <= k] - 1].sum() / gain[:min(k, n_relevant)].sum()}
+
+    def reference(self):
+        train = harness.Ratings(self.parts[0])
+        count = np.bincount(train.items, minlength=train.n_items)
+        best_first = [train.item_ids[i] for i in np.lexsort((np.arange(train.n_items), -count)) if count[i] > 0]
+        test, fold = (self.items_by_user(p) for p in self.parts[1:])
+        found = {f"{name}@{k}": [] for name, ks in self.METRICS.items() for k in ks}
+        for user, held_out in test.items():
+            relevant = held_out & set(best_first)
+            if not relevant or not fold[user] & set(best_first):
+                continue
+            hits = np.array([i in relevant for i in best_first if i not in fold[user]])
+            values = self.values(hits, len(relevant))
+            for name in found:
+                kind, k = name.split("@")
+                found[name].append(values[kind](int(k)))
+        return {name: np.mean(v) for name, v in found.items()}, len(found["hit@1"])
+
+    def test_popularity(self):
+        wanted, n_users = self.reference()
+        self.assertGreater(n_users, 150)
+        self.assertGreater(wanted["recall-min@20"], 0.05)
+        for n_ranks in (1, 2, 4):
+            found = harness.run_good(n_ranks, "evaluate", self.model, self.parts[1], "--fold-in", self.parts[2], "--metrics",
+                                     ",".join(wanted), "--json", "--quiet").json()
+            self.assertEqual((found["n_users"], found["n_folded_in"]), (n_users, n_users))
+            for name, value in wanted.items():
+                self.assertAlmostEqual(found[name], value, delta=1e-11, msg=name)
 
 
 if __name__ == "__main__":
