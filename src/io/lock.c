@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -124,9 +125,38 @@ static bool is_still_there(const gmf_lock *lock)
          mine.st_dev == named.st_dev;
 }
 
+/* Whether a list of mount options "rw,vers=3,nolock" has one of those that keep locks on the host. */
+static bool has_local_option(char *options)
+{
+  static const char *const LOCAL[] = {"nolock", "local_lock=all", "local_lock=posix", "localflock"};
+  char *rest = NULL;
+  for (char *word = strtok_r(options, ", \n", &rest); word != NULL; word = strtok_r(NULL, ", \n", &rest))
+    for (size_t i = 0; i < sizeof LOCAL / sizeof *LOCAL; i++)
+      if (strcmp(word, LOCAL[i]) == 0) return true;
+  return false;
+}
+
+bool gmf_locks_are_local(const char *mountinfo, unsigned major_number, unsigned minor_number)
+{
+  char line[2 * PATH_MAX + 1024];
+  bool local = false;
+  FILE *file = fopen(mountinfo, "re");
+  while (file != NULL && !local && fgets(line, sizeof line, file) != NULL) {
+    unsigned found_major = 0, found_minor = 0;
+    char *separator = strstr(line, " - "); /* after it: type, source, options of the file system */
+    if (separator == NULL || sscanf(line, "%*d %*d %u:%u", &found_major, &found_minor) != 2) continue;
+    if (found_major == major_number && found_minor == minor_number) local = has_local_option(separator + 3);
+  }
+  if (file != NULL) fclose(file);
+  return local;
+}
+
 /* Locks without waiting: 0, or an errno. */
 static int lock_file(int fd)
 {
+  struct stat st;
+  if (fstat(fd, &st) == 0 && gmf_locks_are_local("/proc/self/mountinfo", major(st.st_dev), minor(st.st_dev)))
+    return ENOLCK;
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   int code = 0;
   do code = fcntl(fd, F_OFD_SETLK, &whole) == 0 ? 0 : errno;

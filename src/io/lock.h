@@ -3,13 +3,14 @@
  * refused, and told by whom. All Local: rank 0 locks for all ranks.
  *
  * The lock is the kernel's (an open file description lock, fcntl(2)), and so goes with the process that holds it,
- * however it ends; what the file says is for people. Where the file system has no locks the existence of the file is
- * the lock, and the process that it names is looked for: on another host that cannot be done, and a person has to
- * remove the file.
+ * however it ends; what the file says is for people. Where the file system has no locks, or such that other hosts do
+ * not see, the existence of the file is the lock, and the process that it names is looked for: on another host that
+ * cannot be done, and a person has to remove the file.
  */
 #ifndef GMF_IO_LOCK_H
 #define GMF_IO_LOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -33,6 +34,12 @@ gmf_status gmf_lock_take(const char *path, const char *shown, gmf_lock **out, gm
 
 /* Why a file cannot be made, by errno: GMF_ERR_IO where the disk is full or broken, else GMF_ERR_CREATE. */
 gmf_status gmf_creation_status(int code);
+
+/*
+ * Whether the locks of the file system with this device number hold on this host only, by the options it is mounted
+ * with (proc(5), mountinfo): nolock and local_lock of nfs(5), localflock of Lustre. They are not used then.
+ */
+bool gmf_locks_are_local(const char *mountinfo, unsigned major_number, unsigned minor_number);
 
 /* Removes the lock file, and lets go. */
 void gmf_lock_release(gmf_lock **lock);

@@ -300,6 +300,25 @@ static void test_contention(void **state)
   check_contention();
 }
 
+static void test_local_locks(void **state)
+{
+  (void)state;
+  char mounts[128];
+  snprintf(mounts, sizeof mounts, "%s/mountinfo", folder);
+  make_file(mounts,
+            "22 27 0:21 / /a rw,relatime shared:1 - nfs4 server:/nolock rw,vers=4.2,local_lock=none\n"
+            "23 27 0:22 / /b rw - nfs server:/b rw,vers=3,nolock,proto=tcp\n"
+            "24 27 0:23 / /c rw master:2 shared:3 - lustre mds@tcp:/c rw,localflock\n"
+            "25 27 0:24 / /d rw - nfs server:/d rw,local_lock=posix\n"
+            "nonsense\n");
+  assert_false(gmf_locks_are_local(mounts, 0, 21));
+  assert_true(gmf_locks_are_local(mounts, 0, 22));
+  assert_true(gmf_locks_are_local(mounts, 0, 23));
+  assert_true(gmf_locks_are_local(mounts, 0, 24));
+  assert_false(gmf_locks_are_local(mounts, 8, 22));
+  assert_false(gmf_locks_are_local("/nowhere", 0, 22));
+}
+
 static void make_temporary(const char *ending, int64_t age)
 {
   char name[256];
@@ -364,6 +383,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_not_ours, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_empty, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_contention, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_local_locks, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
