@@ -60,11 +60,12 @@ static const exit_code EXIT_CODES[] = {
     {GMF_ERR_USAGE, "the command line is wrong"},
     {GMF_ERR_DATA, "bad data, or a damaged or foreign file"},
     {GMF_ERR_NO_INPUT, "an input file is missing or cannot be read"},
-    {GMF_ERR_PLAN, "the run does not fit into the machine"},
+    {GMF_ERR_PLAN, "the run does not fit into the machine or its memory limit"},
     {GMF_ERR_STALL, "a rank or a collective call stopped making progress, see --stall-timeout"},
     {GMF_ERR_MEMORY, "out of memory"},
-    {GMF_ERR_CREATE, "an output file cannot be created"},
+    {GMF_ERR_CREATE, "an output file cannot be created, or another run writes it"},
     {GMF_ERR_IO, "reading or writing failed, such as on a full disk"},
+    {GMF_STOPPED, "stopped early with a checkpoint: the same command goes on"},
     {GMF_ERR_CONFIG, "a configuration file is wrong"},
 };
 
@@ -120,13 +121,19 @@ void gmf_manual_page(FILE *out)
       "training; T are its test items that the model was trained on, L the K candidates of the highest scores, ties "
       "to the lower row.\n.Bl -bullet\n");
   for (int m = 0; m < GMF_N_METRIC_KINDS; m++) fprintf(out, ".It\n%s\n", gmf_metric_formula((gmf_metric_kind)m));
-  fprintf(out,
-          ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
-          ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2 or avx512.\n"
-          ".It Ev GRIDMF_PROGRESS\nSet to 1 under mpirun when a person watches, "
-          "and to 0 otherwise: a line that is written over then tells how far a sweep has come.\n"
-          ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "
-          "give the same bytes.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
+  fprintf(
+      out,
+      ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
+      ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2 or avx512.\n"
+      ".It Ev GRIDMF_PROGRESS\nSet to 1 under mpirun when a person watches, "
+      "and to 0 otherwise: a line that is written over then tells how far a sweep has come.\n"
+      ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "
+      "give the same bytes.\n.It Ev SLURM_MEM_PER_NODE , SLURM_MEM_PER_CPU\nMemory of the job, as Slurm sets them; "
+      "see\n.Fl -memory-limit .\n.El\n"
+      ".Sh FILES\n.Bl -tag -width Ds\n.It Pa FILE.lock\nIs there while a run writes\n.Pa FILE ,\nand says which. "
+      "After a run that was killed it hinders nobody, but for file systems without locks, where a message says when "
+      "to remove it.\n.It Pa FILE.tmp.HOST.PID\nThe file as far as it is written. The next run that writes\n.Pa FILE\n"
+      "removes what runs that were killed left.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
   for (size_t e = 0; e < sizeof EXIT_CODES / sizeof *EXIT_CODES; e++)
     fprintf(out, ".It %d\n%s\n", (int)EXIT_CODES[e].status, EXIT_CODES[e].meaning);
   fprintf(out, ".El\n.Sh SEE ALSO\n.Xr gridmf-query 1\n");

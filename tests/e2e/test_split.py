@@ -1,5 +1,6 @@
 """`gmf split`: what each method holds out, against NumPy, the same bytes on any number of ranks."""
 
+import errno
 import os
 import unittest
 
@@ -401,7 +402,7 @@ class TestAllOrNone(SplitCase):
         for path in paths:
             path.write_bytes(b"of yesterday")
         environment = {"LD_PRELOAD": FAULTIO, "FAULT_PATH": str(self.out), "FAULT_CALL": call, "FAULT_RANK": str(rank),
-                       "FAULT_AFTER": str(after)}
+                       "FAULT_AFTER": str(after), "FAULT_HOW": str(errno.EIO)}
         words = [w for name in environment for w in ("-x", name)]
         result = harness.execute([*harness.MPIRUN, "-n", "2", *words, harness.GRIDMF, "split", self.data, "--train", paths[0],
                                   "--test", paths[1], "--fold-in", paths[2], "--method", "users", "--count", 9, "--quiet"],
