@@ -93,9 +93,9 @@ void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores)
 int64_t gmf_node_sum(const gmf_grid *grid, int color, int64_t value)
 {
   MPI_Comm node, group;
-  MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  GMF_COLLECTIVE(grid->all, MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
   MPI_Comm_split(node, color, 0, &group);
-  MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_SUM, group);
+  GMF_COLLECTIVE(group, MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_SUM, group));
   MPI_Comm_free(&group);
   MPI_Comm_free(&node);
   return value;
@@ -140,7 +140,8 @@ void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words)
 {
   for (int64_t done = 0; done < n_words;) {
     int64_t piece = gmf_min64(n_words - done, PIECE_BYTES / 8);
-    MPI_Allreduce(MPI_IN_PLACE, words + done, gmf_int(piece), MPI_UINT64_T, MPI_BOR, grid->all);
+    GMF_COLLECTIVE(grid->all,
+                   MPI_Allreduce(MPI_IN_PLACE, words + done, gmf_int(piece), MPI_UINT64_T, MPI_BOR, grid->all));
     done += piece;
   }
   gmf_trace_collective(grid->trace, n_words * 8);

@@ -66,6 +66,8 @@ void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all);
 #define gmf_min_i64(...) GMF_FROM_HERE(gmf_min_i64, __VA_ARGS__)
 #define gmf_max_f64(...) GMF_FROM_HERE(gmf_max_f64, __VA_ARGS__)
 #define gmf_sum_f64(...) GMF_FROM_HERE(gmf_sum_f64, __VA_ARGS__)
+#define gmf_unite_bits(...) GMF_FROM_HERE(gmf_unite_bits, __VA_ARGS__)
+#define gmf_node_sum(...) GMF_FROM_HERE(gmf_node_sum, __VA_ARGS__)
 #define gmf_prefix_i64(...) GMF_FROM_HERE(gmf_prefix_i64, __VA_ARGS__)
 #define gmf_broadcast(...) GMF_FROM_HERE(gmf_broadcast, __VA_ARGS__)
 #define gmf_all_gather_i64(...) GMF_FROM_HERE(gmf_all_gather_i64, __VA_ARGS__)
