@@ -62,7 +62,8 @@ class Stall(harness.Case):
         self.assertRegex(result.messages()[0], says)
         self.assertIn("--stall-timeout", result.messages()[0])
         self.assertEqual(self.model.read_bytes(), b"a good model of yesterday")
-        self.assertEqual([p.name for p in self.out.iterdir() if ".tmp." not in p.name], ["model.h5"])
+        self.assertEqual([p.name for p in self.out.iterdir() if ".tmp." not in p.name and p.suffix != ".lock"],
+                         ["model.h5"])
 
     def check_stop_in(self, n_ranks, rank, phase, path, call, *args, after=1):
         with self.subTest(ranks=n_ranks, rank=rank, phase=phase, verb=args[0]):
@@ -77,7 +78,7 @@ class Stall(harness.Case):
 
     def test_rank_that_stops_while_writing(self):
         for n_ranks, rank in ((2, 0), (2, 1), (3, 2), (4, 0)):
-            self.check_stop_in(n_ranks, rank, "write", self.model, "write", *self.train(0, factors=64))
+            self.check_stop_in(n_ranks, rank, "write", f"{self.model}.tmp", "write", *self.train(0, factors=64))
 
     def test_rank_that_stops_while_solving(self):
         for n_ranks, rank in ((2, 0), (2, 1), (3, 2), (4, 1)):
@@ -93,8 +94,8 @@ class Stall(harness.Case):
     def test_other_verbs(self):
         train, test = self.out / "train.h5", self.out / "test.h5"
         self.check_stop_in(2, 1, "read", self.ratings, "read", "import", self.ratings, "-o", self.model, after=0)
-        self.check_stop_in(3, 0, "write", self.model, "write", "import", self.ratings, "-o", self.model)
-        self.check_stop_in(2, 0, "write", self.model, "write", "synth", "-o", self.model)
+        self.check_stop_in(3, 0, "write", f"{self.model}.tmp", "write", "import", self.ratings, "-o", self.model)
+        self.check_stop_in(2, 0, "write", f"{self.model}.tmp", "write", "synth", "-o", self.model)
         self.check_stop_in(2, 1, "read", self.data, "read", "split", self.data, "--train", train, "--test", test,
                            "--method", "random", "--fraction", 0.1, after=30)
         good = self.folder / "good.h5"
@@ -106,7 +107,7 @@ class Stall(harness.Case):
         for n_ranks, rank in ((1, 0), (2, 1), (3, 0)):
             with self.subTest(ranks=n_ranks, rank=rank):
                 begin = time.monotonic()
-                job = self.start(n_ranks, *self.train(0, factors=64), "--quiet", path=self.model, call="write",
+                job = self.start(n_ranks, *self.train(0, factors=64), "--quiet", path=f"{self.model}.tmp", call="write",
                                  rank=rank, after=1, how="hang")
                 self.check_stalled(job, begin, rf"s: rank {rank} is still in phase write;")
 
@@ -148,7 +149,7 @@ class Stall(harness.Case):
     def test_no_thread_where_none_is_wanted(self):
         n_threads = []
         for patience in (600, 0):
-            job = self.start(2, *self.train(0), patience=patience, path=self.model, call="write", rank=1, how="stop")
+            job = self.start(2, *self.train(0), patience=patience, path=f"{self.model}.tmp", call="write", rank=1, how="stop")
             pid = harness.wait_for(lambda: harness.stopped(job))[0]
             n_threads.append(len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())))
             harness.finish(job, timeout=0.1)
