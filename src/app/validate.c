@@ -41,9 +41,12 @@ static gmf_status read_counts(void *context, gmf_side side, int64_t begin, int64
   return GMF_OK;
 }
 
+/* Datasets that gridmf writes have items in ascending order; others are put into it. */
 static gmf_status read_seen(void *context, const int64_t *rows, int64_t n, gmf_user_ratings *out, gmf_error *err)
 {
-  return gmf_read_user_ratings(((gmf_validation *)context)->dataset, rows, n, out, err);
+  gmf_status status = gmf_read_user_ratings(((gmf_validation *)context)->dataset, rows, n, out, err);
+  if (status == GMF_OK) gmf_order_user_items(out, n);
+  return status;
 }
 
 /* Collective. */

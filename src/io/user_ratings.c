@@ -130,6 +130,21 @@ cleanup:
   return status;
 }
 
+static int ascending(const void *a, const void *b)
+{
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+void gmf_order_user_items(gmf_user_ratings *r, int64_t n)
+{
+  for (int64_t j = 0; j < n; j++) {
+    int64_t *items = r->items + r->begin[j], n_items = r->begin[j + 1] - r->begin[j], in_order = 1;
+    while (in_order < n_items && items[in_order - 1] < items[in_order]) in_order++;
+    if (in_order < n_items) qsort(items, (size_t)n_items, sizeof *items, ascending);
+  }
+}
+
 /* ---- ids --------------------------------------------------------------------------------------------------------- */
 
 static gmf_status read_ids(void *context, gmf_side side, int64_t begin, int64_t n, void *out, gmf_error *err)

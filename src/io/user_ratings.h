@@ -30,6 +30,9 @@ gmf_status gmf_read_user_ratings(const gmf_dataset *dataset, const int64_t *rows
 gmf_status gmf_map_user_ratings(const gmf_user_ratings *from, int64_t n, const int64_t *item_rows,
                                 gmf_user_ratings *out, gmf_error *err);
 
+/* Puts each user's items into ascending order; values and weights stay where they are, and are of no use then. */
+void gmf_order_user_items(gmf_user_ratings *ratings, int64_t n);
+
 /* counts [n]: the numbers of ratings of users [begin, begin + n). */
 gmf_status gmf_read_user_counts(const gmf_dataset *dataset, int64_t begin, int64_t n, int64_t *counts, gmf_error *err);
 

@@ -90,6 +90,21 @@ class Allocations(harness.Case):
     def test_evaluate(self):
         self.sweep(3, "evaluate", self.model, self.test, "--metrics", "rmse,recall@5")
 
+    def test_evaluate_held_out_users(self):
+        """Half of the test set is folded in again, which the model then must not have had."""
+        implicit = self.folder / "implicit.h5"
+        run_good(1, "train", self.folder / "train.h5", "-o", implicit, "--algorithm", "ials", "--factors", 4, "--iterations", 1,
+                 "--quiet")
+        self.sweep(3, "evaluate", implicit, self.test, "--fold-in", self.data, "--metrics", "rmse,auc,ndcg@5,coverage@3")
+
+    def test_train_validation(self):
+        self.sweep(3, "train", self.folder / "train.h5", "-o", "OUT/m.h5", "--algorithm", "ials", "--factors", 4,
+                   "--iterations", 2, "--test", self.test, "--fold-in", self.data, "--metrics", "auc,ndcg@5,coverage@3",
+                   "--early-stop", 1)
+
+    def test_train_popularity(self):
+        self.sweep(2, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "popularity")
+
     def test_synth(self):
         self.sweep(2, "synth", "-o", "OUT/s.h5", "--users", 30, "--items", 20, "--ratings", 100)
 

@@ -639,6 +639,22 @@ class TestValidation(HeldOutUsers):
             for name in ("rmse", "ndcg@5"):
                 self.assertAlmostEqual(self.history(model, name)[-1], found[name], delta=1e-5)
 
+    def test_items_in_no_order(self):
+        """A dataset of another hand, whose users have their items in any order."""
+        data = random_dataset(self.out / "data.h5", 40, 30, 500, seed=6)
+        test = random_dataset(self.out / "test.h5", 40, 30, 200, seed=7)
+        r, rng = Ratings(data), np.random.default_rng(8)
+        order = np.concatenate([b + rng.permutation(e - b) for b, e in zip(r.indptr, r.indptr[1:])])
+        with h5py.File(data, "r+") as f:
+            f["ratings/indices"][...] = r.items[order]
+            f["ratings/data"][...] = r.values[order]
+        metrics = "recall@5,auc"
+        model = self.train(data, "--algorithm", "ials", "--alpha", 1, "--factors", 4, "--iterations", 2, "--test", test,
+                           "--metrics", metrics)
+        found = self.evaluate(1, model, test, metrics)
+        for name in metrics.split(","):
+            self.assertAlmostEqual(self.history(model, name)[-1], found[name], delta=1e-6)
+
     def test_every(self):
         model = self.model(MODELS[3], 2, "--test", self.test, "--fold-in", self.fold, "--metrics", "ndcg@10", "--validate-every", 3)
         self.assertEqual(np.isnan(self.history(model, "ndcg@10")).tolist(), [True, True, False, False])
