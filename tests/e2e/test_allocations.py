@@ -60,7 +60,7 @@ class Allocations(harness.Case):
                 if not self.fail_once(n_ranks, where % n, words):
                     break
                 n_failed += 1
-            self.assertGreater(n_failed, 5, "no allocation was hit")
+            self.assertGreater(n_failed, 3, "hardly an allocation was hit")
 
     def test_import(self):
         self.sweep(3, "import", self.text, "-o", "OUT/d.h5", "--threads", 2)

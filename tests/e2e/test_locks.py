@@ -1,5 +1,6 @@
 """Two runs that name one output, and what a killed run leaves: tests/io/test_lock.c has the cases, here are the verbs."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -117,7 +118,7 @@ class Locks(harness.Case):
         output = self.out / "model.h5"
         for call in ("write", "fsync"):
             fault = {"LD_PRELOAD": os.environ["FAULTIO"], "FAULT_PATH": f"{output}.lock", "FAULT_RANK": "0",
-                     "FAULT_AFTER": "0", "FAULT_CALL": call}
+                     "FAULT_AFTER": "0", "FAULT_CALL": call, "FAULT_HOW": str(errno.ENOSPC)}
             words = [w for name in fault for w in ("-x", name)]
             result = harness.execute([*harness.MPIRUN, "-n", "3", *words, GRIDMF, "train", self.data, "-o", output,
                                       *ALS], env=fault)
