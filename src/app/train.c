@@ -128,7 +128,8 @@ static gmf_status distribute(training *t, gmf_error *err)
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, gmf_als_ld(&options.row), t->blocks, err));
+  size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
+  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, row_bytes, t->blocks, err));
   log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
