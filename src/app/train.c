@@ -9,6 +9,7 @@
 #include "app/checkpoint.h"
 #include "app/provenance.h"
 #include "app/stopping.h"
+#include "app/train_svd.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "io/dataset.h"
@@ -129,6 +130,7 @@ static gmf_status distribute(training *t, gmf_error *err)
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
   size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
+  if (t->config->algorithm == GMF_ALGORITHM_SVD) row_bytes = gmf_train_svd_row_bytes(t->config, d);
   GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, row_bytes, t->blocks, err));
   log_balance(t);
 cleanup:
@@ -411,6 +413,11 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   if (t.checkpoints.enabled) gmf_stopping_start(&t.stopping, config->max_time, t.checkpoints.stop_file);
   GMF_TRY(gmf_checkpoints_find(&t.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
+  if (config->algorithm == GMF_ALGORITHM_SVD) {
+    gmf_svd_run run = {grid, config, log, t.dataset, t.axes, t.blocks, t.writer};
+    status = gmf_train_svd(&run, err);
+    goto cleanup;
+  }
   GMF_TRY(gmf_als_create(grid, &options, t.axes, t.blocks, &t.als, err));
   if (gmf_als_n_negative(t.als) > 0)
     gmf_log_line(log,

@@ -22,8 +22,9 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     gmf_side side = (gmf_side)s;
     gmf_writer_add(w, side_member(side, GMF_NAME_ID, name), id_types[s], d->n[s], 0);
     gmf_writer_attr_i64(w, name, GMF_ATTR_SORTED, 1);
-    gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(GMF_F4), d->n[s], parts->k);
-    if (parts->with_bias) gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(GMF_F4), d->n[s], 0);
+    gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(parts->type), d->n[s], parts->k);
+    if (parts->with_bias)
+      gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(parts->type), d->n[s], 0);
     gmf_writer_add(w, side_member(side, GMF_NAME_COUNT, name), gmf_type_of(GMF_I8), d->n[s], 0);
   }
   gmf_writer_attr_i64(w, "/", "n_users", d->n[GMF_USERS]);
@@ -32,6 +33,8 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
   gmf_writer_attr_f64(w, "/", GMF_ATTR_GLOBAL_MEAN, parts->global_mean);
   if (parts->items_gram != NULL)
     gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
+  for (int a = 0; a < parts->n_arrays; a++)
+    gmf_writer_add(w, parts->arrays[a].name, gmf_type_of(GMF_F8), parts->arrays[a].n, 0);
   if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, 0);
   gmf_writer_add(w, GMF_GROUP_HISTORY "/iteration", gmf_type_of(GMF_I8), parts->n_sweeps, 0);
   for (int h = 0; h < parts->n_history; h++) {
@@ -132,6 +135,8 @@ gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_datase
     char name[NAME_BYTES];
     GMF_TRY(gmf_writer_write_root(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), parts->items_gram, err));
   }
+  for (int a = 0; a < parts->n_arrays; a++)
+    GMF_TRY(gmf_writer_write_root(w, parts->arrays[a].name, parts->arrays[a].values, err));
   if (parts->with_seen) GMF_TRY(write_seen(grid, w, d, err));
   GMF_TRY(write_history(grid, w, parts, err));
   GMF_TRY(gmf_writer_commit(w, err));

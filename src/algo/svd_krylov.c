@@ -1,0 +1,280 @@
+/*
+ * Thick-restart block Golub-Kahan-Lanczos.  With orthonormal bases of p columns on both sides, R the side that steps
+ * start from (the shorter one) and L the other,
+ *
+ *     A R_p = L_p B,      A'L_p = R_p B' + R_next C E',      B = L_p'A R_p upper triangular,
+ *
+ * E' picking the last block.  A step applies A to R_next, orthogonalises against L_p, which gives the new columns of B,
+ * and A' to what is new, orthogonalised against R, which gives C and the next R_next.  With B = P S Q' the triplets
+ * (L P, S, R Q) have A r = s l, and A'l - s r is R_next C times the last rows of P: its norm needs no product.  At a
+ * restart L <- L P, R <- R Q keep the first columns, B <- S, R_next stays, and everything above holds again but for
+ * B's new columns, which the next step computes in full, arrow and all.
+ *
+ * Golub, Luk, Overton, "A block Lanczos method for computing the singular values and corresponding singular vectors of
+ * a matrix", ACM TOMS 7 (1981); Baglama, Reichel, "Augmented implicitly restarted Lanczos bidiagonalization methods",
+ * SIAM J. Sci. Comput. 27 (2005).  Both bases are fully orthogonalised, and A'A is never formed, so small singular
+ * values are as good as large ones, relative to the largest.
+ *
+ * A block of b vectors finds singular values that are repeated up to b times.  More copies would come in by rounding
+ * alone, so when all k triplets have converged a block of fresh random vectors is taken through CHECK_STEPS steps:
+ * where that makes one of the values grow, something was missed, and the search goes on.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "algo/svd_internal.h"
+#include "base/memory.h"
+#include "base/narrow.h"
+
+enum { CHECK_STEPS = 2 };
+
+typedef struct krylov {
+  const gmf_grid *grid; /* borrowed, like the next three */
+  const gmf_svd_options *options;
+  gmf_operator *op;
+  gmf_tall *left, *right; /* of the longer and the shorter side */
+  gmf_side left_side, right_side;
+  int k, block;
+  int capacity;   /* columns of a full basis; `right` has room for the next block besides */
+  int p;          /* columns of the basis now */
+  int last;       /* columns of the last block */
+  double *b;      /* owned [capacity][capacity], row by row */
+  double *c;      /* owned [block][block]: coupling of the last block to the next */
+  double *worst;  /* owned [k]: residuals relative to the largest value */
+  double *before; /* owned [k]: values before the check for missed ones */
+  gmf_extension extension;
+  gmf_small_svd *svd;
+  gmf_basis_options basis;
+  uint32_t n_random;
+} krylov;
+
+static void free_krylov(krylov *s)
+{
+  gmf_free(s->b);
+  gmf_free(s->c);
+  gmf_free(s->worst);
+  gmf_free(s->before);
+  gmf_extension_free(&s->extension);
+  gmf_small_svd_destroy(&s->svd);
+}
+
+/* Columns of a full basis: room for twice the triplets, at least six blocks more than them; all of the shorter side
+ * where that is not much longer. */
+static int basis_columns(int k, int block, int64_t shorter)
+{
+  int64_t columns = k + gmf_max64(k, 6 * (int64_t)block);
+  columns = k + (columns - k + block - 1) / block * block;
+  return gmf_int(columns + block <= shorter ? columns : shorter);
+}
+
+static gmf_status start(krylov *s, gmf_svd *svd, const gmf_svd_options *options, gmf_error *err)
+{
+  gmf_status status = GMF_OK, local = GMF_OK;
+  gmf_operator *op = svd->op;
+  bool users_are_longer = op->axes[GMF_USERS]->n >= op->axes[GMF_ITEMS]->n;
+  *s = (krylov){.grid = op->grid, .options = options, .op = op, .k = options->k};
+  s->left_side = users_are_longer ? GMF_USERS : GMF_ITEMS;
+  s->right_side = gmf_other_side(s->left_side);
+  int64_t shorter = op->axes[s->right_side]->n;
+  s->block = gmf_svd_block(options, op->axes[GMF_USERS]->n, op->axes[GMF_ITEMS]->n);
+  s->capacity = basis_columns(s->k, s->block, shorter);
+  for (int side = 0; side < GMF_N_SIDES && local == GMF_OK; side++)
+    local = gmf_tall_create(s->grid, op->axes[side], s->capacity + s->block, &svd->vectors[side], err);
+  s->left = svd->vectors[s->left_side];
+  s->right = svd->vectors[s->right_side];
+  if (local == GMF_OK) local = GMF_NEW_ZERO(s->b, (int64_t)s->capacity * s->capacity, err);
+  if (local == GMF_OK) local = GMF_NEW_ZERO(s->c, (int64_t)s->block * s->block, err);
+  if (local == GMF_OK) local = GMF_NEW_ZERO(s->worst, s->k, err);
+  if (local == GMF_OK) local = GMF_NEW_ZERO(s->before, s->k, err);
+  if (local == GMF_OK) local = gmf_extension_create(s->capacity, s->block, &s->extension, err);
+  GMF_TRY(gmf_agree(s->grid, local, err));
+  GMF_TRY(gmf_small_svd_create(s->grid, s->capacity, &s->svd, err));
+cleanup:
+  return status;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+/* Collective. Makes the n columns after the first p orthonormal to those and to each other. */
+static gmf_status extend(krylov *s, gmf_tall *x, int n, gmf_error *err)
+{
+  gmf_phase before = gmf_trace_phase(s->grid->trace, GMF_PHASE_GRAM);
+  gmf_status status = gmf_tall_extend(s->grid, x, s->p, n, &s->basis, &s->extension, err);
+  gmf_trace_phase(s->grid->trace, before);
+  return status;
+}
+
+/* Collective. The next block of `right` becomes random, orthogonal to its first p columns. */
+static gmf_status draw_next(krylov *s, gmf_error *err)
+{
+  gmf_tall_randomize((gmf_columns){s->right, s->p, s->block}, s->basis.seed, s->n_random);
+  s->n_random += (uint32_t)s->block;
+  return extend(s, s->right, s->block, err);
+}
+
+/* Collective. A times the next n columns of `right`, which are orthonormal, gives as many of `left` and of B. */
+static gmf_status step_left(krylov *s, int n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_operator_apply(s->op, s->left_side, (gmf_columns){s->right, s->p, n}, (gmf_columns){s->left, s->p, n});
+  GMF_TRY(extend(s, s->left, n, err));
+  for (int i = 0; i < s->p + n; i++)
+    memcpy(s->b + (size_t)i * (size_t)s->capacity + s->p,
+           i < s->p ? s->extension.h + i * n : s->extension.r + (i - s->p) * n, (size_t)n * sizeof *s->b);
+  s->p += n;
+  s->last = n;
+cleanup:
+  return status;
+}
+
+/* Collective. A' times the last block of `left` gives the next block of `right`, and how it is coupled. */
+static gmf_status step_right(krylov *s, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int n = s->last;
+  gmf_operator_apply(s->op, s->right_side, (gmf_columns){s->left, s->p - n, n}, (gmf_columns){s->right, s->p, n});
+  GMF_TRY(extend(s, s->right, n, err));
+  memcpy(s->c, s->extension.r, (size_t)n * (size_t)n * sizeof *s->c);
+cleanup:
+  return status;
+}
+
+/* Collective. Steps until the basis has n_columns. */
+static gmf_status grow(krylov *s, int n_columns, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  while (s->p + s->block <= n_columns) {
+    GMF_TRY(step_left(s, s->block, err));
+    GMF_TRY(step_right(s, err));
+  }
+cleanup:
+  return status;
+}
+
+/* Collective. Keeps the first n triplets, which small->left and ->right describe, and the next block. */
+static gmf_status keep(krylov *s, int n, gmf_error *err)
+{
+  gmf_status status = GMF_OK, local = GMF_OK;
+  const double *rotations[] = {s->svd->left, s->svd->right};
+  gmf_tall *bases[] = {s->left, s->right};
+  double *columns = NULL;
+  local = GMF_NEW(columns, (int64_t)s->p * n, err);
+  for (int side = 0; side < 2 && local == GMF_OK; side++) {
+    for (int i = 0; i < s->p; i++) memcpy(columns + i * n, rotations[side] + i * s->p, (size_t)n * sizeof *columns);
+    if (!gmf_tall_rotate((gmf_columns){bases[side], 0, s->p}, columns, n))
+      local = gmf_out_of_memory(err, n, sizeof *columns, "a panel of a basis");
+  }
+  GMF_TRY(gmf_agree(s->grid, local, err));
+  for (int64_t r = 0; r < s->right->n; r++)
+    memmove(s->right->rows + r * s->right->ld + n, s->right->rows + r * s->right->ld + s->p,
+            (size_t)s->block * sizeof *s->right->rows);
+  memset(s->b, 0, (size_t)s->capacity * (size_t)s->capacity * sizeof *s->b);
+  for (int i = 0; i < n; i++) s->b[i * s->capacity + i] = s->svd->values[i];
+  s->p = n;
+cleanup:
+  gmf_free(columns);
+  return status;
+}
+
+/* ---- the search -------------------------------------------------------------------------------------------------- */
+
+/* Collective. Triplets of the basis and their residuals; how many of the first k are within the tolerance. */
+static gmf_status project(krylov *s, gmf_svd_restart *restart, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int n = s->last;
+  GMF_TRY(gmf_small_svd_run(s->grid, s->b, s->p, s->capacity, s->svd, err));
+  *restart = (gmf_svd_restart){.n_restarts = restart->n_restarts, .n_products = s->op->n_products};
+  for (int i = 0; i < s->k; i++) {
+    double square = 0;
+    for (int row = 0; row < n; row++) {
+      double x = 0;
+      for (int j = 0; j < n; j++) x += s->c[row * n + j] * s->svd->left[(s->p - n + j) * s->p + i];
+      square += x * x;
+    }
+    s->worst[i] = s->svd->values[0] > 0 ? sqrt(square) / s->svd->values[0] : 0;
+  }
+  gmf_broadcast(s->grid, s->worst, s->k * (int64_t)sizeof *s->worst); /* c is rank 0's */
+  for (int i = 0; i < s->k; i++) {
+    restart->n_converged += s->worst[i] <= s->options->tolerance;
+    restart->worst = fmax(restart->worst, s->worst[i]);
+  }
+  restart->largest = s->svd->values[0];
+cleanup:
+  return status;
+}
+
+/* Collective. All have converged: keeps them, and looks with fresh random vectors for any that were missed. */
+static gmf_status check(krylov *s, gmf_svd_restart *restart, bool *missed, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  *missed = false;
+  memcpy(s->before, s->svd->values, (size_t)s->k * sizeof *s->before);
+  GMF_TRY(keep(s, s->k, err));
+  GMF_TRY(draw_next(s, err));
+  GMF_TRY(grow(s, s->k + CHECK_STEPS * s->block, err));
+  GMF_TRY(project(s, restart, err));
+  double slack = 4 * fmax(s->options->tolerance, 0x1p-46) * s->before[0];
+  for (int i = 0; i < s->k; i++) *missed = *missed || s->svd->values[i] > s->before[i] + slack;
+cleanup:
+  return status;
+}
+
+/* Collective. The shorter side is hardly longer than a basis: its unit vectors are one, and B is all of A. */
+static gmf_status span_all(krylov *s, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int64_t r = 0; r < s->right->n; r++) s->right->rows[r * s->right->ld + s->right->begin + r] = 1;
+  while (s->p < s->capacity) GMF_TRY(step_left(s, gmf_int(gmf_min64(s->block, s->capacity - s->p)), err));
+  GMF_TRY(gmf_small_svd_run(s->grid, s->b, s->p, s->capacity, s->svd, err));
+cleanup:
+  return status;
+}
+
+/* Collective. Restarts until all k triplets are found. */
+static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_svd_restart restart = {0};
+  int kept = s->k + (s->capacity - s->k) / 2 / s->block * s->block;
+  bool missed = false;
+  GMF_TRY(draw_next(s, err));
+  for (;; restart.n_restarts++) {
+    GMF_TRY(grow(s, s->capacity, err));
+    GMF_TRY(project(s, &restart, err));
+    svd->n_restarts = restart.n_restarts;
+    if (s->options->progress != NULL) s->options->progress(s->options->context, &restart);
+    if (restart.n_converged == s->k) {
+      GMF_TRY(check(s, &restart, &missed, err));
+      if (!missed) break;
+    } else if (restart.n_restarts >= s->options->max_restarts) {
+      GMF_TRY(
+          gmf_fail(err, GMF_ERR_NUMERIC,
+                   "%d of %d singular triplets have residuals within --tolerance %g after %lld restarts, the worst is "
+                   "at %.2g of the largest singular value: use more --max-restarts, a larger --tolerance or other "
+                   "--factors",
+                   restart.n_converged, s->k, s->options->tolerance, (long long)restart.n_restarts, restart.worst));
+    } else {
+      GMF_TRY(keep(s, kept, err));
+    }
+  }
+cleanup:
+  return status;
+}
+
+gmf_status gmf_svd_krylov(gmf_svd *svd, const gmf_svd_options *options, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  krylov s = {0};
+  GMF_TRY(start(&s, svd, options, err));
+  s.basis = (gmf_basis_options){options->seed, &s.n_random, gmf_svd_negligible(svd->op)};
+  if (s.capacity == s.right->axis->n)
+    GMF_TRY(span_all(&s, err));
+  else
+    GMF_TRY(search(&s, svd, err));
+  memcpy(svd->values, s.svd->values, (size_t)s.k * sizeof *svd->values);
+  GMF_TRY(keep(&s, s.k, err));
+cleanup:
+  free_krylov(&s);
+  return status;
+}
