@@ -82,7 +82,8 @@ static gmf_status orthonormalize(gmf_svd *svd, gmf_side side, workspace *w, gmf_
 {
   gmf_phase before = gmf_trace_phase(svd->op->grid->trace, GMF_PHASE_GRAM);
   w->basis.n_random = &w->n_random;
-  gmf_status status = gmf_tall_extend(svd->op->grid, svd->vectors[side], 0, w->n, &w->basis, &w->extension, err);
+  gmf_status status =
+      gmf_tall_extend(svd->op->grid, svd->vectors[side], 0, w->n, (gmf_expected){0, 0}, &w->basis, &w->extension, err);
   gmf_trace_phase(svd->op->grid->trace, before);
   return status;
 }

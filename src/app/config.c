@@ -112,7 +112,7 @@ static const gmf_option OPTIONS[] = {
      "krylov: stop when all residuals are at most T times the largest singular value"},
     {"max-restarts", GMF_OPT_INT, FIELD(max_restarts), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "100",
      "krylov: fail, with exit code 3, when that has not happened after N restarts"},
-    {"block", GMF_OPT_INT, FIELD(block), GMF_VERB_TRAIN, true, "B", 1, 1024, NULL, "16",
+    {"block", GMF_OPT_INT, FIELD(block), GMF_VERB_TRAIN, true, "B", 1, 1024, NULL, "8",
      "svd: vectors that the matrix is multiplied with at a time; singular values repeated more often than B take longer"},
     {"power-steps", GMF_OPT_INT, FIELD(power_steps), GMF_VERB_TRAIN, true, "Q", 0, 1e6, NULL, "4",
      "randomized: passes over the matrix and its transpose; more are more accurate"},

@@ -15,6 +15,9 @@
  * SIAM J. Sci. Comput. 42 (2020)), and where it has lost all its digits, columns are only scaled.  Columns are scaled
  * to length 1 before the factorisation, so that their sizes do not matter.
  *
+ * Where the caller knows h but for rounding, as a Lanczos recurrence does, that is subtracted first and a Cholesky QR
+ * of the block by itself follows: then one pass against X is mostly the last.
+ *
  * A column of which nothing is left but rounding is replaced by a random one; what W had there is at most `negligible`
  * and is dropped, so its row of r is zero.
  */
@@ -248,38 +251,53 @@ static void note_pass(const double *product, int n_old, int n, decision pass, do
 }
 
 /* Local. W <- (W - X h) factor^-1, and random columns where they are asked for. */
-static void apply_pass(gmf_tall *x, int n_old, int n, const double *product, decision pass,
+static void apply_pass(gmf_tall *x, int skip, int n_old, int n, const double *product, decision pass,
                        const gmf_basis_options *options)
 {
   const double one = 1;
   int rows = gmf_int(x->n);
   gmf_columns w = {x, n_old, n};
-  gmf_tall_add((gmf_columns){x, 0, n_old}, product, -1, w);
+  gmf_tall_add((gmf_columns){x, skip, n_old - skip}, product, -1, w);
   if (rows > 0) dtrsm_("L", "L", "N", "N", &n, &rows, &one, pass.factor, &n, x->rows + n_old, &x->ld, 1, 1, 1, 1);
   for (int j = 0; j < n; j++)
     if (pass.replace[j] != 0) gmf_tall_randomize((gmf_columns){x, n_old + j, 1}, options->seed, (*options->n_random)++);
 }
 
-gmf_status gmf_tall_extend(const gmf_grid *grid, gmf_tall *x, int n_old, int n, const gmf_basis_options *options,
-                           gmf_extension *e, gmf_error *err)
+/* Collective. One pass against columns [skip, n_old), skip = 0 or n_old; its verdict. */
+static double run_pass(const gmf_grid *grid, gmf_tall *x, int skip, int n_old, int n, const gmf_basis_options *options,
+                       gmf_extension *e)
 {
-  size_t square = (size_t)n * (size_t)n;
   decision pass = parts_of(e->decision, n);
-  GMF_CHECK(n_old + n <= x->axis->n && n_old + n <= x->ld);
-  memset(e->h, 0, (size_t)n_old * (size_t)n * sizeof *e->h);
-  memset(e->r, 0, square * sizeof *e->r);
+  int n_against = n_old - skip;
+  gmf_tall_product(grid, (gmf_columns){x, skip, n_against + n}, (gmf_columns){x, n_old, n}, e->product);
+  if (grid->rank == 0) decide(e->product, n_against, n, e->r, options->negligible, e->work, pass);
+  gmf_broadcast(grid, e->decision, ((int64_t)n * n + n + 1) * (int64_t)sizeof *e->decision);
+  if (*pass.verdict < 0) return -1;
+  note_pass(e->product, n_against, n, pass, e->work, e->h, e->r);
+  apply_pass(x, skip, n_old, n, e->product, pass, options);
+  return *pass.verdict;
+}
+
+gmf_status gmf_tall_extend(const gmf_grid *grid, gmf_tall *x, int n_old, int n, gmf_expected expected,
+                           const gmf_basis_options *options, gmf_extension *e, gmf_error *err)
+{
+  double verdict = 0, *h = e->h;
+  int expected_end = expected.begin + expected.n;
+  GMF_CHECK(n_old + n <= x->axis->n && n_old + n <= x->ld && expected_end <= n_old);
+  memset(h, 0, (size_t)expected.begin * (size_t)n * sizeof *h);
+  memset(h + expected_end * n, 0, (size_t)(n_old - expected_end) * (size_t)n * sizeof *h);
+  memset(e->r, 0, (size_t)n * (size_t)n * sizeof *e->r);
   for (int j = 0; j < n; j++) e->r[j * n + j] = 1;
-  for (int passes = 0; passes < MAX_PASSES; passes++) {
-    gmf_tall_product(grid, (gmf_columns){x, 0, n_old + n}, (gmf_columns){x, n_old, n}, e->product);
-    if (grid->rank == 0) decide(e->product, n_old, n, e->r, options->negligible, e->work, pass);
-    gmf_broadcast(grid, e->decision, (int64_t)((square + (size_t)n + 1) * sizeof *e->decision));
-    if (*pass.verdict < 0) break;
-    note_pass(e->product, n_old, n, pass, e->work, e->h, e->r);
-    apply_pass(x, n_old, n, e->product, pass, options);
-    if (*pass.verdict > 0) return GMF_OK;
+  if (expected.n > 0) { /* what is left is small against the columns: they are made orthogonal among themselves first */
+    gmf_tall_add((gmf_columns){x, expected.begin, expected.n}, h + expected.begin * n, -1, (gmf_columns){x, n_old, n});
+    verdict = run_pass(grid, x, n_old, n_old, n, options, e);
+    if (verdict > 0) verdict = 0;
   }
+  for (int passes = 0; passes < MAX_PASSES && verdict == 0; passes++)
+    verdict = run_pass(grid, x, 0, n_old, n, options, e);
+  if (verdict > 0) return GMF_OK;
   return gmf_fail(err, GMF_ERR_NUMERIC,
-                  *pass.verdict < 0 ? "a product of the ratings with a vector is not finite: ratings are too large"
-                                    : "a basis of singular vectors did not become orthogonal in %d passes",
+                  verdict < 0 ? "a product of the ratings with a vector is not finite: ratings are too large"
+                              : "a basis of singular vectors did not become orthogonal in %d passes",
                   MAX_PASSES);
 }

@@ -46,9 +46,14 @@ typedef struct gmf_basis_options {
   double negligible;  /* what is no longer than this counts as zero */
 } gmf_basis_options;
 
+/* Rows of h that the caller knows in about all digits: they save a pass. n = 0: none. */
+typedef struct gmf_expected {
+  int begin, n;
+} gmf_expected;
+
 /* Scratch and results of gmf_tall_extend. All owned. */
 typedef struct gmf_extension {
-  double *h;        /* [n_old][n_new] */
+  double *h;        /* [n_old][n_new]: out; rows that are expected: in, too */
   double *r;        /* [n_new][n_new] */
   double *product;  /* [n_old + n_new][n_new] */
   double *decision; /* [n_new * n_new + n_new + 1] */
@@ -63,7 +68,7 @@ void gmf_extension_free(gmf_extension *e);
  * with W = X_old h + X_new r, on rank 0. Directions in which W has nothing new get random vectors, whose rows of r are
  * zero. n_old + n_new must not exceed the rows of X. GMF_ERR_NUMERIC where W is not finite.
  */
-gmf_status gmf_tall_extend(const gmf_grid *grid, gmf_tall *x, int n_old, int n_new, const gmf_basis_options *options,
-                           gmf_extension *e, gmf_error *err);
+gmf_status gmf_tall_extend(const gmf_grid *grid, gmf_tall *x, int n_old, int n_new, gmf_expected expected,
+                           const gmf_basis_options *options, gmf_extension *e, gmf_error *err);
 
 #endif
