@@ -19,7 +19,7 @@
  * of the block by itself follows: then one pass against X is mostly the last.
  *
  * A column of which nothing is left but rounding is replaced by a random one; what W had there is at most `negligible`
- * and is dropped, so its row of r is zero.
+ * and is dropped from r.
  */
 #include "linalg/tall.h"
 
@@ -209,7 +209,7 @@ static double measure(const double *product, const double *g, int n_old, int n, 
     if (!isfinite(square) || !isfinite(kept)) return -1;
     replace[j] = square == 0 || (weight > 0 && sqrt(square) * weight <= negligible);
     d[j] = replace[j] != 0 ? 0 : sqrt(fmax(kept, LOST * square));
-    least = fmin(least, replace[j] != 0 ? 0 : kept / square);
+    least = fmin(least, replace[j] != 0 ? 0 : fmax(kept, 0) / square);
   }
   return least;
 }

@@ -65,8 +65,8 @@ void gmf_extension_free(gmf_extension *e);
 
 /*
  * Collective. Columns [0, n_old) of X are orthonormal, columns W = [n_old, n_old + n_new) are not: afterwards all are,
- * with W = X_old h + X_new r, on rank 0. Directions in which W has nothing new get random vectors, whose rows of r are
- * zero. n_old + n_new must not exceed the rows of X. GMF_ERR_NUMERIC where W is not finite.
+ * with W = X_old h + X_new r, on rank 0. Directions in which W has nothing new get random vectors, which W has nothing
+ * of. n_old + n_new must not exceed the rows of X. GMF_ERR_NUMERIC where W is not finite.
  */
 gmf_status gmf_tall_extend(const gmf_grid *grid, gmf_tall *x, int n_old, int n_new, gmf_expected expected,
                            const gmf_basis_options *options, gmf_extension *e, gmf_error *err);
