@@ -18,6 +18,7 @@ packages_test=(
   libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py
 )
+packages_bench_svd=(python3-scipy python3-h5py python3-sklearn libslepc-real-dev)
 packages_bench=(
   "${packages_build[@]}"
   python3 python3-venv python3-numpy python3-pandas

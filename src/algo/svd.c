@@ -260,6 +260,7 @@ gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, 
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_svd *svd = NULL;
+  double begin = MPI_Wtime();
   *out = NULL;
   GMF_CHECK(options->k <= axes[GMF_USERS]->n && options->k <= axes[GMF_ITEMS]->n);
   local = GMF_NEW_ZERO(svd, 1, err);
@@ -277,8 +278,9 @@ gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, 
     case GMF_SVD_RANDOMIZED: GMF_TRY(randomized(svd, options, err)); break;
     case GMF_SVD_GRAM: GMF_TRY(from_gram(svd, options, err)); break;
   }
-  svd->n_products = svd->op->n_products;
   GMF_TRY(fix_signs(svd, err));
+  svd->n_products = svd->op->n_products;
+  svd->seconds = MPI_Wtime() - begin;
   GMF_TRY(gmf_svd_certify(svd, options, err));
   *out = svd;
   svd = NULL;

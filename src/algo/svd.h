@@ -51,6 +51,7 @@ typedef struct gmf_svd {
   gmf_svd_certificates certificates;
   int64_t n_restarts;
   int64_t n_products; /* vectors that A or A' was applied to before the certificates */
+  double seconds;     /* until then */
   double *spectrum;   /* owned [n_spectrum]: gram: all singular values, descending; NULL otherwise */
   int64_t n_spectrum;
 } gmf_svd;

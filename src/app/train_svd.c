@@ -113,7 +113,7 @@ static json_t *json_numbers(const double *values, int64_t n)
   return array;
 }
 
-static void log_event(const gmf_log *log, const gmf_svd *svd, double seconds)
+static void log_event(const gmf_log *log, const gmf_svd *svd)
 {
   const gmf_svd_certificates *c = &svd->certificates;
   if (log->json == NULL) return;
@@ -124,7 +124,8 @@ static void log_event(const gmf_log *log, const gmf_svd *svd, double seconds)
                 "residuals_items", json_numbers(c->residuals[GMF_ITEMS], svd->k), "orthogonality_users",
                 c->orthogonality[GMF_USERS], "orthogonality_items", c->orthogonality[GMF_ITEMS], "square", c->square,
                 "captured", c->captured, "spectral_bound", c->bound, "spectral_bound_miss", c->miss_probability,
-                "restarts", (json_int_t)svd->n_restarts, "products", (json_int_t)svd->n_products, "seconds", seconds));
+                "restarts", (json_int_t)svd->n_restarts, "products", (json_int_t)svd->n_products, "seconds_solve",
+                svd->seconds));
 }
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
@@ -253,16 +254,14 @@ gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
   GMF_TRY(gmf_agree(run->grid, open_history(&h, run, err), err));
   options.progress = note_restart;
   options.context = &h;
-  double begin = MPI_Wtime();
   GMF_TRY(gmf_svd_create(run->grid, &options, run->axes, run->blocks, &svd, err));
-  double seconds = MPI_Wtime() - begin;
   gmf_log_line(run->log, "%s: %d triplets in %.3f s, %" PRId64 " restarts, %s products with a vector",
                options.method == GMF_SVD_KRYLOV       ? "krylov"
                : options.method == GMF_SVD_RANDOMIZED ? "randomized"
                                                       : "gram",
-               svd->k, seconds, svd->n_restarts, gmf_thousands(svd->n_products));
+               svd->k, svd->seconds, svd->n_restarts, gmf_thousands(svd->n_products));
   log_table(run->log, svd);
-  log_event(run->log, svd, seconds);
+  log_event(run->log, svd);
   GMF_TRY(write_model(run, svd, &h, err));
 cleanup:
   gmf_svd_destroy(&svd);
