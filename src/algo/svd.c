@@ -62,7 +62,7 @@ static gmf_status open_workspace(gmf_svd *svd, const gmf_svd_options *options, i
   const gmf_grid *grid = svd->op->grid;
   *w = (workspace){.n = n};
   for (int s = 0; s < GMF_N_SIDES && local == GMF_OK; s++)
-    local = gmf_tall_create(grid, svd->op->axes[s], n, &svd->vectors[s], err);
+    if (svd->vectors[s] == NULL) local = gmf_tall_create(grid, svd->op->axes[s], n, &svd->vectors[s], err);
   if (local == GMF_OK) local = gmf_extension_create(0, n, &w->extension, err);
   GMF_TRY(gmf_agree(grid, local, err));
   GMF_TRY(gmf_small_svd_create(grid, n, &w->small, err));
@@ -88,13 +88,14 @@ static gmf_status orthonormalize(gmf_svd *svd, gmf_side side, workspace *w, gmf_
   return status;
 }
 
-/* Collective. Rayleigh-Ritz from the orthonormal basis of the items. */
-static gmf_status triplets_of_basis(gmf_svd *svd, workspace *w, gmf_error *err)
+/* Collective. Rayleigh-Ritz from the orthonormal basis of one side. */
+static gmf_status triplets_of_basis(gmf_svd *svd, gmf_side basis, workspace *w, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
-  gmf_columns u = {svd->vectors[GMF_USERS], 0, w->n}, v = {svd->vectors[GMF_ITEMS], 0, w->n};
-  gmf_svd_apply(svd->op, GMF_USERS, v, u);
-  GMF_TRY(orthonormalize(svd, GMF_USERS, w, err));
+  gmf_side other = gmf_other_side(basis);
+  gmf_columns u = {svd->vectors[other], 0, w->n}, v = {svd->vectors[basis], 0, w->n};
+  gmf_svd_apply(svd->op, other, v, u);
+  GMF_TRY(orthonormalize(svd, other, w, err));
   GMF_TRY(gmf_small_svd_run(svd->op->grid, w->extension.r, w->n, w->n, w->small, err));
   if (!gmf_tall_rotate(u, w->small->left, w->n) || !gmf_tall_rotate(v, w->small->right, w->n))
     local = gmf_out_of_memory(err, w->n, sizeof(double), "a panel of a basis");
@@ -121,10 +122,52 @@ static gmf_status randomized(gmf_svd *svd, const gmf_svd_options *options, gmf_e
     gmf_svd_apply(svd->op, GMF_ITEMS, u, v);
     GMF_TRY(orthonormalize(svd, GMF_ITEMS, &w, err));
   }
-  GMF_TRY(triplets_of_basis(svd, &w, err));
+  GMF_TRY(triplets_of_basis(svd, GMF_ITEMS, &w, err));
 cleanup:
   close_workspace(&w);
   return status;
+}
+
+/* ---- krylov ------------------------------------------------------------------------------------------------------ */
+
+/* Forgets triplets, so that others can be sought. */
+static void clear(gmf_svd *svd)
+{
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    gmf_tall_destroy(&svd->vectors[s]);
+    GMF_FREE(svd->certificates.residuals[s]);
+  }
+  svd->certificates = (gmf_svd_certificates){0};
+}
+
+/* Collective. *normal: whether to try the normal equations; afterwards, whether they were used. */
+static gmf_status krylov(gmf_svd *svd, const gmf_svd_options *options, bool *normal, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  workspace w = {0};
+  gmf_svd_outcome outcome;
+  GMF_TRY(gmf_svd_krylov(svd, options, *normal, &outcome, err));
+  *normal = outcome.normal && !outcome.given_up;
+  if (outcome.given_up) {
+    clear(svd);
+    GMF_TRY(gmf_svd_krylov(svd, options, false, &outcome, err));
+  } else if (outcome.normal) {
+    GMF_TRY(open_workspace(svd, options, svd->k, &w, err));
+    GMF_TRY(orthonormalize(svd, outcome.basis, &w, err)); /* to the last digit */
+    GMF_TRY(triplets_of_basis(svd, outcome.basis, &w, err));
+  }
+cleanup:
+  close_workspace(&w);
+  return status;
+}
+
+/* Whether a residual is larger than what was asked for. */
+static bool is_poor(const gmf_svd *svd, const gmf_svd_options *options)
+{
+  double worst = 0;
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    for (int i = 0; i < svd->k; i++) worst = fmax(worst, svd->certificates.residuals[s][i]);
+  return worst > options->tolerance * svd->values[0];
 }
 
 /* ---- the dense Gram matrix --------------------------------------------------------------------------------------- */
@@ -211,7 +254,7 @@ static gmf_status from_gram(gmf_svd *svd, const gmf_svd_options *options, gmf_er
   GMF_TRY(gmf_gram_eigen(op->grid, &problem, svd->vectors[GMF_ITEMS], svd->spectrum, err));
   for (int64_t j = 0; j < problem.n; j++) svd->spectrum[j] = sqrt(fmax(svd->spectrum[j], 0));
   GMF_TRY(orthonormalize(svd, GMF_ITEMS, &w, err)); /* to the last digit */
-  GMF_TRY(triplets_of_basis(svd, &w, err));
+  GMF_TRY(triplets_of_basis(svd, GMF_ITEMS, &w, err));
 cleanup:
   close_workspace(&w);
   gmf_free(entries);
@@ -273,15 +316,21 @@ gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, 
   GMF_TRY(gmf_operator_create(grid, axes, blocks, width, options->centering, &svd->op, err));
   if (!isfinite(svd->op->square))
     GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC, "the squares of the ratings have no finite sum: ratings are too large"));
-  switch (options->method) {
-    case GMF_SVD_KRYLOV: GMF_TRY(gmf_svd_krylov(svd, options, err)); break;
-    case GMF_SVD_RANDOMIZED: GMF_TRY(randomized(svd, options, err)); break;
-    case GMF_SVD_GRAM: GMF_TRY(from_gram(svd, options, err)); break;
-  }
-  GMF_TRY(fix_signs(svd, err));
-  svd->n_products = svd->op->n_products;
-  svd->seconds = MPI_Wtime() - begin;
-  GMF_TRY(gmf_svd_certify(svd, options, err));
+  bool normal = true, again = false;
+  do { /* again, with two bases, where the normal equations promised more than they kept */
+    clear(svd);
+    switch (options->method) {
+      case GMF_SVD_KRYLOV: GMF_TRY(krylov(svd, options, &normal, err)); break;
+      case GMF_SVD_RANDOMIZED: GMF_TRY(randomized(svd, options, err)); break;
+      case GMF_SVD_GRAM: GMF_TRY(from_gram(svd, options, err)); break;
+    }
+    GMF_TRY(fix_signs(svd, err));
+    svd->n_products = svd->op->n_products;
+    svd->seconds = MPI_Wtime() - begin;
+    GMF_TRY(gmf_svd_certify(svd, options, err));
+    again = options->method == GMF_SVD_KRYLOV && normal && is_poor(svd, options);
+    normal = false;
+  } while (again);
   *out = svd;
   svd = NULL;
 cleanup:

@@ -15,6 +15,11 @@
  * SIAM J. Sci. Comput. 27 (2005).  Both bases are fully orthogonalised, and A'A is never formed, so small singular
  * values are as good as large ones, relative to the largest.
  *
+ * Where singular values are not needed far below the largest, the same goes faster on the normal equations: L is left
+ * out, B is R_p'A'A R_p, and a step applies A and A' and orthogonalises against R alone. A residual of A'A r = s^2 r is
+ * s times that of A'l = s r, and rounding leaves it at about 2^-49 s_1^2: once that is more than half the tolerance for
+ * the wanted triplet with the least value, the search is given up, and begins again with both bases.
+ *
  * A block of b vectors finds singular values that are repeated up to b times.  More copies would come in by rounding
  * alone, so when all k triplets have converged a block of fresh random vectors is taken through CHECK_STEPS steps:
  * where that makes one of the values grow, something was missed, and the search goes on.
@@ -44,6 +49,9 @@ typedef struct krylov {
   gmf_expected coupled;
   double *worst;  /* owned [k]: residuals relative to the largest value */
   double *before; /* owned [k]: values before the check for missed ones */
+  bool normal;    /* the normal equations: no basis on the left, where blocks of products are kept */
+  bool given_up;  /* normal: rounding is in the way of the tolerance */
+  double *square; /* owned [block][block]: W'W of the block of products */
   gmf_extension extension;
   gmf_small_svd *svd;
   gmf_basis_options basis;
@@ -57,6 +65,7 @@ static void free_krylov(krylov *s)
   gmf_free(s->coupling);
   gmf_free(s->worst);
   gmf_free(s->before);
+  gmf_free(s->square);
   gmf_extension_free(&s->extension);
   gmf_small_svd_destroy(&s->svd);
 }
@@ -70,23 +79,29 @@ static int basis_columns(int k, int block, int64_t shorter)
   return gmf_int(columns + block <= shorter ? columns : shorter);
 }
 
-static gmf_status start(krylov *s, gmf_svd *svd, const gmf_svd_options *options, gmf_error *err)
+static gmf_status start(krylov *s, gmf_svd *svd, const gmf_svd_options *options, bool normal, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_operator *op = svd->op;
   bool users_are_longer = op->axes[GMF_USERS]->n >= op->axes[GMF_ITEMS]->n;
-  *s = (krylov){.grid = op->grid, .options = options, .op = op, .k = options->k};
+  *s = (krylov){.grid = op->grid, .options = options, .op = op, .k = options->k, .normal = normal};
   s->left_side = users_are_longer ? GMF_USERS : GMF_ITEMS;
   s->right_side = gmf_other_side(s->left_side);
   int64_t shorter = op->axes[s->right_side]->n;
   s->block = gmf_svd_block(options, op->axes[GMF_USERS]->n, op->axes[GMF_ITEMS]->n);
   s->capacity = basis_columns(s->k, s->block, shorter);
-  for (int side = 0; side < GMF_N_SIDES && local == GMF_OK; side++)
-    local = gmf_tall_create(s->grid, op->axes[side], s->capacity + s->block, &svd->vectors[side], err);
+  s->basis = (gmf_basis_options){options->seed, &s->n_random, gmf_svd_negligible(op)};
+  if (s->capacity == shorter) s->normal = false;
+  int n_left = s->normal ? gmf_int(gmf_max64(s->k, s->block)) : s->capacity;
+  local = gmf_tall_create(s->grid, op->axes[s->left_side], n_left, &svd->vectors[s->left_side], err);
+  if (local == GMF_OK)
+    local =
+        gmf_tall_create(s->grid, op->axes[s->right_side], s->capacity + s->block, &svd->vectors[s->right_side], err);
   s->left = svd->vectors[s->left_side];
   s->right = svd->vectors[s->right_side];
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->b, (int64_t)s->capacity * s->capacity, err);
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->c, (int64_t)s->block * s->block, err);
+  if (local == GMF_OK) local = GMF_NEW_ZERO(s->square, (int64_t)s->block * s->block, err);
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->coupling, (int64_t)s->capacity * s->block, err);
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->worst, s->k, err);
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->before, s->k, err);
@@ -134,6 +149,16 @@ cleanup:
   return status;
 }
 
+/* Local. How the last block is coupled to the next one, which has just been made orthonormal. */
+static void note_coupling(krylov *s)
+{
+  int n = s->last;
+  memcpy(s->c, s->extension.r, (size_t)n * (size_t)n * sizeof *s->c);
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < n; j++) s->coupling[i * n + j] = s->c[j * n + i];
+  s->coupled = (gmf_expected){s->p - n, n};
+}
+
 /* Collective. A' times the last block of `left` gives the next block of `right`, and how it is coupled. */
 static gmf_status step_right(krylov *s, gmf_error *err)
 {
@@ -144,10 +169,30 @@ static gmf_status step_right(krylov *s, gmf_error *err)
   for (int i = 0; i < n; i++)
     for (int j = 0; j < n; j++) h[j * n + i] = s->b[(s->p - n + i) * s->capacity + s->p - n + j];
   GMF_TRY(extend(s, s->right, n, (gmf_expected){s->p - n, n}, err));
-  memcpy(s->c, s->extension.r, (size_t)n * (size_t)n * sizeof *s->c);
-  for (int i = 0; i < n; i++)
-    for (int j = 0; j < n; j++) s->coupling[i * n + j] = s->c[j * n + i];
-  s->coupled = (gmf_expected){s->p - n, n};
+  note_coupling(s);
+cleanup:
+  return status;
+}
+
+/* Collective. Normal equations: A'A times the next block of `right` gives the columns of B and the block after it. */
+static gmf_status step_normal(krylov *s, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int n = s->block, known = s->coupled.n;
+  gmf_columns w = {s->left, 0, n};
+  double *h = s->extension.h + (s->p - known) * n;
+  gmf_operator_apply(s->op, s->left_side, (gmf_columns){s->right, s->p, n}, w);
+  gmf_tall_product(s->grid, w, w, s->square);
+  gmf_operator_apply(s->op, s->right_side, w, (gmf_columns){s->right, s->p + n, n});
+  memcpy(h, s->coupling, (size_t)known * (size_t)n * sizeof *h);
+  memcpy(h + known * n, s->square, (size_t)n * (size_t)n * sizeof *h);
+  s->p += n;
+  s->last = n;
+  GMF_TRY(extend(s, s->right, n, (gmf_expected){s->p - n - known, known + n}, err));
+  for (int i = 0; i < s->p; i++)
+    for (int j = 0; j < n; j++)
+      s->b[i * s->capacity + s->p - n + j] = s->b[(s->p - n + j) * s->capacity + i] = s->extension.h[i * n + j];
+  note_coupling(s);
 cleanup:
   return status;
 }
@@ -157,8 +202,12 @@ static gmf_status grow(krylov *s, int n_columns, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   while (s->p + s->block <= n_columns) {
-    GMF_TRY(step_left(s, s->block, err));
-    GMF_TRY(step_right(s, err));
+    if (s->normal) {
+      GMF_TRY(step_normal(s, err));
+    } else {
+      GMF_TRY(step_left(s, s->block, err));
+      GMF_TRY(step_right(s, err));
+    }
   }
 cleanup:
   return status;
@@ -176,11 +225,11 @@ static double coupling_of(const krylov *s, int row, int i)
 static gmf_status keep(krylov *s, int n, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
-  const double *rotations[] = {s->svd->left, s->svd->right};
-  gmf_tall *bases[] = {s->left, s->right};
+  const double *rotations[] = {s->svd->right, s->svd->left};
+  gmf_tall *bases[] = {s->right, s->left};
   double *columns = NULL;
   local = GMF_NEW(columns, (int64_t)s->p * n, err);
-  for (int side = 0; side < 2 && local == GMF_OK; side++) {
+  for (int side = 0; side < (s->normal ? 1 : 2) && local == GMF_OK; side++) {
     for (int i = 0; i < s->p; i++) memcpy(columns + i * n, rotations[side] + i * s->p, (size_t)n * sizeof *columns);
     if (!gmf_tall_rotate((gmf_columns){bases[side], 0, s->p}, columns, n))
       local = gmf_out_of_memory(err, n, sizeof *columns, "a panel of a basis");
@@ -202,6 +251,9 @@ cleanup:
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
 
+/* Singular value i of the basis. */
+static double value_of(const krylov *s, int i) { return s->normal ? sqrt(s->svd->values[i]) : s->svd->values[i]; }
+
 /* Collective. Triplets of the basis and their residuals; how many of the first k are within the tolerance. */
 static gmf_status project(krylov *s, gmf_svd_restart *restart, gmf_error *err)
 {
@@ -215,14 +267,16 @@ static gmf_status project(krylov *s, gmf_svd_restart *restart, gmf_error *err)
       double x = coupling_of(s, row, i);
       square += x * x;
     }
-    s->worst[i] = s->svd->values[0] > 0 ? sqrt(square) / s->svd->values[0] : 0;
+    double scale = value_of(s, 0) * (s->normal ? value_of(s, i) : 1);
+    s->worst[i] = scale > 0 ? sqrt(square) / scale : 0;
   }
   gmf_broadcast(s->grid, s->worst, s->k * (int64_t)sizeof *s->worst); /* c is rank 0's */
   for (int i = 0; i < s->k; i++) {
     restart->n_converged += s->worst[i] <= s->options->tolerance;
     restart->worst = fmax(restart->worst, s->worst[i]);
   }
-  restart->largest = s->svd->values[0];
+  restart->largest = value_of(s, 0);
+  s->given_up = s->normal && !(0x1p-49 * value_of(s, 0) <= 0.5 * s->options->tolerance * value_of(s, s->k - 1));
 cleanup:
   return status;
 }
@@ -232,13 +286,13 @@ static gmf_status check(krylov *s, gmf_svd_restart *restart, bool *missed, gmf_e
 {
   gmf_status status = GMF_OK;
   *missed = false;
-  memcpy(s->before, s->svd->values, (size_t)s->k * sizeof *s->before);
+  for (int i = 0; i < s->k; i++) s->before[i] = value_of(s, i);
   GMF_TRY(keep(s, s->k, err));
   GMF_TRY(draw_next(s, err));
   GMF_TRY(grow(s, s->k + CHECK_STEPS * s->block, err));
   GMF_TRY(project(s, restart, err));
   double slack = 4 * fmax(s->options->tolerance, 0x1p-46) * s->before[0];
-  for (int i = 0; i < s->k; i++) *missed = *missed || s->svd->values[i] > s->before[i] + slack;
+  for (int i = 0; i < s->k; i++) *missed = *missed || value_of(s, i) > s->before[i] + slack;
 cleanup:
   return status;
 }
@@ -266,10 +320,11 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
     GMF_TRY(grow(s, s->capacity, err));
     GMF_TRY(project(s, &restart, err));
     svd->n_restarts = restart.n_restarts;
+    if (s->given_up) break;
     if (s->options->progress != NULL) s->options->progress(s->options->context, &restart);
     if (restart.n_converged == s->k) {
       GMF_TRY(check(s, &restart, &missed, err));
-      if (!missed) break;
+      if (!missed || s->given_up) break;
     } else if (restart.n_restarts >= s->options->max_restarts) {
       GMF_TRY(
           gmf_fail(err, GMF_ERR_NUMERIC,
@@ -285,17 +340,19 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_svd_krylov(gmf_svd *svd, const gmf_svd_options *options, gmf_error *err)
+gmf_status gmf_svd_krylov(gmf_svd *svd, const gmf_svd_options *options, bool normal, gmf_svd_outcome *outcome,
+                          gmf_error *err)
 {
   gmf_status status = GMF_OK;
   krylov s = {0};
-  GMF_TRY(start(&s, svd, options, err));
-  s.basis = (gmf_basis_options){options->seed, &s.n_random, gmf_svd_negligible(svd->op)};
+  GMF_TRY(start(&s, svd, options, normal, err));
+  s.basis.n_random = &s.n_random;
   if (s.capacity == s.right->axis->n)
     GMF_TRY(span_all(&s, err));
   else
     GMF_TRY(search(&s, svd, err));
-  memcpy(svd->values, s.svd->values, (size_t)s.k * sizeof *svd->values);
+  *outcome = (gmf_svd_outcome){s.right_side, s.normal, s.given_up};
+  for (int i = 0; i < s.k; i++) svd->values[i] = value_of(&s, i);
   GMF_TRY(keep(&s, s.k, err));
 cleanup:
   free_krylov(&s);
