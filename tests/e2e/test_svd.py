@@ -194,6 +194,14 @@ class TestMethods(SvdCase):
                         self.check(a, model)
                     self.assertLess(np.abs(model.s - s[:5]).max(), 1e-7 * s[0])
 
+    def test_more_ranks_than_rows(self):
+        for name in ("tall", "wide"):
+            for method in ("krylov", "randomized", "gram"):
+                for grid in ("8x1", "2x4"):
+                    with self.subTest(name, method=method, grid=grid):
+                        model = self.train(name, "--factors", "6", "--svd-method", method, "--power-steps", "50", ranks=8, grid=grid)
+                        self.check(CASES[name], model)
+
     def test_gram_agrees_with_krylov(self):
         for center in ("none", "both"):
             gram = self.train("random", "--factors", "5", "--svd-method", "gram", "--center", center, ranks=4)
