@@ -188,7 +188,7 @@ static gmf_status list_entries(const gmf_operator *op, gmf_entry **entries, int6
   gmf_expand_run(op->grid, b->expand, own, sizeof *own, fetched); /* the places of my panel's rows on the axis */
   for (int64_t r = 0; r < b->n_rows; r++)
     for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
-      (*entries)[j] = (gmf_entry){b->row_begin + r, (int32_t)fetched[b->cols[j]], b->values[j]};
+      (*entries)[j] = (gmf_entry){b->row_begin + r, gmf_i32(fetched[b->cols[j]]), b->values[j]};
 cleanup:
   gmf_free(own);
   gmf_free(fetched);
@@ -244,6 +244,7 @@ static gmf_status from_gram(gmf_svd *svd, const gmf_svd_options *options, gmf_er
   gmf_gram_problem problem = {.n_users = op->axes[GMF_USERS]->n, .n = gmf_int(op->axes[GMF_ITEMS]->n)};
   gmf_phase before = gmf_trace_phase(op->grid->trace, GMF_PHASE_GRAM);
 
+  GMF_TRY(gmf_gram_plan(op->grid, problem.n, err));
   GMF_TRY(open_workspace(svd, options, svd->k, &w, err));
   GMF_TRY(list_entries(op, &entries, &problem.n_entries, err));
   problem.entries = entries;

@@ -2,6 +2,8 @@
 #ifndef GMF_ALGO_SVD_INTERNAL_H
 #define GMF_ALGO_SVD_INTERNAL_H
 
+#include <math.h>
+
 #include "algo/svd.h"
 #include "linalg/small_svd.h"
 

@@ -128,6 +128,18 @@ static void log_event(const gmf_log *log, const gmf_svd *svd)
                 svd->seconds));
 }
 
+/* krylov promises residuals; rounding may keep them above a tolerance that is near it. */
+static void warn_of_rounding(const gmf_svd_run *run, const gmf_svd *svd)
+{
+  double worst = 0;
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    for (int i = 0; i < svd->k; i++) worst = fmax(worst, svd->certificates.residuals[s][i]);
+  if (run->config->svd_method == GMF_SVD_KRYLOV && worst > run->config->tolerance * svd->values[0])
+    gmf_log_line(run->log,
+                 "warning: rounding keeps residuals at %.1e of the largest singular value, above --tolerance %g",
+                 worst / svd->values[0], run->config->tolerance);
+}
+
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
 /* Collective. The same numbers as f8 attributes of the root. */
@@ -261,6 +273,7 @@ gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
                                                       : "gram",
                svd->k, svd->seconds, svd->n_restarts, gmf_thousands(svd->n_products));
   log_table(run->log, svd);
+  warn_of_rounding(run, svd);
   log_event(run->log, svd);
   GMF_TRY(write_model(run, svd, &h, err));
 cleanup:

@@ -83,7 +83,7 @@ static void close_layout(layout *l)
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Collective. The matrix, its eigenvectors and the workspace of divide and conquer: four times n^2 over the ranks. */
-static gmf_status plan(const gmf_grid *grid, int n, gmf_error *err)
+gmf_status gmf_gram_plan(const gmf_grid *grid, int n, gmf_error *err)
 {
   int n_ranks = 0, n_cores = 0;
   gmf_status status = GMF_OK;
@@ -227,7 +227,18 @@ static gmf_status call_scalapack(const gmf_grid *grid, const layout *l, int n, d
   int int_size = 0, info = 0, n_work = -1, n_int_work = -1, *int_work = NULL;
   pdsyevd_("V", "L", &n, g, &one, &one, l->desc, w, z, &one, &one, l->desc, &size, &n_work, &int_size, &n_int_work,
            &info, 1, 1);
-  n_work = gmf_int(2 * (int64_t)size + 1024); /* the size asked for is known to be too small for some shapes */
+  /* What pdsyevd asks for lacks the part of pdormtr, which matters for few blocks; pdormtr's refusal would be passed
+   * over, and the eigenvectors would be those of the tridiagonal matrix. */
+  int64_t nb = l->rows.nb, rotation = nb * (l->rows.n_mine + l->columns.n_mine + 3 * nb) + 4 * (int64_t)n + 1024;
+  int64_t words = gmf_max64((int64_t)size, (int64_t)l->rows.n_mine * l->columns.n_mine) + rotation;
+  if (words > INT_MAX)
+    local =
+        gmf_fail(err, GMF_ERR_PLAN,
+                 "ScaLAPACK counts with 32 bits, and a Gram matrix of order %d needs %lld words of a rank; use more "
+                 "ranks, or --svd-method krylov",
+                 n, (long long)words);
+  GMF_TRY(gmf_agree(grid, local, err));
+  n_work = gmf_int(words);
   n_int_work = gmf_int(int_size + 8 * (int64_t)n + 1024);
   local = GMF_NEW(work, n_work, err);
   if (local == GMF_OK) local = GMF_NEW(int_work, n_int_work, err);
@@ -298,7 +309,6 @@ gmf_status gmf_gram_eigen(const gmf_grid *grid, const gmf_gram_problem *problem,
   double *g = NULL, *z = NULL;
   int n = problem->n;
 
-  GMF_TRY(plan(grid, n, err));
   open_layout(grid, n, &l);
   int64_t n_local = (int64_t)l.desc[8] * gmf_max64(1, l.columns.n_mine);
   local = GMF_NEW_ZERO(g, n_local, err);

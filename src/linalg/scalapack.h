@@ -27,10 +27,14 @@ typedef struct gmf_gram_problem {
   const gmf_gram_centers *centers; /* borrowed; NULL: none */
 } gmf_gram_problem;
 
+/* Collective. GMF_ERR_PLAN where n is over GMF_GRAM_MAX_ORDER, or the matrices do not fit into the memory of the
+ * machine. */
+gmf_status gmf_gram_plan(const gmf_grid *grid, int n, gmf_error *err);
+
 /*
  * Collective. All eigenvalues, values [n] descending on every rank, and the eigenvectors of the largest ones, as many
- * as `vectors` has columns (rows by item). GMF_ERR_PLAN where n is over GMF_GRAM_MAX_ORDER or the matrices do not fit
- * into the memory of the machine; GMF_ERR_NUMERIC where ScaLAPACK fails.
+ * as `vectors` has columns (rows by item). n is to have been planned. GMF_ERR_PLAN where a rank's part is longer than
+ * ScaLAPACK can count; GMF_ERR_NUMERIC where it fails.
  */
 gmf_status gmf_gram_eigen(const gmf_grid *grid, const gmf_gram_problem *problem, gmf_tall *vectors, double *values,
                           gmf_error *err);

@@ -194,6 +194,18 @@ class TestMethods(SvdCase):
                         self.check(a, model)
                     self.assertLess(np.abs(model.s - s[:5]).max(), 1e-7 * s[0])
 
+    def test_gram_of_every_order(self):
+        """One block, hardly more, several: the workspace that ScaLAPACK asks for is too small for some."""
+        for n in (1, 2, 17, 63, 64, 65, 129, 200):
+            a = sparse_random(n + 30, n, 0.3, n)
+            a[0] = 1  # every item has a rating
+            u, i = np.nonzero(a)
+            self.data["order"] = harness.write_dataset(self.out / "order.h5", *a.shape, u, i, a[u, i])
+            for ranks in (1, 4):
+                with self.subTest(n=n, ranks=ranks):
+                    model = self.train("order", "--factors", str(min(n, 20)), "--svd-method", "gram", ranks=ranks)
+                    self.check(a, model)
+
     def test_more_ranks_than_rows(self):
         for name in ("tall", "wide"):
             for method in ("krylov", "randomized", "gram"):
@@ -328,6 +340,10 @@ class TestErrors(SvdCase):
     def test_not_converged(self):
         self.fails(3, ["within --tolerance", "--max-restarts"], "random", "--algorithm", "svd", "--factors", "4", "--block", "2",
                    "--tolerance", "1e-13", "--max-restarts", "1")
+
+    def test_gram_of_too_many_items(self):
+        self.data["long"] = harness.write_dataset(self.folder / "long.h5", 3, 60_001, [0, 1, 2], [0, 7, 60_000], [1, 2, 3])
+        self.fails(69, ["60000", "60001", "--svd-method krylov"], "long", "--algorithm", "svd", "--factors", "2", "--svd-method", "gram")
 
     def test_options_of_others(self):
         self.fails(64, ["--checkpoint"], "random", "--algorithm", "svd", "--factors", "4", "--checkpoint", self.out)
