@@ -17,8 +17,8 @@
  *
  * Where singular values are not needed far below the largest, the same goes faster on the normal equations: L is left
  * out, B is R_p'A'A R_p, and a step applies A and A' and orthogonalises against R alone. A residual of A'A r = s^2 r is
- * s times that of A'l = s r, and rounding leaves it at about 2^-49 s_1^2: once that is more than half the tolerance for
- * the wanted triplet with the least value, the search is given up, and begins again with both bases.
+ * s times that of A'l = s r, and rounding leaves it at about 2^-49 s_1^2: once that is more than a quarter of the
+ * tolerance for the wanted triplet with the least value, the search is given up, and begins again with both bases.
  *
  * A block of b vectors finds singular values that are repeated up to b times.  More copies would come in by rounding
  * alone, so when all k triplets have converged a block of fresh random vectors is taken through CHECK_STEPS steps:
@@ -32,6 +32,9 @@
 #include "base/narrow.h"
 
 enum { CHECK_STEPS = 2 };
+
+/* Part of the tolerance that residuals are to keep to here: the check moves converged triplets a little. */
+static const double SAFE = 0.5;
 
 typedef struct krylov {
   const gmf_grid *grid; /* borrowed, like the next three */
@@ -272,11 +275,11 @@ static gmf_status project(krylov *s, gmf_svd_restart *restart, gmf_error *err)
   }
   gmf_broadcast(s->grid, s->worst, s->k * (int64_t)sizeof *s->worst); /* c is rank 0's */
   for (int i = 0; i < s->k; i++) {
-    restart->n_converged += s->worst[i] <= s->options->tolerance;
+    restart->n_converged += s->worst[i] <= SAFE * s->options->tolerance;
     restart->worst = fmax(restart->worst, s->worst[i]);
   }
   restart->largest = value_of(s, 0);
-  s->given_up = s->normal && !(0x1p-49 * value_of(s, 0) <= 0.5 * s->options->tolerance * value_of(s, s->k - 1));
+  s->given_up = s->normal && !(0x1p-49 * value_of(s, 0) <= 0.5 * SAFE * s->options->tolerance * value_of(s, s->k - 1));
 cleanup:
   return status;
 }
@@ -326,12 +329,12 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
       GMF_TRY(check(s, &restart, &missed, err));
       if (!missed || s->given_up) break;
     } else if (restart.n_restarts >= s->options->max_restarts) {
-      GMF_TRY(
-          gmf_fail(err, GMF_ERR_NUMERIC,
-                   "%d of %d singular triplets have residuals within --tolerance %g after %lld restarts, the worst is "
-                   "at %.2g of the largest singular value: use more --max-restarts, a larger --tolerance or other "
-                   "--factors",
-                   restart.n_converged, s->k, s->options->tolerance, (long long)restart.n_restarts, restart.worst));
+      GMF_TRY(gmf_fail(
+          err, GMF_ERR_NUMERIC,
+          "%d of %d singular triplets have residuals safely within --tolerance %g after %lld restarts, the worst is "
+          "at %.2g of the largest singular value: use more --max-restarts, a larger --tolerance or other "
+          "--factors",
+          restart.n_converged, s->k, s->options->tolerance, (long long)restart.n_restarts, restart.worst));
     } else {
       GMF_TRY(keep(s, kept, err));
     }

@@ -338,7 +338,7 @@ class TestErrors(SvdCase):
         self.fails(64, ["--factors 8", "7 or less"], "tall", "--algorithm", "svd", "--factors", "8")
 
     def test_not_converged(self):
-        self.fails(3, ["within --tolerance", "--max-restarts"], "random", "--algorithm", "svd", "--factors", "4", "--block", "2",
+        self.fails(3, ["safely within --tolerance", "--max-restarts"], "random", "--algorithm", "svd", "--factors", "4", "--block", "2",
                    "--tolerance", "1e-13", "--max-restarts", "1")
 
     def test_gram_of_too_many_items(self):
