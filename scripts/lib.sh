@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 packages_build=(
   cmake ninja-build gcc pkg-config git
   libopenmpi-dev openmpi-bin
-  libhdf5-openmpi-dev libhdf5-dev libopenblas-openmp-dev
+  libhdf5-openmpi-dev libhdf5-dev libopenblas-openmp-dev libscalapack-openmpi-dev
   librandom123-dev libxxhash-dev libinih-dev libjansson-dev
   zlib1g-dev libzstd-dev
 )
@@ -23,6 +23,7 @@ packages_slow=(
   "${packages_test[@]}"
   valgrind
 )
+packages_bench_svd=(python3-scipy python3-h5py python3-sklearn libslepc-real-dev)
 packages_bench=(
   "${packages_build[@]}"
   python3 python3-venv python3-numpy python3-pandas

@@ -38,7 +38,7 @@ typedef struct gmf_model gmf_model;
 typedef struct gmf_model_info {
   const char *path;
   const char *format_version;
-  const char *algorithm; /* "als", "ials", "popularity" */
+  const char *algorithm; /* "als", "ials", "svd", "popularity" */
   int64_t n_users, n_items;
   int n_factors;
   double global_mean; /* added to every score; 0 where the model has none */

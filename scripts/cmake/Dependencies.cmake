@@ -8,6 +8,8 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 find_package(LAPACK REQUIRED) # OpenBLAS has it
+# Debian's scalapack config file names a library that is not there, so the library is looked for itself.
+find_library(SCALAPACK_LIBRARY NAMES scalapack-openmpi scalapack REQUIRED)
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
 
 # The trainer writes from all ranks: HDF5 with MPI. Debian has it beside the serial one, and FindHDF5 looks for h5pcc.

@@ -545,7 +545,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
     dense_shared(als, fixed);
   gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
   gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
-                 als->panel);
+                 (size_t)als->ld * sizeof *als->panel, als->panel);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   if (als->folds[side] == NULL) solve_rows(als, side, &first_singular);
   for (int64_t batch = 0; als->folds[side] != NULL && batch < als->folds[side]->n_batches; batch++) {

@@ -15,14 +15,15 @@ static gmf_status fetch_factors(void *context, gmf_side side, const int64_t *row
   gmf_expand *plan = NULL;
   int32_t *slot_of = NULL;
   float *panel = NULL;
+  size_t row_bytes = (size_t)f->ld * sizeof *panel;
 
   status = GMF_NEW(slot_of, n, err);
   if (status == GMF_OK) status = GMF_NEW(panel, n * f->ld, err);
   GMF_TRY(gmf_agree(from->grid, status, err));
-  GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, f->ld, slot_of, &plan, err));
-  gmf_expand_run(from->grid, plan, f->rows, panel);
+  GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, row_bytes, slot_of, &plan, err));
+  gmf_expand_run(from->grid, plan, f->rows, row_bytes, panel);
   for (int64_t j = 0; j < n; j++)
-    memcpy(out + j * f->ld, panel + (int64_t)slot_of[j] * f->ld, (size_t)f->ld * sizeof *out);
+    memcpy(out + j * f->ld, panel + (int64_t)slot_of[j] * f->ld, row_bytes);
 cleanup:
   gmf_expand_destroy(&plan);
   gmf_free(panel);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "algo/svd.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "kernel/dense.h"
@@ -66,9 +67,10 @@ static const gmf_option OPTIONS[] = {
      "users: share of a held-out user's ratings for --test, rounded down, by chance; the rest is for --fold-in; users "
      "with fewer than 5 ratings are not tested"},
 
-    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials|popularity", "",
+    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials|popularity|svd", "",
      "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted; popularity: the number of "
-     "ratings, a yardstick"},
+     "ratings, a yardstick; svd: the largest singular triplets of the matrix that is zero where there is no rating, as in "
+     "PureSVD"},
     {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_FACTORS, NULL, "64",
      "length of a factor row"},
     {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "15",
@@ -91,9 +93,9 @@ static const gmf_option OPTIONS[] = {
      "als: a bias for each user and item, solved together with the factors"},
     {"lambda-bias", GMF_OPT_REAL, FIELD(lambda_bias), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
      "regularisation of the biases, scaled as lambda is; lambda where not given"},
-    {"center", GMF_OPT_CHOICE, FIELD(center), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|global", "",
-     "als: what is taken off the ratings before training and added to every score; global, their mean, with --bias, "
-     "else none"},
+    {"center", GMF_OPT_CHOICE, FIELD(center), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|global|user|item|both", "",
+     "what is taken off before training and added to every score. als: global, the mean of the ratings, with --bias, else "
+     "none. svd: none where not given, or means over all pairs, rated or not: of all, of each user, each item, or both"},
     {"nonnegative", GMF_OPT_FLAG, FIELD(nonnegative), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
      "no factor is below zero; biases may be"},
     {"solver", GMF_OPT_CHOICE, FIELD(solver), GMF_VERB_TRAIN, true, NULL, 0, 0, "auto|cholesky|cg", "auto",
@@ -103,6 +105,20 @@ static const gmf_option OPTIONS[] = {
      "cg: steps at most; a row that is solved to single precision stops earlier"},
     {"deterministic", GMF_OPT_FLAG, FIELD(deterministic), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
      "the same bits on any number of ranks and threads, where --grid has one column: sums over all rows are made exact"},
+    {"svd-method", GMF_OPT_CHOICE, FIELD(svd_method), GMF_VERB_TRAIN, true, NULL, 0, 0, "krylov|randomized|gram",
+     "krylov",
+     "svd: krylov: thick-restart block Golub-Kahan-Lanczos, to --tolerance; randomized: subspace iteration, for a quick "
+     "model; gram: all singular values from the dense items x items matrix, by ScaLAPACK, up to 60,000 items"},
+    {"tolerance", GMF_OPT_REAL, FIELD(tolerance), GMF_VERB_TRAIN, true, "T", 1e-14, 0.1, NULL, "1e-8",
+     "krylov: stop when all residuals are at most T times the largest singular value"},
+    {"max-restarts", GMF_OPT_INT, FIELD(max_restarts), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "100",
+     "krylov: fail, with exit code 3, when that has not happened after N restarts"},
+    {"block", GMF_OPT_INT, FIELD(block), GMF_VERB_TRAIN, true, "B", 1, 1024, NULL, "8",
+     "svd: vectors that the matrix is multiplied with at a time; singular values repeated more often than B take longer"},
+    {"power-steps", GMF_OPT_INT, FIELD(power_steps), GMF_VERB_TRAIN, true, "Q", 0, 1e6, NULL, "4",
+     "randomized: passes over the matrix and its transpose; more are more accurate"},
+    {"scaling", GMF_OPT_CHOICE, FIELD(scaling), GMF_VERB_TRAIN, true, NULL, 0, 0, "usv|sqrt", "usv",
+     "svd: what the factors are; usv: U S and V; sqrt: U S^1/2 and V S^1/2"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
@@ -164,23 +180,35 @@ const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", G
                                         {"verify", GMF_VERB_VERIFY}, {NULL, 0}};
 const char GMF_VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
 
-/* Options of training that one algorithm alone takes. */
+#define OF(algorithm) (1 << (algorithm))
+
+/* Options of training that some algorithms alone take. */
 static const struct {
   size_t offset;
-  int algorithm;
-} OF_ONE_ALGORITHM[] = {
-    {offsetof(gmf_config, alpha), GMF_ALGORITHM_IALS},      {offsetof(gmf_config, alpha0), GMF_ALGORITHM_IALS},
-    {offsetof(gmf_config, loss), GMF_ALGORITHM_IALS},       {offsetof(gmf_config, bias), GMF_ALGORITHM_ALS},
-    {offsetof(gmf_config, lambda_bias), GMF_ALGORITHM_ALS}, {offsetof(gmf_config, center), GMF_ALGORITHM_ALS}};
+  int algorithms; /* a sum of OF() */
+} OF_SOME_ALGORITHMS[] = {{offsetof(gmf_config, alpha), OF(GMF_ALGORITHM_IALS)},
+                          {offsetof(gmf_config, alpha0), OF(GMF_ALGORITHM_IALS)},
+                          {offsetof(gmf_config, loss), OF(GMF_ALGORITHM_IALS)},
+                          {offsetof(gmf_config, bias), OF(GMF_ALGORITHM_ALS)},
+                          {offsetof(gmf_config, lambda_bias), OF(GMF_ALGORITHM_ALS)},
+                          {offsetof(gmf_config, center), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, factors), ~OF(GMF_ALGORITHM_POPULARITY)},
+                          {offsetof(gmf_config, seed), ~OF(GMF_ALGORITHM_POPULARITY)},
+                          {offsetof(gmf_config, svd_method), OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, tolerance), OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, max_restarts), OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, block), OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, power_steps), OF(GMF_ALGORITHM_SVD)},
+                          {offsetof(gmf_config, scaling), OF(GMF_ALGORITHM_SVD)}};
 
-/* Options that popularity, which has no sweeps, takes none of. */
+/* Options that popularity and svd, which have no sweeps, take none of. */
 static bool is_of_sweeps(size_t offset)
 {
   static const size_t FIELDS[] = {offsetof(gmf_config, iterations),   offsetof(gmf_config, lambda),
                                   offsetof(gmf_config, lambda_scale), offsetof(gmf_config, lambda_exponent),
                                   offsetof(gmf_config, nonnegative),  offsetof(gmf_config, solver),
                                   offsetof(gmf_config, cg_steps),     offsetof(gmf_config, validate_every),
-                                  offsetof(gmf_config, early_stop),   offsetof(gmf_config, seed)};
+                                  offsetof(gmf_config, early_stop),   offsetof(gmf_config, deterministic)};
   for (size_t f = 0; f < sizeof FIELDS / sizeof *FIELDS; f++)
     if (FIELDS[f] == offset) return true;
   return false;
@@ -190,13 +218,19 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
 {
   if ((o->verbs & verb) == 0) return false;
   if (verb != GMF_VERB_TRAIN) return true;
-  for (size_t j = 0; j < sizeof OF_ONE_ALGORITHM / sizeof *OF_ONE_ALGORITHM; j++)
-    if (OF_ONE_ALGORITHM[j].offset == o->offset && OF_ONE_ALGORITHM[j].algorithm != config->algorithm) return false;
+  for (size_t j = 0; j < sizeof OF_SOME_ALGORITHMS / sizeof *OF_SOME_ALGORITHMS; j++)
+    if (OF_SOME_ALGORITHMS[j].offset == o->offset && config->algorithm >= 0 &&
+        (OF_SOME_ALGORITHMS[j].algorithms & OF(config->algorithm)) == 0)
+      return false;
   if (o->offset == offsetof(gmf_config, alpha)) return config->loss != GMF_LOSS_IALS - GMF_LOSS_HKV;
   if (o->offset == offsetof(gmf_config, alpha0)) return config->loss == GMF_LOSS_IALS - GMF_LOSS_HKV;
   if (o->offset == offsetof(gmf_config, lambda_bias)) return config->bias;
   if (o->offset == offsetof(gmf_config, cg_steps)) return config->solver == GMF_SOLVER_CG;
-  return config->algorithm != GMF_ALGORITHM_POPULARITY || !is_of_sweeps(o->offset);
+  if (o->offset == offsetof(gmf_config, tolerance) || o->offset == offsetof(gmf_config, max_restarts))
+    return config->svd_method == GMF_SVD_KRYLOV;
+  if (o->offset == offsetof(gmf_config, power_steps)) return config->svd_method == GMF_SVD_RANDOMIZED;
+  bool sweeps = config->algorithm != GMF_ALGORITHM_POPULARITY && config->algorithm != GMF_ALGORITHM_SVD;
+  return sweeps || !is_of_sweeps(o->offset);
 }
 
 void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size)
@@ -279,6 +313,26 @@ gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *
   return GMF_OK;
 }
 
+static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
+{
+  const struct {
+    const char *option;
+    bool given;
+  } without[] = {{"checkpoint", c->checkpoint[0] != '\0'},
+                 {"max-time", c->max_time > 0},
+                 {"test", c->test[0] != '\0'},
+                 {"fold-in", c->fold_in[0] != '\0'},
+                 {"early-stop", c->early_stop > 0},
+                 {"nonnegative", c->nonnegative},
+                 {"bias", c->bias},
+                 {"deterministic", c->deterministic}};
+  for (size_t o = 0; o < sizeof without / sizeof *without; o++)
+    if (without[o].given)
+      return gmf_fail(err, GMF_ERR_USAGE, "--algorithm svd has no --%s: leave it out", without[o].option);
+  if (c->center < 0) c->center = GMF_CENTER_NONE;
+  return GMF_OK;
+}
+
 gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
 {
   if (c->algorithm < 0)
@@ -289,6 +343,12 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
     c->iterations = 0;
     c->bias = false;
   }
+  if (c->algorithm == GMF_ALGORITHM_SVD) return resolve_svd(c, err);
+  if (c->center > GMF_CENTER_GLOBAL)
+    return gmf_fail(err, GMF_ERR_USAGE, "--center %s is for --algorithm svd; als takes none and global",
+                    c->center == GMF_CENTER_USER   ? "user"
+                    : c->center == GMF_CENTER_ITEM ? "item"
+                                                   : "both");
   bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
   if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;

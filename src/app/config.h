@@ -21,14 +21,26 @@ typedef enum gmf_verb {
   GMF_VERB_VERIFY = 64
 } gmf_verb;
 
-typedef enum gmf_algorithm { GMF_ALGORITHM_ALS, GMF_ALGORITHM_IALS, GMF_ALGORITHM_POPULARITY } gmf_algorithm;
+typedef enum gmf_algorithm {
+  GMF_ALGORITHM_ALS,
+  GMF_ALGORITHM_IALS,
+  GMF_ALGORITHM_POPULARITY,
+  GMF_ALGORITHM_SVD
+} gmf_algorithm;
 typedef enum gmf_split_method {
   GMF_SPLIT_RANDOM,
   GMF_SPLIT_LEAVE_LAST,
   GMF_SPLIT_TIME,
   GMF_SPLIT_USERS
 } gmf_split_method;
-typedef enum gmf_center { GMF_CENTER_NONE, GMF_CENTER_GLOBAL } gmf_center;
+typedef enum gmf_center {
+  GMF_CENTER_NONE,
+  GMF_CENTER_GLOBAL,
+  GMF_CENTER_USER,
+  GMF_CENTER_ITEM,
+  GMF_CENTER_BOTH
+} gmf_center;
+typedef enum gmf_scaling { GMF_SCALING_USV, GMF_SCALING_SQRT } gmf_scaling;
 
 enum { GMF_PATH_BYTES = 4096 };
 
@@ -70,6 +82,10 @@ typedef struct gmf_config {
   int solver;         /* gmf_solver */
   int64_t cg_steps;
   bool deterministic;
+  int svd_method; /* gmf_svd_method */
+  double tolerance;
+  int64_t block, max_restarts, power_steps;
+  int scaling; /* gmf_scaling */
   char grid[32];
   bool seen;
   int64_t validate_every, early_stop;

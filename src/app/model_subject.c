@@ -137,6 +137,9 @@ const gmf_config *gmf_model_subject_training(const gmf_model_subject *m) { retur
 
 gmf_status gmf_model_subject_can_fold_in(const gmf_model_subject *m, gmf_error *err)
 {
+  if (m->training.algorithm == GMF_ALGORITHM_SVD)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: users cannot be folded into an svd model yet; leave out --fold-in",
+                    m->info->path);
   if (!m->has_lambda)
     return gmf_fail(err, GMF_ERR_DATA, "%s: has no attribute @lambda, without which no user can be folded in",
                     m->info->path);

@@ -11,6 +11,7 @@
 #include "app/memory_check.h"
 #include "app/provenance.h"
 #include "app/stopping.h"
+#include "app/train_svd.h"
 #include "app/validate.h"
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -134,7 +135,9 @@ static gmf_status distribute(training *t, gmf_error *err)
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, gmf_als_ld(&options.row), t->blocks, err));
+  size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
+  if (t->config->algorithm == GMF_ALGORITHM_SVD) row_bytes = gmf_train_svd_row_bytes(t->config, d);
+  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, row_bytes, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
@@ -559,6 +562,11 @@ gmf_status gmf_train(const gmf_grid *grid, const char *dataset, const gmf_config
   if (t.checkpoints.enabled) gmf_stopping_start(&t.stopping, config->max_time, t.checkpoints.stop_file);
   GMF_TRY(gmf_checkpoints_find(&t.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
+  if (config->algorithm == GMF_ALGORITHM_SVD) {
+    gmf_svd_run run = {grid, config, log, t.dataset, t.axes, t.blocks, t.writer};
+    status = gmf_train_svd(&run, err);
+    goto cleanup;
+  }
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_POPULARITY && config->test[0] != '\0')
     gmf_log_line(log, "note: popularity has no sweeps to validate; use gridmf evaluate with %s", config->test);

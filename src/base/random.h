@@ -20,7 +20,8 @@ typedef enum gmf_stream {
   GMF_STREAM_SYNTH_USER_TASTE = 7,
   GMF_STREAM_SYNTH_ITEM_TASTE = 8,
   GMF_STREAM_SYNTH_NOISE = 9,
-  GMF_STREAM_SPLIT_USERS = 10
+  GMF_STREAM_SPLIT_USERS = 10,
+  GMF_STREAM_SVD = 11
 } gmf_stream;
 
 /* Four words of 32 random bits for each column. */

@@ -29,10 +29,11 @@ static const verb_text VERBS[] = {
      "--test-fraction goes by chance to --test, the rest to --fold-in, and both files have the held-out users and the "
      "items of the training set. All files are written, or none.",
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
-    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|popularity", "a model from a dataset",
+    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|svd|popularity", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
-     "written under a temporary name, read back, verified and renamed: a visible model is a complete one.",
+     "written under a temporary name, read back, verified and renamed: a visible model is a complete one. svd has no sweeps: "
+     "it prints what is certain of its singular triplets instead.",
      "mpirun -n 2 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
      "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "

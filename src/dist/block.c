@@ -339,8 +339,8 @@ static void count_rows(const gmf_grid *grid, gmf_block *b)
 }
 
 /* Collective. Makes a block of one side's pile; the pile is used up. */
-static gmf_status compress(const gmf_grid *grid, gmf_side side, gmf_axis *const axes[GMF_N_SIDES], int ld, pile *p,
-                           gmf_block **out, gmf_error *err)
+static gmf_status compress(const gmf_grid *grid, gmf_side side, gmf_axis *const axes[GMF_N_SIDES], size_t row_bytes,
+                           pile *p, gmf_block **out, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   const gmf_axis *updated = axes[side], *fixed = axes[gmf_other_side(side)];
@@ -358,7 +358,7 @@ static gmf_status compress(const gmf_grid *grid, gmf_side side, gmf_axis *const 
   if (local == GMF_OK) local = compress_local(p, fixed->n, b, &needed, &n_needed, &slot_of, err);
   GMF_TRY(gmf_agree(grid, local, err));
   count_rows(grid, b);
-  GMF_TRY(gmf_expand_create(grid, fixed, needed, n_needed, ld, slot_of, &b->expand, err));
+  GMF_TRY(gmf_expand_create(grid, fixed, needed, n_needed, row_bytes, slot_of, &b->expand, err));
 #pragma omp parallel for schedule(static)
   for (int64_t j = 0; j < nnz; j++) b->cols[j] = slot_of[b->cols[j]];
   *out = b;
@@ -372,7 +372,7 @@ cleanup:
 }
 
 gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
-                             int ld, gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
+                             size_t row_bytes, gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
   pile piles[GMF_N_SIDES] = {{0}};
@@ -399,7 +399,8 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   }
   free_buffers(&buffers);
   buffers = (round_buffers){0};
-  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(compress(grid, (gmf_side)s, axes, ld, &piles[s], &blocks[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    GMF_TRY(compress(grid, (gmf_side)s, axes, row_bytes, &piles[s], &blocks[s], err));
 
 cleanup:
   free_buffers(&buffers);

@@ -43,10 +43,11 @@ gmf_status gmf_count_items(const gmf_grid *grid, const gmf_rating_source *source
 
 /*
  * Collective. Reads the source once and routes every rating to its two blocks, blocks[GMF_USERS] and
- * blocks[GMF_ITEMS], in batches of bounded size. axes: borrowed, must outlive the blocks. ld: floats in a factor row.
+ * blocks[GMF_ITEMS], in batches of bounded size. axes: borrowed, must outlive the blocks. row_bytes: of the longest
+ * row that their expansion is to carry.
  */
 gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
-                             int ld, gmf_block *blocks[GMF_N_SIDES], gmf_error *err);
+                             size_t row_bytes, gmf_block *blocks[GMF_N_SIDES], gmf_error *err);
 void gmf_block_destroy(gmf_block **block);
 
 #endif

@@ -39,8 +39,8 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n, int ld,
-                             int32_t *slot_of, gmf_expand **out, gmf_error *err)
+gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
+                             size_t row_bytes, int32_t *slot_of, gmf_expand **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_expand *plan = NULL;
@@ -52,11 +52,11 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
   if (status == GMF_OK) status = GMF_NEW_ZERO(plan->recv_counts, grid->size, err);
   if (status == GMF_OK) status = place_rows(axis, rows, n, slot_of, plan, &wanted, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  plan->ld = ld;
+  plan->row_bytes = row_bytes;
   plan->n_slots = n;
   GMF_TRY(gmf_exchange_new(grid, sizeof *wanted, wanted, plan->recv_counts, (void **)&plan->send_rows,
                            plan->send_counts, &plan->n_send, err));
-  GMF_TRY(gmf_agree(grid, GMF_NEW(plan->send_buffer, plan->n_send * ld, err), err));
+  GMF_TRY(gmf_agree(grid, GMF_NEW(plan->send_buffer, plan->n_send * (int64_t)row_bytes, err), err));
   *out = plan;
   plan = NULL;
 
@@ -66,10 +66,11 @@ cleanup:
   return status;
 }
 
-void gmf_expand_run(const gmf_grid *grid, const gmf_expand *plan, const float *own, float *panel)
+void gmf_expand_run(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes, void *panel)
 {
-  size_t row_bytes = (size_t)plan->ld * sizeof *own;
+  const char *rows = own;
+  GMF_CHECK(row_bytes <= plan->row_bytes);
   for (int64_t j = 0; j < plan->n_send; j++)
-    memcpy(plan->send_buffer + j * plan->ld, own + (int64_t)plan->send_rows[j] * plan->ld, row_bytes);
+    memcpy(plan->send_buffer + (size_t)j * row_bytes, rows + (size_t)plan->send_rows[j] * row_bytes, row_bytes);
   gmf_exchange(grid, (int64_t)row_bytes, plan->send_buffer, plan->send_counts, panel, plan->recv_counts);
 }

@@ -24,7 +24,7 @@ gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t
   f->batch_rows = gmf_max64(1, BATCH_BYTES / (f->n_owners * row_words * (int64_t)sizeof(double)));
   f->batch_rows = gmf_min64(f->batch_rows, gmf_max64(longest, 1));
   f->n_batches = (longest + f->batch_rows - 1) / f->batch_rows;
-  GMF_TRY(GMF_NEW(f->partial, f->n_owners * f->batch_rows * row_words, err));
+  GMF_TRY(GMF_NEW_ZERO(f->partial, f->n_owners * f->batch_rows * row_words, err));
   GMF_TRY(GMF_NEW(f->sums, f->batch_rows * row_words, err));
   *out = f;
   f = NULL;

@@ -28,7 +28,12 @@
 #define GMF_GROUP_RATINGS "ratings"
 #define GMF_GROUP_SEEN "seen"
 #define GMF_GROUP_HISTORY "history"
-#define GMF_GROUP_STATE "state" /* of checkpoints: what a run needs to go on */
+#define GMF_NAME_SINGULAR_VALUES "singular_values" /* svd, f8 [k] */
+#define GMF_NAME_RESIDUALS "residuals"             /* f8 [k]: of both sides together */
+#define GMF_NAME_USER_RESIDUALS "residuals_users"  /* f8 [k]: |A v - s u| */
+#define GMF_NAME_ITEM_RESIDUALS "residuals_items"  /* f8 [k]: |A'u - s v| */
+#define GMF_NAME_SPECTRUM "spectrum"               /* --svd-method gram, f8: all singular values */
+#define GMF_GROUP_STATE "state"                    /* of checkpoints: what a run needs to go on */
 #define GMF_GROUP_PROVENANCE "provenance"
 #define GMF_GROUP_INTEGRITY "integrity"
 

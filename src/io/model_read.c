@@ -164,9 +164,12 @@ static gmf_status read_root(gmf_model_file *m, gmf_error *err)
   GMF_TRY(gmf_h5_attr_text(m->file, "/", GMF_ATTR_VERSION, m->format_version, sizeof m->format_version, err));
   if (gmf_h5_attr_text(m->file, "/", GMF_ATTR_ALGORITHM, m->algorithm, sizeof m->algorithm, NULL) != GMF_OK)
     GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_ALGORITHM " is missing or no text"));
-  if (strcmp(m->algorithm, "als") != 0 && strcmp(m->algorithm, "ials") != 0 && strcmp(m->algorithm, "popularity") != 0)
+  static const char *const KNOWN[] = {"als", "ials", "svd", "popularity"};
+  bool known = false;
+  for (size_t j = 0; j < sizeof KNOWN / sizeof *KNOWN; j++) known = known || strcmp(m->algorithm, KNOWN[j]) == 0;
+  if (!known)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
-                     "%s: a model of algorithm '%.60s'; this version scores als, ials and popularity", m->path,
+                     "%s: a model of algorithm '%.60s'; this version scores als, ials, svd and popularity", m->path,
                      m->algorithm));
   if (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 || factors > MAX_FACTORS)
     GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_FACTORS " is missing or out of range"));

@@ -22,8 +22,9 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     gmf_side side = (gmf_side)s;
     gmf_writer_add(w, side_member(side, GMF_NAME_ID, name), id_types[s], d->n[s], 0);
     gmf_writer_attr_i64(w, name, GMF_ATTR_SORTED, 1);
-    gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(GMF_F4), d->n[s], parts->k);
-    if (parts->with_bias) gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(GMF_F4), d->n[s], 0);
+    gmf_writer_add(w, side_member(side, GMF_NAME_FACTORS, name), gmf_type_of(parts->type), d->n[s], parts->k);
+    if (parts->with_bias)
+      gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(parts->type), d->n[s], 0);
     gmf_writer_add(w, side_member(side, GMF_NAME_COUNT, name), gmf_type_of(GMF_I8), d->n[s], 0);
   }
   gmf_writer_attr_i64(w, "/", "n_users", d->n[GMF_USERS]);
@@ -32,6 +33,8 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
   gmf_writer_attr_f64(w, "/", GMF_ATTR_GLOBAL_MEAN, parts->global_mean);
   if (parts->items_gram != NULL)
     gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
+  for (int a = 0; a < parts->n_arrays; a++)
+    gmf_writer_add(w, parts->arrays[a].name, gmf_type_of(GMF_F8), parts->arrays[a].n, 0);
   if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, 0);
   for (int e = 0; e < parts->n_extras; e++)
     gmf_writer_add(w, parts->extras[e].name, gmf_type_of(GMF_F4), parts->extras[e].n_rows, parts->extras[e].n_cols);
@@ -134,6 +137,8 @@ gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_datase
     char name[NAME_BYTES];
     GMF_TRY(gmf_writer_write_root(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), parts->items_gram, err));
   }
+  for (int a = 0; a < parts->n_arrays; a++)
+    GMF_TRY(gmf_writer_write_root(w, parts->arrays[a].name, parts->arrays[a].values, err));
   if (parts->with_seen) GMF_TRY(write_seen(grid, w, d, err));
   for (int e = 0; e < parts->n_extras; e++) {
     const gmf_model_extra *extra = &parts->extras[e];

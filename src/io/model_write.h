@@ -8,8 +8,8 @@
 /* A rank's part of one side: rows [begin, begin + n) of the whole. */
 typedef struct gmf_model_side {
   int64_t begin, n;
-  const float *factors;  /* [n][k] */
-  const float *bias;     /* [n]; with_bias */
+  const void *factors;   /* [n][k], of the model's type */
+  const void *bias;      /* [n], the same; with_bias */
   const int64_t *counts; /* [n] training ratings of each row */
 } gmf_model_side;
 
@@ -25,9 +25,16 @@ typedef struct gmf_model_extra {
   int64_t n_rows, n_cols, begin, n;
   float *owned; /* [n][n_cols], the caller's */
 } gmf_model_extra;
+/* Numbers of the model as a whole; rank 0's are written. */
+typedef struct gmf_model_array {
+  const char *name; /* "singular_values" */
+  const double *values;
+  int64_t n;
+} gmf_model_array;
 
 typedef struct gmf_model_parts {
   int k;
+  gmf_type_kind type; /* of factors and biases: GMF_F4 or GMF_F8 */
   gmf_model_side sides[GMF_N_SIDES];
   bool with_bias;
   double global_mean;
@@ -38,6 +45,8 @@ typedef struct gmf_model_parts {
   int n_history;
   const gmf_model_extra *extras;
   int n_extras;
+  const gmf_model_array *arrays;
+  int n_arrays;
 } gmf_model_parts;
 
 /*

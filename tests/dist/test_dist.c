@@ -101,14 +101,18 @@ static void test_expand(const gmf_grid *grid)
   for (int64_t i = 0; i < 200; i++)
     if ((i * 7 + grid->rank) % 3 == 0) rows[n++] = i;
   gmf_expand *plan = NULL;
-  CHECK(gmf_expand_create(grid, axis, rows, n, LD, slot_of, &plan, NULL) == GMF_OK);
+  CHECK(gmf_expand_create(grid, axis, rows, n, LD * sizeof(float), slot_of, &plan, NULL) == GMF_OK);
   CHECK(plan->n_slots == n);
   float *panel = gmf_calloc(n * LD, sizeof *panel);
   gmf_trace before = *grid->trace;
-  gmf_expand_run(grid, plan, f->rows, panel);
+  gmf_expand_run(grid, plan, f->rows, LD * sizeof *panel, panel);
   CHECK(grid->trace->n_exchanges == before.n_exchanges + 1 && grid->trace->n_collectives == before.n_collectives);
   int64_t needed_elsewhere = plan->n_send - plan->send_counts[grid->rank];
   CHECK(grid->trace->exchange_bytes - before.exchange_bytes == needed_elsewhere * LD * 4); /* only needed rows */
+  double pairs[200][2] = {{0}}, got[200][2]; /* shorter rows of another type through the same plan */
+  for (int64_t j = 0; j < f->n; j++) pairs[j][1] = (double)gmf_axis_row(axis, axis->prefix[grid->rank] + j);
+  gmf_expand_run(grid, plan, pairs, sizeof *pairs, got);
+  for (int64_t j = 0; j < n; j++) CHECK(got[slot_of[j]][0] == 0 && got[slot_of[j]][1] == (double)rows[j]);
   for (int64_t j = 0; j < n; j++)
     for (int c = 0; c < K; c++)
       CHECK(panel[slot_of[j] * LD + c] ==
@@ -152,7 +156,7 @@ static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis
   gmf_factor *ids = NULL;
   CHECK(gmf_factor_create(grid, gmf_other_side(b->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
   for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);
-  gmf_expand_run(grid, b->expand, ids->rows, panel); /* the panel holds the fixed rows' numbers */
+  gmf_expand_run(grid, b->expand, ids->rows, 16 * sizeof *panel, panel); /* the panel holds the fixed rows' numbers */
   for (int64_t r = 0; r < b->n_rows; r++) {
     int64_t row = gmf_axis_row(b->axis, b->row_begin + r), count = 0, last = -1;
     for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) {
@@ -215,7 +219,7 @@ static void test_blocks(const gmf_grid *grid, bool weighted)
   CHECK(counts[0] == USERS);
   gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
   gmf_block *blocks[2] = {NULL, NULL};
-  CHECK(gmf_blocks_create(grid, &source, axes, 16, blocks, NULL) == GMF_OK);
+  CHECK(gmf_blocks_create(grid, &source, axes, 16 * sizeof(float), blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
     check_block(grid, blocks[s], axes[1 - s], indptr[USERS], weighted);
     check_fold(grid, blocks[s]);

@@ -1,0 +1,74 @@
+/*
+ * The k largest singular triplets of the rating matrix, A v = s u, A'u = s v, with certificates. All in f8.
+ *
+ *   krylov      thick-restart block Golub-Kahan-Lanczos (svd_krylov.c), to a tolerance
+ *   randomized  subspace iteration from a random block, a stated number of passes
+ *   gram        all eigenpairs of the dense n x n matrix A'A by ScaLAPACK, for up to 60,000 items
+ */
+#ifndef GMF_ALGO_SVD_H
+#define GMF_ALGO_SVD_H
+
+#include "algo/svd_operator.h"
+
+typedef enum gmf_svd_method { GMF_SVD_KRYLOV, GMF_SVD_RANDOMIZED, GMF_SVD_GRAM } gmf_svd_method;
+
+/* How far a restart of krylov has come. */
+typedef struct gmf_svd_restart {
+  int64_t n_restarts, n_products;
+  int n_converged;
+  double worst;   /* residual of the first k, relative to the largest singular value */
+  double largest; /* singular value */
+} gmf_svd_restart;
+
+typedef struct gmf_svd_options {
+  int k;
+  gmf_svd_method method;
+  double tolerance; /* krylov: of residuals, relative to the largest singular value */
+  int block;        /* vectors that A is applied to at a time */
+  int64_t max_restarts;
+  int64_t power_steps; /* randomized */
+  uint64_t seed;
+  gmf_centering centering;
+  void (*progress)(void *context, const gmf_svd_restart *restart); /* after each restart; may be NULL */
+  void *context;
+} gmf_svd_options;
+
+/* What is known of a result, from products with A itself. */
+typedef struct gmf_svd_certificates {
+  double *residuals[GMF_N_SIDES];    /* owned [k]: |A v - s u|, on the users' side; |A'u - s v|, on the items' */
+  double orthogonality[GMF_N_SIDES]; /* |U'U - I|, |V'V - I|: Frobenius norms */
+  double square;                     /* |A|_F^2 */
+  double captured;                   /* sum s^2 / |A|_F^2; 1 where A is zero */
+  double bound;                      /* |A - U U'A| in the spectral norm is at most this */
+  double miss_probability;           /* but for this probability */
+} gmf_svd_certificates;
+
+typedef struct gmf_svd {
+  int k;
+  gmf_operator *op;               /* owned: what centring took off is there */
+  gmf_tall *vectors[GMF_N_SIDES]; /* owned: columns [0, k) are U and V */
+  double *values;                 /* owned [k], descending */
+  gmf_svd_certificates certificates;
+  int64_t n_restarts;
+  int64_t n_products; /* vectors that A or A' was applied to before the certificates */
+  double seconds;     /* until then */
+  double *spectrum;   /* owned [n_spectrum]: gram: all singular values, descending; NULL otherwise */
+  int64_t n_spectrum;
+} gmf_svd;
+
+/* Local. The largest block of vectors that a run has in one product: what the blocks' expansion is to carry. */
+int gmf_svd_width(const gmf_svd_options *options, int64_t n_users, int64_t n_items);
+
+/*
+ * Collective. k must not exceed either side. axes and blocks must outlive the result; the blocks' expansion carries
+ * rows of gmf_svd_width doubles. GMF_ERR_NUMERIC where the tolerance was not reached; GMF_ERR_PLAN where A'A is too
+ * large.
+ *
+ * The sign of a triplet is the one that makes the largest entry of v positive; of entries that are equal to 1e-8, the
+ * first in dataset order counts.
+ */
+gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, gmf_axis *const axes[GMF_N_SIDES],
+                          gmf_block *const blocks[GMF_N_SIDES], gmf_svd **out, gmf_error *err);
+void gmf_svd_destroy(gmf_svd **svd);
+
+#endif
