@@ -22,8 +22,7 @@ static gmf_status fetch_factors(void *context, gmf_side side, const int64_t *row
   GMF_TRY(gmf_agree(from->grid, status, err));
   GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, row_bytes, slot_of, &plan, err));
   gmf_expand_run(from->grid, plan, f->rows, row_bytes, panel);
-  for (int64_t j = 0; j < n; j++)
-    memcpy(out + j * f->ld, panel + (int64_t)slot_of[j] * f->ld, row_bytes);
+  for (int64_t j = 0; j < n; j++) memcpy(out + j * f->ld, panel + (int64_t)slot_of[j] * f->ld, row_bytes);
 cleanup:
   gmf_expand_destroy(&plan);
   gmf_free(panel);
