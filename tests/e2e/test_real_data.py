@@ -20,6 +20,7 @@ LAYOUTS = [(n, f"{n}x1") for n in (1, 2, 3, 4, 6, 7)] + [(4, "1x4"), (4, "2x2"),
 MODELS = {
     "als": ["--algorithm", "als", "--factors", "16", "--lambda", "0.1"],
     "ials": ["--algorithm", "ials", "--factors", "32", "--alpha", "1", "--lambda", "5"],
+    "svd": ["--algorithm", "svd", "--factors", "50"],
 }
 
 
@@ -107,6 +108,25 @@ class MovieLens(harness.Case):
         flat = np.sqrt(np.mean((test.values - train.values.mean()) ** 2))
         report = harness.run_good(2, "evaluate", self.models["als", "1x1"], self.test, "--json", "--metrics", "rmse").json()
         self.assertLess(report["rmse"], 0.95 * flat)
+
+    def test_pure_svd_of_new_users(self):
+        """Users outside the training, folded in by projection: recall@20 beats the popular items by 40% and more."""
+        names = {what: self.out / (what + ".h5") for what in ("train", "test", "fold-in")}
+        harness.run_good(2, "split", self.folder / "data.h5", "--method", "users", "--count", "100", "--seed", "1",
+                         *[word for what, path in names.items() for word in ("--" + what, path)])
+        harness.run_good(2, "train", names["train"], "-o", self.out / "model.h5", "--quiet", *MODELS["svd"])
+        with h5py.File(self.out / "model.h5") as f:
+            v, popular = f["items/factors"][:], f["items/count"][:]
+        visible, test = harness.Ratings(names["fold-in"]).dense(), harness.Ratings(names["test"])
+        seen = ~np.isnan(visible) | (popular == 0)
+        scores = np.nan_to_num(visible) @ v @ v.T
+        recalls = [[], []]
+        for u in range(test.n_users):
+            relevant = test.items[test.indptr[u]:test.indptr[u + 1]]
+            for found, ranking in zip(recalls, (scores[u], popular)):
+                if len(relevant):
+                    found.append(np.isin(relevant, top(ranking, seen[u], 20)).mean())
+        self.assertGreater(np.mean(recalls[0]), 1.4 * np.mean(recalls[1]))
 
 
 @REAL

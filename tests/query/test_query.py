@@ -424,7 +424,7 @@ class HostileFiles(Case):
         for name, value, pattern in (
             ("format", "gridmf-dataset", "is a gridmf-dataset"), ("format", "other", "not one that gridmf wrote"),
             ("format_version", "2.0", "format version 2.0"), ("complete", 0, "not complete"),
-            ("algorithm", "svd", "algorithm 'svd'"), ("factors", 8, "columns"), ("factors", -1, "out of range"),
+            ("algorithm", "word2vec", "algorithm 'word2vec'"), ("factors", 8, "columns"), ("factors", -1, "out of range"),
             ("factors", 2**40, "out of range"), ("global_mean", np.nan, "finite"), ("algorithm", 5, "algorithm"),
         ):
             model = Model()
