@@ -32,11 +32,14 @@ static const verb_text VERBS[] = {
     {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|popularity", "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
-     "written under a temporary name, read back, verified and renamed: a visible model is a complete one.",
+     "written under a temporary name, read back, verified and renamed: a visible model is a complete one. With --test, "
+     "metrics of held-out ratings go to the log and to /history of the model; --early-stop writes the best sweep.",
      "mpirun -n 2 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
      "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
-     "without training ratings are passed over, and counted.",
+     "without training ratings are passed over, and counted. With --fold-in, users who have ratings in that file are "
+     "scored by rows solved from them, exactly, with the loss, weights and regularisation of the training, whether the "
+     "model has them or not; what they folded in is left out of their lists.",
      "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
     {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
      "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",
