@@ -3,8 +3,8 @@
  * and the thresholds of auc), and once by all, for lists and pairs. A score has the same bits in both (kernel/topn.h),
  * so that an item ties with itself.
  *
- * Pairs are counted without sorting the candidates: with the scores t_1 <= ... <= t_m of a user's items in T, candidate
- * c not in T is in m - #{t <= c} right pairs and #{t <= c} - #{t < c} ties.
+ * Pairs are counted without sorting the candidates: for each score t of a user's items in T, of the candidates c not in
+ * T those with c < t count 2 and those with c = t count 1.
  *
  * What a user adds to a metric is computed by itself, and sums are exact: they do not depend on ranks or threads.
  */
@@ -50,13 +50,15 @@ struct gmf_ranker {
   int64_t *next;                      /* owned [capacity]: the first held-out rating that has not been scored */
   int64_t *rows;                      /* owned [PANEL_ITEMS]: items of the panel */
   int32_t *slot_of;                   /* owned [PANEL_ITEMS]: place of a held-out item of the range in the panel */
-  float *panel;                       /* owned [PANEL_ITEMS][ld] */
-  float *scores;                      /* owned [threads][TILE_USERS][PANEL_ITEMS] */
-  float *gathered;                    /* owned [threads][GATHER_ITEMS][ld] */
-  float *held_out_scores;             /* owned: of each held-out rating of the batch */
-  float *thresholds;                  /* owned: of each user's candidates in T, ascending */
-  int64_t n_scores, n_thresholds;     /* room in these */
-  bool *is_hit;                       /* owned [longest] */
+  int32_t *untrained;                 /* owned [PANEL_ITEMS]: places in the panel of items without training ratings */
+  int64_t n_untrained;
+  float *panel;                   /* owned [PANEL_ITEMS][ld] */
+  float *scores;                  /* owned [threads][TILE_USERS][PANEL_ITEMS] */
+  float *gathered;                /* owned [threads][GATHER_ITEMS][ld] */
+  float *held_out_scores;         /* owned: of each held-out rating of the batch */
+  float *thresholds;              /* owned: of each user's candidates in T */
+  int64_t n_scores, n_thresholds; /* room in these */
+  bool *is_hit;                   /* owned [longest] */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -67,7 +69,8 @@ void gmf_ranker_destroy(gmf_ranker **ranker)
   if (r == NULL) return;
   for (int64_t u = 0; r->lists != NULL && u < r->capacity; u++) gmf_topn_destroy(&r->lists[u]);
   for (int m = 0; m < GMF_METRICS_MAX; m++) gmf_free(r->covered[m]);
-  void *const arrays[] = {r->lists,    r->pairs,           r->next,       r->rows,  r->slot_of, r->panel, r->scores,
+  void *const arrays[] = {r->lists,    r->pairs,           r->next,       r->rows,
+                          r->slot_of,  r->untrained,       r->panel,      r->scores,
                           r->gathered, r->held_out_scores, r->thresholds, r->is_hit};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_free(r);
@@ -87,6 +90,7 @@ static gmf_status allocate(gmf_ranker *r, int64_t longest, gmf_error *err)
   GMF_TRY(GMF_NEW(r->next, r->capacity, err));
   GMF_TRY(GMF_NEW(r->rows, PANEL_ITEMS, err));
   GMF_TRY(GMF_NEW(r->slot_of, PANEL_ITEMS, err));
+  GMF_TRY(GMF_NEW(r->untrained, PANEL_ITEMS, err));
   GMF_TRY(GMF_NEW(r->panel, PANEL_ITEMS * ld, err));
   GMF_TRY(GMF_NEW(r->scores, threads * TILE_USERS * PANEL_ITEMS, err));
   GMF_TRY(GMF_NEW(r->gathered, threads * GATHER_ITEMS * ld, err));
@@ -175,13 +179,7 @@ cleanup:
 
 /* ---- pairs ------------------------------------------------------------------------------------------------------- */
 
-static int by_score(const void *a, const void *b)
-{
-  float x = *(const float *)a, y = *(const float *)b;
-  return (x > y) - (x < y);
-}
-
-/* Scores of user j's candidates in T, in ascending order. */
+/* Scores of user j's candidates in T. */
 static void set_thresholds(gmf_ranker *r, const gmf_user_batch *b, int64_t j)
 {
   const int64_t *had = b->had + b->had_begin[j];
@@ -190,7 +188,6 @@ static void set_thresholds(gmf_ranker *r, const gmf_user_batch *b, int64_t j)
   for (int64_t h = b->begin[j]; h < b->begin[j + 1]; h++) {
     if (!gmf_is_member(had, n_had, b->items[h])) thresholds[n++] = r->held_out_scores[h];
   }
-  qsort(thresholds, (size_t)n, sizeof *thresholds, by_score);
   r->pairs[j] = (pair_sums){.n_relevant = n};
 }
 
@@ -200,26 +197,11 @@ static void set_all_thresholds(gmf_ranker *r, const gmf_user_batch *b)
   for (int64_t j = 0; j < b->n; j++) set_thresholds(r, b, j);
 }
 
-/* Adds the pairs of other candidates' scores with m thresholds; scores that are NaN are no candidates. */
+/* Adds the pairs of other candidates' scores with the thresholds; scores that are NaN are no candidates. */
 static void count_pairs(const float *scores, int64_t n, const float *thresholds, pair_sums *sums)
 {
-  int64_t m = sums->n_relevant;
-  for (int64_t i = 0; i < n; i++) {
-    float c = scores[i];
-    int64_t below = 0, end = m;
-    if (isnan(c)) continue;
-    sums->n_others++;
-    while (below < end) {
-      int64_t middle = below + (end - below) / 2;
-      if (thresholds[middle] < c)
-        below = middle + 1;
-      else
-        end = middle;
-    }
-    int64_t up_to = below;
-    while (up_to < m && thresholds[up_to] == c) up_to++;
-    sums->right += 2 * m - below - up_to;
-  }
+  sums->n_others += gmf_count_worse(scores, n, INFINITY) / 2; /* scores are finite */
+  for (int64_t t = 0; t < sums->n_relevant; t++) sums->right += gmf_count_worse(scores, n, thresholds[t]);
 }
 
 /* ---- all items --------------------------------------------------------------------------------------------------- */
@@ -227,8 +209,7 @@ static void count_pairs(const float *scores, int64_t n, const float *thresholds,
 /* One user against items [begin, begin + n): list and pairs. */
 static void rank_panel(gmf_ranker *r, const gmf_user_batch *b, int64_t j, int64_t begin, int64_t n, float *scores)
 {
-  for (int64_t i = 0; i < n; i++)
-    if (!gmf_bits_has(r->trained, begin + i)) scores[i] = NAN;
+  for (int64_t i = 0; i < r->n_untrained; i++) scores[r->untrained[i]] = NAN;
   gmf_topn_push_panel(&r->lists[j], scores, begin, n, b->had + b->had_begin[j], b->had_begin[j + 1] - b->had_begin[j]);
   if (!r->metrics->compares) return;
   const int64_t *held_out = b->items + b->begin[j];
@@ -245,7 +226,11 @@ static gmf_status rank_all(gmf_ranker *r, const gmf_user_batch *b, gmf_error *er
   int64_t ld = r->source->ld;
   for (int64_t begin = 0; begin < r->n_items; begin += PANEL_ITEMS) {
     int64_t n = gmf_min64(PANEL_ITEMS, r->n_items - begin);
-    for (int64_t i = 0; i < n; i++) r->rows[i] = begin + i;
+    r->n_untrained = 0;
+    for (int64_t i = 0; i < n; i++) {
+      r->rows[i] = begin + i;
+      if (!gmf_bits_has(r->trained, begin + i)) r->untrained[r->n_untrained++] = gmf_i32(i);
+    }
     GMF_TRY(r->source->fetch(r->source->context, GMF_ITEMS, r->rows, b->n > 0 ? n : 0, r->panel, err));
 #pragma omp parallel for schedule(dynamic, 1)
     for (int64_t first = 0; first < b->n; first += TILE_USERS) {

@@ -202,11 +202,11 @@ static void print_error(MPI_Comm comm, const gmf_error *err)
   MPI_Comm_rank(comm, &rank);
   if (rank != 0) return;
   bool names_rank = err->rank_plus_1 > 1 || (err->rank_plus_1 == 1 && err->status == GMF_ERR_MEMORY);
+  char line[sizeof err->text + 64], who[32] = "";
   fflush(stdout);
-  fprintf(stderr, "gridmf: %s", err->text);
-  if (names_rank) fprintf(stderr, " (rank %d)", err->rank_plus_1 - 1);
-  fputc('\n', stderr);
-  fflush(stderr);
+  if (names_rank) snprintf(who, sizeof who, " (rank %d)", err->rank_plus_1 - 1);
+  snprintf(line, sizeof line, "gridmf: %s%s\n", err->text, who);
+  fputs(line, stderr); /* in one write: what mpirun says of the end of the ranks comes at the same time */
 }
 
 /* For the tests: GRIDMF_FAIL_ALLOCATION=RANK:N lets allocation N of a rank fail, RANK:N+ those after it too; the rank

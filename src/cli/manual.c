@@ -37,7 +37,9 @@ static const verb_text VERBS[] = {
      "mpirun -n 2 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
     {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
      "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
-     "without training ratings are passed over, and counted.",
+     "without training ratings are passed over, and counted. With --fold-in, users who have ratings in that file are "
+     "scored by rows solved from them, exactly, with the loss, weights and regularisation of the training, whether the "
+     "model has them or not; what they folded in is left out of their lists.",
      "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
     {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
      "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",

@@ -141,3 +141,18 @@ int64_t GMF_ISA_NAME(gmf_first_at_least)(const float *scores, int64_t n, float t
   while (j < n && !(scores[j] >= threshold)) j++;
   return j;
 }
+
+int64_t GMF_ISA_NAME(gmf_count_worse)(const float *scores, int64_t n, float threshold)
+{
+  int64_t j = 0, total = 0;
+  vector t = (vector){0} + threshold;
+  mask count[2] = {{0}, {0}}; /* a comparison that holds is -1 */
+  for (; j + 2 * LANES <= n; j += 2 * LANES) {
+    vector a = load(scores + j), b = load(scores + j + LANES);
+    count[0] -= (a < t) + (a <= t);
+    count[1] -= (b < t) + (b <= t);
+  }
+  for (int lane = 0; lane < LANES; lane++) total += count[0][lane] + count[1][lane];
+  for (; j < n; j++) total += (scores[j] < threshold) + (scores[j] <= threshold);
+  return total;
+}

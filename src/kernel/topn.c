@@ -19,6 +19,11 @@ int64_t gmf_first_at_least(const float *scores, int64_t n, float threshold)
   return GMF_ISA_PICK(gmf_kernel_level(), gmf_first_at_least)(scores, n, threshold);
 }
 
+int64_t gmf_count_worse(const float *scores, int64_t n, float threshold)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_count_worse)(scores, n, threshold);
+}
+
 gmf_status gmf_topn_create(gmf_topn *t, int64_t capacity, gmf_error *err)
 {
   gmf_status status = GMF_OK;

@@ -24,6 +24,9 @@ void gmf_scores(const float *users, int64_t n_users, int64_t user_stride, const 
 /* The index of the first of n scores that is >= threshold; n when there is none. NaN is never. */
 int64_t gmf_first_at_least(const float *scores, int64_t n, float threshold);
 
+/* Of n < 2^30 scores, 2 for each that is below threshold and 1 for each that equals it. NaN counts nothing. */
+int64_t gmf_count_worse(const float *scores, int64_t n, float threshold);
+
 /*
  * The best `capacity` rows of those pushed: higher score first, ties to the lower row, whatever the order of pushes.
  * A heap with the worst entry in front. NaN never enters.

@@ -87,6 +87,26 @@ static void test_first_at_least(void **state)
   }
 }
 
+static void test_count_worse(void **state)
+{
+  (void)state;
+  static const float thresholds[] = {-INFINITY, -1, 0, 0.5F, 2, INFINITY, NAN};
+  float scores[300];
+  for (int64_t j = 0; j < 300; j++) {
+    scores[j] = floorf(random_value(3, (uint32_t)j) * 4.0F);
+    if (j % 7 == 2) scores[j] = NAN;
+    if (j % 31 == 5) scores[j] = j % 2 == 0 ? INFINITY : -INFINITY;
+  }
+  for (int level = 0; level <= (int)gmf_kernel_level(); level++) {
+    gmf_count_worse_fn *count = GMF_ISA_PICK((gmf_isa_level)level, gmf_count_worse);
+    for (size_t t = 0; t < sizeof thresholds / sizeof *thresholds; t++)
+      for (int64_t n = 0, expected = 0; n < 300; n++) {
+        assert_int_equal(count(scores, n, thresholds[t]), expected);
+        expected += scores[n] < thresholds[t] ? 2 : scores[n] == thresholds[t];
+      }
+  }
+}
+
 /* ---- selection --------------------------------------------------------------------------------------------------- */
 
 typedef struct entry {
@@ -186,8 +206,8 @@ static void test_nothing_leaks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_scores),   cmocka_unit_test(test_first_at_least), cmocka_unit_test(test_selection),
-      cmocka_unit_test(test_excluded), cmocka_unit_test(test_nothing_leaks),
+      cmocka_unit_test(test_scores),    cmocka_unit_test(test_first_at_least), cmocka_unit_test(test_count_worse),
+      cmocka_unit_test(test_selection), cmocka_unit_test(test_excluded),       cmocka_unit_test(test_nothing_leaks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
