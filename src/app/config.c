@@ -192,7 +192,6 @@ static const struct {
                           {offsetof(gmf_config, bias), OF(GMF_ALGORITHM_ALS)},
                           {offsetof(gmf_config, lambda_bias), OF(GMF_ALGORITHM_ALS)},
                           {offsetof(gmf_config, center), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, factors), ~OF(GMF_ALGORITHM_POPULARITY)},
                           {offsetof(gmf_config, seed), ~OF(GMF_ALGORITHM_POPULARITY)},
                           {offsetof(gmf_config, svd_method), OF(GMF_ALGORITHM_SVD)},
                           {offsetof(gmf_config, tolerance), OF(GMF_ALGORITHM_SVD)},
