@@ -2,6 +2,7 @@
 #ifndef GMF_QUERY_INTERNAL_H
 #define GMF_QUERY_INTERNAL_H
 
+#include "base/side.h"
 #include "gridmf/query.h"
 #include "io/model_read.h"
 
@@ -17,18 +18,15 @@ void gmf_file_lock(void);
 void gmf_file_unlock(void);
 
 /*
- * Item rows [begin, begin + n).
+ * Rows [begin, begin + n) of a side.
  *
  *   factors  [n][k]
- *   offsets  [n]     b_i, or NaN where the item is cold: then its scores are NaN and never enter a list
+ *   offsets  [n]     b_i of items, global_mean + b_u of users; NaN where the row is cold: then its scores are NaN and
+ *                    never enter a list
  *   counts   [n]     scratch
  */
-gmf_status gmf_item_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
-                         gmf_error *err);
-
-/* The same for users; offsets are global_mean + b_u, NaN where the user is cold. */
-gmf_status gmf_user_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
-                         gmf_error *err);
+gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t n, float *factors, float *offsets,
+                         int64_t *counts, gmf_error *err);
 
 /* The score from its parts, in the one order that all calls use. */
 static inline float gmf_score_of(float dot, float user_offset, float item_offset)

@@ -116,22 +116,14 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_user_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
-                         gmf_error *err)
-{
-  gmf_file_lock();
-  gmf_status status = read_rows(model, GMF_USERS, model->info.global_mean, begin, n, factors, offsets, counts, err);
-  gmf_file_unlock();
-  return status;
-}
-
-gmf_status gmf_item_rows(gmf_model *model, int64_t begin, int64_t n, float *factors, float *offsets, int64_t *counts,
-                         gmf_error *err)
+gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t n, float *factors, float *offsets,
+                         int64_t *counts, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  double mean = side == GMF_USERS ? model->info.global_mean : 0;
   gmf_file_lock();
-  bool loaded = model->items != NULL;
-  if (!loaded) status = read_rows(model, GMF_ITEMS, 0, begin, n, factors, offsets, counts, err);
+  bool loaded = side == GMF_ITEMS && model->items != NULL;
+  if (!loaded) status = read_rows(model, side, mean, begin, n, factors, offsets, counts, err);
   gmf_file_unlock();
   if (loaded) {
     size_t k = (size_t)model->info.n_factors;

@@ -16,14 +16,12 @@ typedef struct scored_row {
   int64_t row; /* which one is here; -1: none */
 } scored_row;
 
-typedef gmf_status read_rows_fn(gmf_model *, int64_t, int64_t, float *, float *, int64_t *, gmf_error *);
-
 /* Reads a row unless it is there already: pairs often share their user. */
-static gmf_status fetch(gmf_model *model, read_rows_fn *read, int64_t row, scored_row *out, gmf_error *err)
+static gmf_status fetch(gmf_model *model, gmf_side side, int64_t row, scored_row *out, gmf_error *err)
 {
   int64_t count = 0;
   if (row == out->row) return GMF_OK;
-  gmf_status status = read(model, row, 1, out->factors, &out->offset, &count, err);
+  gmf_status status = gmf_side_rows(model, side, row, 1, out->factors, &out->offset, &count, err);
   out->row = status == GMF_OK ? row : -1;
   return status;
 }
@@ -41,8 +39,8 @@ static gmf_status score_pair(gmf_model *model, int64_t user, int64_t item, score
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%s: there is no pair of user row %" PRId64 " and item row %" PRId64,
                      model->info.path, user, item));
   if (user < 0 || item < 0) goto cleanup;
-  GMF_TRY(fetch(model, gmf_user_rows, user, x, err));
-  GMF_TRY(fetch(model, gmf_item_rows, item, y, err));
+  GMF_TRY(fetch(model, GMF_USERS, user, x, err));
+  GMF_TRY(fetch(model, GMF_ITEMS, item, y, err));
   gmf_scores(x->factors, 1, k, y->factors, 1, k, k, &dot, 1);
   *score = gmf_score_of(dot, x->offset, y->offset);
   *state = isnan(*score) ? GMF_ROW_COLD : GMF_ROW_KNOWN;

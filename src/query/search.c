@@ -1,0 +1,354 @@
+/*
+ * Top-N lists for a batch of queries.
+ *
+ * The factors pass by once, in panels of a few megabytes. Each panel is scored against blocks of queries, and the
+ * scores go into one bounded heap per query while they are in the cache. With many queries the threads share out the
+ * blocks; with few, each panel is cut into one strip per thread ("lane"), every lane has heaps of its own, and they
+ * are merged at the end. The order on (score, row) is total, so the lists do not depend on any of this.
+ *
+ * Allow and deny lists become the ascending rows of the candidates; panels then hold candidates only, and heaps hold
+ * positions among the candidates, which are in the order of the rows.
+ */
+#include "query/search.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/narrow.h"
+#include "base/search.h"
+
+enum {
+  BLOCK_QUERIES = 64, /* queries against a strip in one go */
+  STRIP_ROWS = 512,   /* BLOCK_QUERIES x STRIP_ROWS scores stay in the second-level cache */
+  PANEL_FLOATS = 1 << 21,
+  PANEL_MIN_ROWS = 1024,
+  MAX_GAP = 64 /* candidates this near are read together with the rows between them */
+};
+
+void gmf_search_close(gmf_search *s)
+{
+  for (int64_t h = 0; s->heaps != NULL && h < s->n_lanes * s->n; h++) gmf_topn_destroy(&s->heaps[h]);
+  void *const arrays[] = {s->index,     s->row, s->x,          s->offset, s->exclude_begin, s->exclude,
+                          s->candidate, s->y,   s->row_offset, s->counts, s->heaps,         s->scores};
+  for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
+}
+
+bool gmf_normalise(float *x, int64_t k)
+{
+  double square = 0;
+  for (int64_t c = 0; c < k; c++) square += (double)x[c] * (double)x[c];
+  if (!(square > 0)) return false;
+  double scale = 1 / sqrt(square);
+  for (int64_t c = 0; c < k; c++) x[c] = (float)((double)x[c] * scale);
+  return true;
+}
+
+/* ---- candidates -------------------------------------------------------------------------------------------------- */
+
+/* Sets (or clears) the bits of rows. -1 is an unknown id. */
+static gmf_status mark_rows(const gmf_search *s, const int64_t *rows, int64_t n, bool set, uint64_t *bits,
+                            gmf_error *err)
+{
+  for (int64_t j = 0; j < n; j++) {
+    int64_t row = rows[j];
+    if (row < -1 || row >= s->n_rows)
+      return gmf_fail(err, GMF_ERR_USAGE, "%s: there is no %s row %" PRId64, s->model->info.path,
+                      gmf_side_noun(s->options.side), row);
+    uint64_t bit = (uint64_t)1 << (row & 63);
+    if (row >= 0 && set) bits[row / 64] |= bit;
+    if (row >= 0 && !set) bits[row / 64] &= ~bit;
+  }
+  return GMF_OK;
+}
+
+/* The rows whose bits are set. */
+static gmf_status list_rows(gmf_search *s, const uint64_t *bits, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = 0;
+  for (int64_t row = 0; row < s->n_rows; row++) n += (int64_t)(bits[row / 64] >> (row & 63) & 1);
+  GMF_TRY(GMF_NEW(s->candidate, n, err));
+  s->n_candidates = 0;
+  for (int64_t row = 0; row < s->n_rows; row++)
+    if (bits[row / 64] >> (row & 63) & 1) s->candidate[s->n_candidates++] = row;
+cleanup:
+  return status;
+}
+
+static gmf_status make_candidates(gmf_search *s, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_search_options *o = &s->options;
+  uint64_t *bits = NULL;
+  int64_t n_words = s->n_rows / 64 + 1;
+
+  s->n_candidates = s->n_rows;
+  if (o->allow == NULL && (o->deny == NULL || o->n_deny == 0)) return GMF_OK;
+  GMF_TRY(GMF_NEW(bits, n_words, err));
+  memset(bits, o->allow == NULL ? 0xff : 0, sizeof *bits * (size_t)n_words);
+  if (o->allow != NULL) GMF_TRY(mark_rows(s, o->allow, o->n_allow, true, bits, err));
+  if (o->deny != NULL) GMF_TRY(mark_rows(s, o->deny, o->n_deny, false, bits, err));
+  GMF_TRY(list_rows(s, bits, err));
+cleanup:
+  gmf_free(bits);
+  return status;
+}
+
+static int64_t row_at(const gmf_search *s, int64_t position)
+{
+  return s->candidate != NULL ? s->candidate[position] : position;
+}
+
+/* The position of a row among the candidates, or -1. */
+static int64_t candidate_position(const gmf_search *s, int64_t row)
+{
+  if (s->candidate == NULL) return row;
+  int64_t at = gmf_lower_bound(s->candidate, s->n_candidates, row);
+  return at < s->n_candidates && s->candidate[at] == row ? at : -1;
+}
+
+/* ---- queries ----------------------------------------------------------------------------------------------------- */
+
+gmf_status gmf_search_open(gmf_search *s, gmf_model *model, const gmf_search_options *options, int64_t capacity,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  *s = (gmf_search){.model = model,
+                    .options = *options,
+                    .k = model->info.n_factors,
+                    .n_rows = options->side == GMF_USERS ? model->info.n_users : model->info.n_items,
+                    .capacity = capacity};
+  if (options->top_n < 1) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "top_n is %" PRId64 ", not 1 or more", options->top_n));
+  GMF_TRY(make_candidates(s, err));
+  GMF_TRY(GMF_NEW(s->index, capacity, err));
+  GMF_TRY(GMF_NEW(s->row, capacity, err));
+  GMF_TRY(GMF_NEW(s->x, capacity * s->k, err));
+  GMF_TRY(GMF_NEW(s->offset, capacity, err));
+  GMF_TRY(GMF_NEW_ZERO(s->exclude_begin, capacity + 1, err));
+cleanup:
+  return status;
+}
+
+int64_t gmf_search_run_length(const gmf_search *s, int64_t q)
+{
+  int64_t n = 1;
+  while (q + n < s->n && s->row[q + n] == s->row[q] + n) n++;
+  return n;
+}
+
+/* Known rows of the call; the others get their state and an empty list at once. */
+static gmf_status choose_known(gmf_search *s, gmf_side side, int64_t n, const int64_t *rows,
+                               const gmf_recommendations *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n_rows = side == GMF_USERS ? s->model->info.n_users : s->model->info.n_items;
+  for (int64_t q = 0; q < n; q++) {
+    out->counts[q] = 0;
+    out->states[q] = rows[q] < 0 ? GMF_ROW_UNKNOWN : GMF_ROW_KNOWN;
+    if (rows[q] < -1 || rows[q] >= n_rows)
+      GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%s: there is no %s row %" PRId64, s->model->info.path, gmf_side_noun(side),
+                       rows[q]));
+    if (rows[q] < 0) continue;
+    s->index[s->n] = q;
+    s->row[s->n++] = rows[q];
+  }
+cleanup:
+  return status;
+}
+
+/* Cold queries leave. */
+static void drop_cold(gmf_search *s, const gmf_recommendations *out)
+{
+  int64_t n_warm = 0;
+  for (int64_t q = 0; q < s->n; q++) {
+    if (isnan(s->offset[q])) {
+      out->states[s->index[q]] = GMF_ROW_COLD;
+      continue;
+    }
+    memmove(s->x + n_warm * s->k, s->x + q * s->k, sizeof *s->x * (size_t)s->k);
+    s->offset[n_warm] = s->offset[q];
+    s->index[n_warm] = s->index[q];
+    s->row[n_warm++] = s->row[q];
+  }
+  s->n = n_warm;
+}
+
+gmf_status gmf_search_add_rows(gmf_search *s, gmf_side side, int64_t n, const int64_t *rows,
+                               const gmf_recommendations *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *counts = NULL;
+
+  GMF_TRY(choose_known(s, side, n, rows, out, err));
+  GMF_TRY(GMF_NEW(counts, s->n, err));
+  for (int64_t q = 0, run = 0; q < s->n; q += run) {
+    run = gmf_search_run_length(s, q);
+    GMF_TRY(gmf_side_rows(s->model, side, s->row[q], run, s->x + q * s->k, s->offset + q, counts, err));
+  }
+  drop_cold(s, out);
+cleanup:
+  gmf_free(counts);
+  return status;
+}
+
+gmf_status gmf_search_exclude(gmf_search *s, int64_t q, const int64_t *rows, int64_t n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t used = s->exclude_begin[q];
+  GMF_TRY(GMF_RESERVE(s->exclude, s->exclude_capacity, used + n, err));
+  for (int64_t r = 0; r < n; r++) {
+    int64_t position = candidate_position(s, rows[r]);
+    if (position >= 0) s->exclude[used++] = position;
+  }
+  s->exclude_begin[q + 1] = used;
+cleanup:
+  return status;
+}
+
+/* ---- panels ------------------------------------------------------------------------------------------------------ */
+
+/* Candidates from position `begin` whose rows lie close enough to be read in one go, at most `room` rows. */
+static int64_t span_length(const gmf_search *s, int64_t begin, int64_t room)
+{
+  int64_t n = 1, first = row_at(s, begin);
+  if (s->candidate == NULL) return gmf_min64(room, s->n_candidates - begin);
+  while (begin + n < s->n_candidates && row_at(s, begin + n) - row_at(s, begin + n - 1) <= MAX_GAP &&
+         row_at(s, begin + n) - first < room)
+    n++;
+  return n;
+}
+
+/* Drops the rows of a span that are no candidates; they stand at `at` in the panel. */
+static void compact_span(gmf_search *s, int64_t at, int64_t begin, int64_t n)
+{
+  for (int64_t c = 0; c < n; c++) {
+    int64_t from = at + row_at(s, begin + c) - row_at(s, begin), to = at + c;
+    if (from == to) continue;
+    memmove(s->y + to * s->k, s->y + from * s->k, sizeof *s->y * (size_t)s->k);
+    s->row_offset[to] = s->row_offset[from];
+  }
+}
+
+/* Makes the panel's rows ready for dots or cosines. */
+static void finish_panel(gmf_search *s)
+{
+  for (int64_t r = 0; r < s->panel_n; r++) {
+    bool found = !isnan(s->row_offset[r]);
+    if (s->options.kind == GMF_SEARCH_COSINES) found = gmf_normalise(s->y + r * s->k, s->k) && found;
+    s->row_offset[r] = found ? 0 : NAN;
+  }
+}
+
+/* Fills the panel from candidate `begin` on. */
+static gmf_status read_panel(gmf_search *s, int64_t begin, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  s->panel_begin = begin;
+  s->panel_n = 0;
+  while (s->panel_n < s->panel_capacity && begin < s->n_candidates) {
+    int64_t at = s->panel_n, n = span_length(s, begin, s->panel_capacity - at);
+    int64_t rows = row_at(s, begin + n - 1) - row_at(s, begin) + 1;
+    GMF_TRY(gmf_side_rows(s->model, s->options.side, row_at(s, begin), rows, s->y + at * s->k, s->row_offset + at,
+                          s->counts, err));
+    compact_span(s, at, begin, n);
+    s->panel_n += n;
+    begin += n;
+  }
+  if (s->options.kind != GMF_SEARCH_SCORES) finish_panel(s);
+cleanup:
+  return status;
+}
+
+/* Rows [begin, end) of the panel against queries [first, first + n), n <= BLOCK_QUERIES; scores is scratch. */
+static void score_block(gmf_search *s, int lane, int64_t first, int64_t n, int64_t begin, int64_t end, float *scores)
+{
+  for (int64_t i = begin; i < end; i += STRIP_ROWS) {
+    int64_t n_rows = gmf_min64(STRIP_ROWS, end - i);
+    gmf_scores(s->x + first * s->k, n, s->k, s->y + i * s->k, n_rows, s->k, (int)s->k, scores, STRIP_ROWS);
+    for (int64_t q = 0; q < n; q++) {
+      float *row = scores + q * STRIP_ROWS, offset = s->offset[first + q];
+      const float *row_offset = s->row_offset + i;
+#pragma omp simd
+      for (int64_t c = 0; c < n_rows; c++) row[c] = gmf_score_of(row[c], offset, row_offset[c]);
+      const int64_t *begins = s->exclude_begin + first + q;
+      gmf_topn_push_panel(&s->heaps[lane * s->n + first + q], row, s->panel_begin + i, n_rows,
+                          s->exclude != NULL ? s->exclude + begins[0] : NULL, begins[1] - begins[0]);
+    }
+  }
+}
+
+/* Tasks are (block of queries, lane); no two touch the same heap. */
+static void score_panel(gmf_search *s)
+{
+  int64_t n_blocks = (s->n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(s->n_threads)
+  for (int64_t task = 0; task < n_blocks * s->n_lanes; task++) {
+    int lane = (int)(task % s->n_lanes);
+    int64_t first = task / s->n_lanes * BLOCK_QUERIES;
+    float *scores = s->scores + (int64_t)omp_get_thread_num() * BLOCK_QUERIES * STRIP_ROWS;
+    score_block(s, lane, first, gmf_min64(BLOCK_QUERIES, s->n - first), gmf_slice_begin(s->panel_n, s->n_lanes, lane),
+                gmf_slice_begin(s->panel_n, s->n_lanes, lane + 1), scores);
+  }
+}
+
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
+
+static gmf_status make_workspace(gmf_search *s, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t capacity = gmf_min64(s->options.top_n, s->n_candidates);
+  int64_t n_blocks = (s->n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
+
+  s->n_threads = s->options.n_threads > 0 ? s->options.n_threads : omp_get_max_threads();
+  s->n_lanes = n_blocks < s->n_threads ? s->n_threads : 1;
+  s->panel_capacity = gmf_min64(gmf_max64(PANEL_FLOATS / s->k, PANEL_MIN_ROWS), gmf_max64(s->n_candidates, 1));
+  /* Sparse candidates are read with the rows between them. */
+  if (s->candidate != NULL) s->panel_capacity = gmf_max64(s->panel_capacity, PANEL_MIN_ROWS);
+  GMF_TRY(GMF_NEW(s->y, s->panel_capacity * s->k, err));
+  GMF_TRY(GMF_NEW(s->row_offset, s->panel_capacity, err));
+  GMF_TRY(GMF_NEW(s->counts, s->panel_capacity, err));
+  GMF_TRY(GMF_NEW(s->scores, (int64_t)s->n_threads * BLOCK_QUERIES * STRIP_ROWS, err));
+  GMF_TRY(GMF_NEW_ZERO(s->heaps, s->n_lanes * s->n, err));
+  for (int64_t h = 0; h < s->n_lanes * s->n; h++) GMF_TRY(gmf_topn_create(&s->heaps[h], capacity, err));
+cleanup:
+  return status;
+}
+
+/* Merges the lanes of each query and writes the lists out. */
+static void finish(gmf_search *s, const gmf_recommendations *out)
+{
+  int64_t top_n = s->options.top_n;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads)
+  for (int64_t q = 0; q < s->n; q++) {
+    gmf_topn *best = &s->heaps[q];
+    for (int lane = 1; lane < s->n_lanes; lane++) {
+      const gmf_topn *other = &s->heaps[lane * s->n + q];
+      for (int64_t e = 0; e < other->n; e++) gmf_topn_push(best, other->score[e], other->row[e]);
+    }
+    gmf_topn_sort(best);
+    int64_t at = s->index[q];
+    out->counts[at] = best->n;
+    for (int64_t e = 0; e < best->n; e++) {
+      out->items[at * top_n + e] = row_at(s, best->row[e]);
+      out->scores[at * top_n + e] = best->score[e];
+    }
+  }
+}
+
+gmf_status gmf_search_run(gmf_search *s, const gmf_recommendations *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  if (s->n == 0) return GMF_OK;
+  GMF_TRY(make_workspace(s, err));
+  for (int64_t begin = 0; begin < s->n_candidates; begin += s->panel_n) {
+    GMF_TRY(read_panel(s, begin, err));
+    score_panel(s);
+  }
+  finish(s, out);
+cleanup:
+  return status;
+}
