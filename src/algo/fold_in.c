@@ -20,9 +20,10 @@
 struct gmf_fold_in {
   gmf_fold_in_rule rule;
   int ld;
-  double *shared;          /* owned [ld][ld]: s Y'Y by its upper triangle; NULL where s is 0 */
-  gmf_row_solver *solvers; /* owned [n_threads]; none where the row is constant */
-  double *diagonals;       /* owned [n_threads][ld] */
+  double *shared;                   /* owned [ld][ld]: s Y'Y by its upper triangle; NULL where s is 0 */
+  const gmf_projection *projection; /* borrowed; NULL: rows are solved */
+  gmf_row_solver *solvers;          /* owned [n_threads]; none where the row is constant or projected */
+  double *diagonals;                /* owned [n_threads][ld] */
   int n_threads;
 };
 
@@ -38,7 +39,8 @@ void gmf_fold_in_destroy(gmf_fold_in **fold_in)
   *fold_in = NULL;
 }
 
-gmf_status gmf_fold_in_create(const gmf_fold_in_rule *rule, const double *gram, gmf_fold_in **out, gmf_error *err)
+gmf_status gmf_fold_in_create(const gmf_fold_in_rule *rule, const double *gram, const gmf_projection *projection,
+                              gmf_fold_in **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_fold_in *f = NULL;
@@ -48,10 +50,11 @@ gmf_status gmf_fold_in_create(const gmf_fold_in_rule *rule, const double *gram, 
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(f, 1, err));
   f->rule = *rule;
+  f->projection = projection;
   f->ld = gmf_pad(gmf_row_order(k, rule->row.bias));
   f->n_threads = omp_get_max_threads();
   GMF_TRY(GMF_NEW_ZERO(f->solvers, f->n_threads, err));
-  for (int t = 0; !rule->is_constant && t < f->n_threads; t++)
+  for (int t = 0; !rule->is_constant && projection == NULL && t < f->n_threads; t++)
     GMF_TRY(gmf_row_solver_create(&f->solvers[t], &rule->row, err));
   GMF_TRY(GMF_NEW_ZERO(f->diagonals, (int64_t)f->n_threads * f->ld, err));
   if (gram != NULL) {
@@ -86,6 +89,16 @@ static bool solve_user(gmf_fold_in *f, const float *y, const gmf_ratings *rating
   return gmf_row_solve_f8(&f->solvers[omp_get_thread_num()], &row, x);
 }
 
+/* One user's row by projection; it cannot fail. */
+static void project_user(const gmf_fold_in *f, const float *y, const gmf_ratings *ratings, float *x)
+{
+  int k = f->rule.row.k;
+  double bias = gmf_project(f->projection, y, f->ld, ratings->cols, ratings->values, ratings->n, x);
+  if (!f->rule.row.bias) return;
+  x[gmf_bias_column(k, GMF_USERS)] = (float)bias;
+  x[gmf_bias_column(k, GMF_ITEMS)] = 1;
+}
+
 int64_t gmf_fold_in_solve(gmf_fold_in *f, const float *y, const int64_t *begin, const gmf_ratings *ratings, int64_t n,
                           float *x)
 {
@@ -100,6 +113,8 @@ int64_t gmf_fold_in_solve(gmf_fold_in *f, const float *y, const int64_t *begin, 
                         ratings->weights != NULL ? ratings->weights + at : NULL, begin[j + 1] - at};
     if (f->rule.is_constant)
       to[0] = 1;
+    else if (f->projection != NULL)
+      project_user(f, y, &mine, to);
     else if (!solve_user(f, y, &mine, to))
       first = gmf_min64(first, j);
   }

@@ -104,12 +104,62 @@ static gmf_status read_gram(void *context, double *out, gmf_error *err)
   return gmf_agree(m->grid, gmf_model_file_gram(m->file, out, err), err);
 }
 
+/* The items of my share of the rows. */
+static gmf_status add_items(gmf_model_subject *m, gmf_projection *p, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n = m->info->n_items, end = gmf_slice_begin(n, m->grid->size, m->grid->rank + 1);
+  for (int64_t begin = gmf_slice_begin(n, m->grid->size, m->grid->rank); begin < end; begin += STRETCH) {
+    int64_t n_rows = gmf_min64(STRETCH, end - begin);
+    GMF_TRY(gmf_model_file_factors(m->file, GMF_ITEMS, begin, n_rows, m->factors, err));
+    GMF_TRY(gmf_model_file_bias(m->file, GMF_ITEMS, begin, n_rows, m->bias, err));
+    gmf_projection_add(p, m->factors, p->rule.k, m->bias, 1, n_rows);
+  }
+cleanup:
+  return status;
+}
+
+static gmf_status start_projection(gmf_model_subject *m, gmf_projection **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_config *c = &m->training;
+  gmf_projection_rule rule = {.k = m->info->n_factors,
+                              .n_items = m->info->n_items,
+                              .mean = m->info->global_mean,
+                              .centers_users = c->center == GMF_CENTER_USER || c->center == GMF_CENTER_BOTH,
+                              .has_half_values = c->scaling == GMF_SCALING_SQRT};
+  double *values = NULL;
+  GMF_TRY(GMF_NEW(values, rule.k, err));
+  GMF_TRY(gmf_model_file_singular_values(m->file, values, err));
+  GMF_TRY(gmf_projection_create(&rule, values, out, err));
+  GMF_TRY(add_items(m, *out, err));
+cleanup:
+  gmf_free(values);
+  return status;
+}
+
+/* Collective. */
+static gmf_status make_projection(void *context, gmf_projection **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_model_subject *m = context;
+  gmf_projection *p = NULL;
+  *out = NULL;
+  GMF_TRY(gmf_agree(m->grid, start_projection(m, &p, err), err));
+  gmf_sum_f64(m->grid, p->sums, 2 * (int64_t)p->rule.k);
+  *out = p;
+  p = NULL;
+cleanup:
+  gmf_projection_destroy(&p);
+  return status;
+}
+
 /* ---- how it was trained ------------------------------------------------------------------------------------------ */
 
 static bool is_of_training(const gmf_option *option)
 {
-  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",     "lambda", "lambda-scale",
-                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative"};
+  static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",      "lambda", "lambda-scale",
+                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative", "center", "scaling"};
   for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
     if (strcmp(option->name, NAMES[i]) == 0) return true;
   return false;
@@ -137,9 +187,7 @@ const gmf_config *gmf_model_subject_training(const gmf_model_subject *m) { retur
 
 gmf_status gmf_model_subject_can_fold_in(const gmf_model_subject *m, gmf_error *err)
 {
-  if (m->training.algorithm == GMF_ALGORITHM_SVD)
-    return gmf_fail(err, GMF_ERR_DATA, "%s: users cannot be folded into an svd model yet; leave out --fold-in",
-                    m->info->path);
+  if (m->training.algorithm == GMF_ALGORITHM_SVD) return GMF_OK; /* its projection says what is missing */
   if (!m->has_lambda)
     return gmf_fail(err, GMF_ERR_DATA, "%s: has no attribute @lambda, without which no user can be folded in",
                     m->info->path);
@@ -211,6 +259,7 @@ static void make_view(gmf_model_subject *m)
                           .seen = read_seen,
                           .fold_in = gmf_subject_rule(&m->training, info->n_items),
                           .gram = read_gram,
+                          .project = m->training.algorithm == GMF_ALGORITHM_SVD ? make_projection : NULL,
                           .context = m};
   m->view.fold_in.row.k = info->n_factors;
   m->view.fold_in.row.bias = info->has_bias;

@@ -22,6 +22,9 @@ typedef struct gmf_subject {
   gmf_fold_in_rule fold_in; /* how rows of other users are solved */
   /* Collective. out [k][k] = Y'Y of all item rows, on every rank; for losses over all pairs. */
   gmf_status (*gram)(void *context, double *out, gmf_error *err);
+  /* Collective. The projection of a model of an SVD, with all items added, which the caller destroys; NULL for other
+   * models. */
+  gmf_status (*project)(void *context, gmf_projection **out, gmf_error *err);
   void *context; /* borrowed */
 } gmf_subject;
 

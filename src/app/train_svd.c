@@ -1,11 +1,6 @@
 /*
  * The model of an SVD scores like any other: x_u . y_i + b_u + b_i + mean, with X Y' = U S V' and the means that
- * centring took off in their place. A user who was not trained on is folded in by projection: with the row a of the
- * user's ratings, zero where there are none,
- *
- *     b = mean(a) - mean where users are centred, else 0        x = (a - mean - b - b_i) V
- *
- * which is what A V = U S makes of the rows that were; with --scaling sqrt it is x = (...) Y S^-1 from Y = V S^1/2.
+ * centring took off in their place. Users who were not trained on are folded in by projection (kernel/projection.h).
  */
 #include "app/train_svd.h"
 

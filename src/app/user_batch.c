@@ -24,11 +24,12 @@ struct gmf_batch_loader {
   gmf_user_ratings folded;      /* to fold in, of the others, likewise */
   int64_t *had_begin, *had;     /* [capacity + 1]: what each user of the batch had, of one or the other */
   int64_t had_capacity;
-  int64_t *numbers;  /* [capacity]: rows to read */
-  place *places;     /* [capacity] */
-  float *rows;       /* [capacity][ld]: of the batch */
-  float *fetched;    /* [capacity][ld]: of those whom the model has, or of the folded ones */
-  gmf_fold_in *fold; /* NULL without a fold-in file */
+  int64_t *numbers;           /* [capacity]: rows to read */
+  place *places;              /* [capacity] */
+  float *rows;                /* [capacity][ld]: of the batch */
+  float *fetched;             /* [capacity][ld]: of those whom the model has, or of the folded ones */
+  gmf_fold_in *fold;          /* NULL without a fold-in file */
+  gmf_projection *projection; /* of that; NULL where rows are solved */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
@@ -40,11 +41,13 @@ static gmf_status create_fold_in(gmf_batch_loader *l, gmf_error *err)
   const gmf_subject *s = l->held_out->subject;
   int64_t k = s->fold_in.row.k;
   double *gram = NULL;
-  if (!s->fold_in.is_constant && gmf_loss_shared(s->fold_in.row.loss) > 0) {
+  if (s->project != NULL) {
+    GMF_TRY(s->project(s->context, &l->projection, err));
+  } else if (!s->fold_in.is_constant && gmf_loss_shared(s->fold_in.row.loss) > 0) {
     GMF_TRY(gmf_agree(l->held_out->grid, GMF_NEW(gram, k * k, err), err));
     GMF_TRY(s->gram(s->context, gram, err));
   }
-  GMF_TRY(gmf_agree(l->held_out->grid, gmf_fold_in_create(&s->fold_in, gram, &l->fold, err), err));
+  GMF_TRY(gmf_agree(l->held_out->grid, gmf_fold_in_create(&s->fold_in, gram, l->projection, &l->fold, err), err));
 cleanup:
   gmf_free(gram);
   return status;
@@ -84,6 +87,7 @@ void gmf_batch_loader_destroy(gmf_batch_loader **loader)
   void *const arrays[] = {l->had_begin, l->had, l->numbers, l->places, l->rows, l->fetched};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_fold_in_destroy(&l->fold);
+  gmf_projection_destroy(&l->projection);
   gmf_free(l);
   *loader = NULL;
 }
@@ -198,6 +202,7 @@ static gmf_status fold_users(gmf_batch_loader *l, int64_t first, int64_t end, fl
   int64_t *items = NULL, *places = NULL;
   int32_t *cols = NULL;
   float *values = NULL, *y = NULL;
+  double taken_off = l->projection == NULL ? s->mean : 0;
 
   status = GMF_NEW(items, n, err);
   if (status == GMF_OK) status = GMF_NEW(places, end - first + 1, err);
@@ -209,7 +214,7 @@ static gmf_status fold_users(gmf_batch_loader *l, int64_t first, int64_t end, fl
   GMF_TRY(s->rows.fetch(s->rows.context, GMF_ITEMS, items, n_items, y, err));
   for (int64_t r = 0; r < n; r++) {
     cols[r] = index_of(items, n_items, l->folded.items[begin + r]);
-    values[r] = (float)((double)l->folded.values[begin + r] - s->mean);
+    values[r] = (float)((double)l->folded.values[begin + r] - taken_off);
   }
   for (int64_t j = first; j < end; j++) places[j - first] = all[j] - begin;
   places[end - first] = n;

@@ -488,19 +488,38 @@ gmf_status gmf_model_file_bias(gmf_model_file *m, gmf_side side, int64_t begin, 
   return GMF_OK;
 }
 
-gmf_status gmf_model_file_gram(gmf_model_file *m, double *out, gmf_error *err)
+/* A whole f8 array: [k][k], or [k] where n_dims is 1. group: "" for the root. */
+static gmf_status read_finite(gmf_model_file *m, const char *group, const char *name, int n_dims, double *out,
+                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_h5_array array = {.id = H5I_INVALID_HID};
-  int64_t k = m->info.n_factors;
-  GMF_TRY(open_array(m, gmf_side_name(GMF_ITEMS), GMF_NAME_GRAM, 2, k, &array, err));
-  if (array.dims[1] != k || !is_real(array.type)) GMF_TRY(damaged(m, err, "/items/gram is not k x k"));
+  int64_t k = m->info.n_factors, n_cols = n_dims == 2 ? k : 1;
+  char what[200];
+  GMF_TRY(open_array(m, group, name, n_dims, k, &array, err));
+  if (array.dims[1] != n_cols || !is_real(array.type)) {
+    snprintf(what, sizeof what, "%s/%s has the wrong shape or type", group, name);
+    GMF_TRY(damaged(m, err, what));
+  }
   GMF_TRY(gmf_h5_array_read(&array, 0, k, GMF_F8, out, err));
-  for (int64_t j = 0; j < k * k; j++)
-    if (!isfinite(out[j])) GMF_TRY(damaged(m, err, "/items/gram holds a value that is not finite"));
+  for (int64_t j = 0; j < k * n_cols; j++) {
+    if (isfinite(out[j])) continue;
+    snprintf(what, sizeof what, "%s/%s holds a value that is not finite", group, name);
+    GMF_TRY(damaged(m, err, what));
+  }
 cleanup:
   gmf_h5_array_close(&array);
   return status;
+}
+
+gmf_status gmf_model_file_gram(gmf_model_file *m, double *out, gmf_error *err)
+{
+  return read_finite(m, gmf_side_name(GMF_ITEMS), GMF_NAME_GRAM, 2, out, err);
+}
+
+gmf_status gmf_model_file_singular_values(gmf_model_file *m, double *out, gmf_error *err)
+{
+  return read_finite(m, "", GMF_NAME_SINGULAR_VALUES, 1, out, err);
 }
 
 gmf_status gmf_model_file_counts(gmf_model_file *m, gmf_side side, int64_t begin, int64_t n, int64_t *out,

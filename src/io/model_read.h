@@ -45,6 +45,9 @@ gmf_status gmf_model_file_bias(gmf_model_file *file, gmf_side side, int64_t begi
 /* out [k][k]: Y'Y of all item rows, as training stored it; GMF_ERR_DATA where it did not. */
 gmf_status gmf_model_file_gram(gmf_model_file *file, double *out, gmf_error *err);
 
+/* out [k]: of an SVD, descending; GMF_ERR_DATA where the model is of none. */
+gmf_status gmf_model_file_singular_values(gmf_model_file *file, double *out, gmf_error *err);
+
 /* What tells this model from another: sizes, and checksums of the checksums of its rows. Where ranks differ in it, they
  * have opened different files. */
 enum { GMF_FINGERPRINT = 6 };

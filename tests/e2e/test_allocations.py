@@ -97,6 +97,11 @@ class Allocations(harness.Case):
                  "--quiet")
         self.sweep(3, "evaluate", implicit, self.test, "--fold-in", self.data, "--metrics", "rmse,auc,ndcg@5,coverage@3")
 
+    def test_evaluate_projected_users(self):
+        svd = self.folder / "svd.h5"
+        run_good(1, "train", self.folder / "train.h5", "-o", svd, "--algorithm", "svd", "--factors", 4, "--scaling", "sqrt", "--quiet")
+        self.sweep(2, "evaluate", svd, self.test, "--fold-in", self.data, "--metrics", "rmse")
+
     def test_train_validation(self):
         self.sweep(3, "train", self.folder / "train.h5", "-o", "OUT/m.h5", "--algorithm", "ials", "--factors", 4,
                    "--iterations", 2, "--test", self.test, "--fold-in", self.data, "--metrics", "auc,ndcg@5,coverage@3",

@@ -110,23 +110,31 @@ class MovieLens(harness.Case):
         self.assertLess(report["rmse"], 0.95 * flat)
 
     def test_pure_svd_of_new_users(self):
-        """Users outside the training, folded in by projection: recall@20 beats the popular items by 40% and more."""
+        """Users outside the training, folded in by projection: recall@20 beats the popular items by 40% and more, and is
+        what NumPy finds."""
         names = {what: self.out / (what + ".h5") for what in ("train", "test", "fold-in")}
         harness.run_good(2, "split", self.folder / "data.h5", "--method", "users", "--count", "100", "--seed", "1",
                          *[word for what, path in names.items() for word in ("--" + what, path)])
-        harness.run_good(2, "train", names["train"], "-o", self.out / "model.h5", "--quiet", *MODELS["svd"])
-        with h5py.File(self.out / "model.h5") as f:
+        found = {}
+        for name, options in (("svd", MODELS["svd"]), ("popularity", ["--algorithm", "popularity"])):
+            harness.run_good(2, "train", names["train"], "-o", self.out / (name + ".h5"), "--quiet", *options)
+            told = harness.run_good(2, "evaluate", self.out / (name + ".h5"), names["test"], "--fold-in", names["fold-in"],
+                                    "--metrics", "recall@20", "--json", "--quiet").json()
+            self.assertEqual(told["n_folded_in"], told["n_users"])
+            found[name] = told["recall@20"]
+        with h5py.File(self.out / "svd.h5") as f:
             v, popular = f["items/factors"][:], f["items/count"][:]
         visible, test = harness.Ratings(names["fold-in"]).dense(), harness.Ratings(names["test"])
         seen = ~np.isnan(visible) | (popular == 0)
         scores = np.nan_to_num(visible) @ v @ v.T
-        recalls = [[], []]
+        recalls = []
         for u in range(test.n_users):
             relevant = test.items[test.indptr[u]:test.indptr[u + 1]]
-            for found, ranking in zip(recalls, (scores[u], popular)):
-                if len(relevant):
-                    found.append(np.isin(relevant, top(ranking, seen[u], 20)).mean())
-        self.assertGreater(np.mean(recalls[0]), 1.4 * np.mean(recalls[1]))
+            relevant = relevant[popular[relevant] > 0]
+            if len(relevant):
+                recalls.append(np.isin(relevant, top(scores[u], seen[u], 20)).mean())
+        self.assertAlmostEqual(found["svd"], np.mean(recalls), delta=1e-9)
+        self.assertGreater(found["svd"], 1.4 * found["popularity"])  # 0.275 against 0.123
 
 
 @REAL

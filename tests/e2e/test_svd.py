@@ -314,14 +314,46 @@ class TestUse(SvdCase):
         u, i = np.nonzero(CASES["random"])
         self.assertAlmostEqual(told["rmse"], np.sqrt(((scores - CASES["random"])[u, i] ** 2).mean()), delta=1e-5)
 
-    def test_projection_of_a_row_gives_its_factors(self):
-        """The formula that folds in users, of train_svd.c, for users that were there."""
+    @staticmethod
+    def projected(model, a, how):
+        """Scores of users who have the rows of a, by the formula of kernel/projection.h."""
+        mean = model.attrs["global_mean"]
+        bias = a.mean(1) - mean if how in ("user", "both") else np.zeros(len(a))
+        x = (a - mean - bias[:, None] - model.bias[1]) @ model.y / (model.s if model.attrs["scaling"] == "sqrt" else 1)
+        return x @ model.y.T + mean + bias[:, None] + model.bias[1]
+
+    def test_fold_in(self):
+        """A user's own ratings folded in give the stored scores, and some of them what NumPy projects, on every centring
+        and scaling. Users with nothing to fold in keep the model's row."""
+        a = CASES["random"]
+        some = np.where(np.random.default_rng(1).random(a.shape) < 0.5, a, 0)
+        some[::9] = 0
+        u, i = np.nonzero(some)
+        part = harness.write_dataset(self.out / "part.h5", *a.shape, u, i, some[u, i])
+        folded, (u, i) = some.any(1), np.nonzero(a)
         for scaling in ("usv", "sqrt"):
-            model = self.train("random", "--factors", "5", "--center", "both", "--scaling", scaling, "--tolerance", "1e-12")
-            a, mean = CASES["random"], model.attrs["global_mean"]
-            rest = a - mean - (a.mean(1) - mean)[:, None] - model.bias[1]
-            x = rest @ model.y / (model.s if scaling == "sqrt" else 1)
-            np.testing.assert_allclose(x, model.x, atol=1e-8)
+            for center in ("none", "global", "user", "item", "both"):
+                with self.subTest(center, scaling=scaling):
+                    model = self.train("random", "--factors", "5", "--center", center, "--scaling", scaling, "--tolerance", "1e-12")
+                    own, new = model.scores(), self.projected(model, some, center)
+                    np.testing.assert_allclose(self.projected(model, a, center), own, atol=1e-8)
+                    for ranks, file, n, scores in ((1, self.data["random"], a.any(1).sum(), own),
+                                                   (3, part, folded.sum(), np.where(folded[:, None], new, own))):
+                        told = harness.run_good(ranks, "evaluate", self.out / "model.h5", self.data["random"], "--fold-in", file,
+                                                "--metrics", "rmse,mae", "--json").json()
+                        errors = (scores - a)[u, i]
+                        self.assertEqual(told["n_folded_in"], n)
+                        self.assertAlmostEqual(told["rmse"], np.sqrt((errors ** 2).mean()), delta=2e-6)
+                        self.assertAlmostEqual(told["mae"], np.abs(errors).mean(), delta=2e-6)
+
+    def test_fold_in_needs_singular_values(self):
+        self.train("random", "--factors", "5", "--scaling", "sqrt")
+        with h5py.File(self.out / "model.h5", "r+") as f:
+            del f["singular_values"]
+        for ranks in (1, 3):
+            told = harness.run(ranks, "evaluate", self.out / "model.h5", self.data["random"], "--fold-in", self.data["random"])
+            self.assertEqual(told.rc, 65, told)
+            self.assertIn("singular_values", told.messages()[0])
 
 
 class TestErrors(SvdCase):
