@@ -1,0 +1,43 @@
+/* What a training run holds: app/train.c runs it, app/train_model.c writes its files. */
+#ifndef GMF_APP_TRAINING_H
+#define GMF_APP_TRAINING_H
+
+#include "app/checkpoint.h"
+#include "app/stopping.h"
+#include "app/train.h"
+#include "app/validate.h"
+
+typedef struct gmf_training {
+  const gmf_grid *grid; /* borrowed, like the next four */
+  const gmf_train_job *job;
+  const gmf_config *config;    /* the job's */
+  gmf_log *log;                /* */
+  gmf_dataset *dataset;        /* */
+  gmf_axis *axes[GMF_N_SIDES]; /* owned, like the rest */
+  gmf_block *blocks[GMF_N_SIDES];
+  gmf_als *als;                        /* NULL for popularity, which has */
+  gmf_factor *popularity[GMF_N_SIDES]; /* these */
+  gmf_writer *writer;
+  double *objective, *loss, *seconds; /* [iterations] */
+  int64_t n_sweeps;                   /* done, by this run or before it */
+  int64_t first_sweep;                /* of this run */
+  double started;                     /* when it began */
+  gmf_checkpoints checkpoints;
+  gmf_stopping stopping;
+  gmf_validation *validation; /* NULL without --test */
+} gmf_training;
+
+/* Local. What every file of the run says of it. */
+void gmf_training_describe(const gmf_training *t, gmf_writer *w);
+
+/* Collective. The model after the sweeps so far, with a writer that knows its options. last: rows are freed on the way.
+ */
+gmf_status gmf_training_write(gmf_training *t, gmf_writer *w, bool with_seen, bool last, gmf_error *err);
+
+/* Collective. */
+gmf_status gmf_training_write_checkpoint(gmf_training *t, gmf_error *err);
+
+/* Collective. Takes factors and history from a checkpoint, which fits. */
+gmf_status gmf_training_load(gmf_training *t, gmf_model_file *file, int64_t sweep, gmf_error *err);
+
+#endif
