@@ -114,7 +114,7 @@ gmf_status gmf_ranker_create(const gmf_grid *grid, const gmf_row_source *source,
   r->metrics = metrics;
   r->mean = mean;
   r->n_items = source->n[GMF_ITEMS];
-  r->capacity = gmf_min64(BATCH_USERS, gmf_max64(1, BATCH_BYTES / (12 * longest + 4 * source->ld)));
+  r->capacity = gmf_min64(BATCH_USERS, gmf_max64(1, BATCH_BYTES / (gmf_topn_bytes(longest) + 4 * source->ld)));
   GMF_TRY(gmf_agree(grid, allocate(r, longest, err), err));
   metrics->n_items = gmf_bits_count(trained, gmf_bits_words(r->n_items));
   *out = r;

@@ -9,8 +9,12 @@
  * multiplication", ACM TOMS 34(3), 2008). Every sum runs over f in ascending order, one fused step each, in every tile
  * shape; that is what makes a score independent of the panel it is computed in.
  */
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#if GMF_VECTOR_FLOATS > 4
+#include <immintrin.h>
+#endif
 
 #include "kernel/isa.h"
 #include "kernel/scores.h"
@@ -38,27 +42,21 @@ static inline void store(float *p, vector v) { memcpy(p, &v, sizeof v); }
 /* items: [n][depth] of a tile, n <= TILE. */
 static void pack(const float *items, int64_t n, int64_t stride, int depth, float *packed)
 {
-  if (n < TILE) memset(packed, 0, sizeof(float) * (size_t)(depth * TILE));
+  if (n < TILE) memset(packed, 0, sizeof(float) * (size_t)depth * TILE);
   for (int64_t j = 0; j < n; j++) {
     const float *row = items + j * stride;
-    for (int f = 0; f < depth; f++) packed[f * TILE + j] = row[f];
+    for (int64_t f = 0; f < depth; f++) packed[f * TILE + j] = row[f];
   }
 }
 
-/*
- * out [n_users][TILE] (+)= users [n_users][depth] packed. n_users is a constant at each call, so that the sums get
- * registers.
- */
-static inline __attribute__((always_inline)) void tile(const float *users, int64_t stride, const int n_users,
-                                                       const float *packed, int depth, bool add, float *out,
-                                                       int64_t out_stride)
+typedef vector sums[USERS][VECTORS];
+
+/* sum [n_users][TILE] += users [n_users][depth] packed. n_users is a constant at each call, so that the sums get
+ * registers. */
+static inline __attribute__((always_inline)) void multiply(const float *users, int64_t stride, const int n_users,
+                                                           const float *packed, int depth, sums sum)
 {
-  vector sum[USERS][VECTORS];
-#pragma GCC unroll 8
-  for (int u = 0; u < n_users; u++)
-#pragma GCC unroll 3
-    for (int v = 0; v < VECTORS; v++) sum[u][v] = add ? load(out + u * out_stride + v * LANES) : (vector){0};
-  for (int f = 0; f < depth; f++) {
+  for (int64_t f = 0; f < depth; f++) {
     vector y[VECTORS];
 #pragma GCC unroll 3
     for (int v = 0; v < VECTORS; v++) y[v] = load(packed + f * TILE + v * LANES);
@@ -69,6 +67,19 @@ static inline __attribute__((always_inline)) void tile(const float *users, int64
       for (int v = 0; v < VECTORS; v++) sum[u][v] += y[v] * x;
     }
   }
+}
+
+/* out [n_users][TILE] (+)= users [n_users][depth] packed. */
+static inline __attribute__((always_inline)) void tile(const float *users, int64_t stride, const int n_users,
+                                                       const float *packed, int depth, bool add, float *out,
+                                                       int64_t out_stride)
+{
+  sums sum;
+#pragma GCC unroll 8
+  for (int u = 0; u < n_users; u++)
+#pragma GCC unroll 3
+    for (int v = 0; v < VECTORS; v++) sum[u][v] = add ? load(out + u * out_stride + v * LANES) : (vector){0};
+  multiply(users, stride, n_users, packed, depth, sum);
 #pragma GCC unroll 8
   for (int u = 0; u < n_users; u++)
 #pragma GCC unroll 3
@@ -120,6 +131,76 @@ void GMF_ISA_NAME(gmf_scores)(const float *users, int64_t n_users, int64_t user_
   }
 }
 
+/* ---- scores that go into lists ----------------------------------------------------------------------------------- */
+
+/* A bit for each lane in which a is at least b. */
+static inline uint64_t lanes_at_least(vector a, vector b)
+{
+#if GMF_VECTOR_FLOATS == 16
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ);
+#elif GMF_VECTOR_FLOATS == 8
+  return (unsigned)_mm256_movemask_ps((__m256)(a >= b));
+#else
+  uint64_t bits = 0;
+  for (int lane = 0; lane < LANES; lane++) bits |= (uint64_t)(a[lane] >= b[lane]) << lane;
+  return bits;
+#endif
+}
+
+int GMF_ISA_NAME(gmf_tile_items)(void) { return TILE; }
+
+void GMF_ISA_NAME(gmf_pack_tile)(const gmf_item_panel *p, int64_t t, const float *items, int64_t item_stride,
+                                 const float *offsets)
+{
+  int64_t begin = t * TILE, n = p->n - begin < TILE ? p->n - begin : TILE;
+  pack(items + begin * item_stride, n, item_stride, p->k, p->packed + begin * p->k);
+  for (int64_t j = 0; j < TILE; j++) p->offsets[begin + j] = j < n ? offsets[begin + j] : NAN;
+}
+
+/* Users [first, first + n_users) against a tile. All scores are complete before the first list is touched, so that no
+ * call stands between the sums and their registers. */
+static inline __attribute__((always_inline)) void push_tile(const gmf_scored_users *users, int64_t first,
+                                                            const int n_users, const gmf_item_panel *p, int64_t t)
+{
+  sums sum = {{{0}}};
+  uint64_t hits[USERS] = {0}, any_hits = 0;
+  vector offset[VECTORS];
+  multiply(users->rows + first * users->stride, users->stride, n_users, p->packed + t * TILE * p->k, p->k, sum);
+#pragma GCC unroll 3
+  for (int v = 0; v < VECTORS; v++) offset[v] = load(p->offsets + t * TILE + v * LANES);
+#pragma GCC unroll 8
+  for (int u = 0; u < n_users; u++) {
+    vector enter = users->lists[first + u].enter - (vector){0}, of_user = users->offsets[first + u] - (vector){0};
+#pragma GCC unroll 3
+    for (int v = 0; v < VECTORS; v++) {
+      sum[u][v] = (sum[u][v] + offset[v]) + of_user;
+      hits[u] |= lanes_at_least(sum[u][v], enter) << (v * LANES);
+    }
+    any_hits |= hits[u];
+  }
+  if (__builtin_expect(any_hits == 0, 1)) return;
+  float scores[USERS * TILE] __attribute__((aligned(64)));
+#pragma GCC unroll 8
+  for (int u = 0; u < n_users; u++)
+#pragma GCC unroll 3
+    for (int v = 0; v < VECTORS; v++) store(scores + u * TILE + v * LANES, sum[u][v]);
+  for (int u = 0; u < n_users; u++)
+    if (hits[u] != 0) gmf_topn_take(&users->lists[first + u], scores + u * TILE, hits[u], p->first + t * TILE);
+}
+
+void GMF_ISA_NAME(gmf_topn_push_tiles)(const gmf_scored_users *users, const gmf_item_panel *p, int64_t tile_begin,
+                                       int64_t tile_end)
+{
+  for (int64_t t = tile_begin; t < tile_end; t++) {
+    int64_t u = 0;
+    for (; u + USERS <= users->n; u += USERS) push_tile(users, u, USERS, p, t);
+    for (; u + 2 <= users->n; u += 2) push_tile(users, u, 2, p, t);
+    for (; u < users->n; u++) push_tile(users, u, 1, p, t);
+  }
+}
+
+/* ---- scanning ---------------------------------------------------------------------------------------------------- */
+
 static inline bool any(mask m)
 {
   uint64_t words[sizeof m / sizeof(uint64_t)], all = 0;
@@ -140,6 +221,20 @@ int64_t GMF_ISA_NAME(gmf_first_at_least)(const float *scores, int64_t n, float t
   }
   while (j < n && !(scores[j] >= threshold)) j++;
   return j;
+}
+
+int64_t GMF_ISA_NAME(gmf_count_at_least)(const float *scores, int64_t n, float threshold)
+{
+  int64_t j = 0, total = 0;
+  vector least = (vector){0} + threshold;
+  mask count[2] = {{0}, {0}};
+  for (; j + 2 * LANES <= n; j += 2 * LANES) {
+    count[0] -= load(scores + j) >= least;
+    count[1] -= load(scores + j + LANES) >= least;
+  }
+  for (int lane = 0; lane < LANES; lane++) total += count[0][lane] + count[1][lane];
+  for (; j < n; j++) total += scores[j] >= threshold;
+  return total;
 }
 
 int64_t GMF_ISA_NAME(gmf_count_worse)(const float *scores, int64_t n, float threshold)

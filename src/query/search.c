@@ -1,12 +1,7 @@
 /*
- * Top-N lists for a batch of queries.
+ * Top-N lists for a batch of queries. The factors pass by once, in panels of a few megabytes (kernel/toplists.h).
  *
- * The factors pass by once, in panels of a few megabytes. Each panel is scored against blocks of queries, and the
- * scores go into one bounded heap per query while they are in the cache. With many queries the threads share out the
- * blocks; with few, each panel is cut into one strip per thread ("lane"), every lane has heaps of its own, and they
- * are merged at the end. The order on (score, row) is total, so the lists do not depend on any of this.
- *
- * Allow and deny lists become the ascending rows of the candidates; panels then hold candidates only, and heaps hold
+ * Allow and deny lists become the ascending rows of the candidates; panels then hold candidates only, and lists hold
  * positions among the candidates, which are in the order of the rows.
  */
 #include "query/search.h"
@@ -22,18 +17,18 @@
 #include "base/search.h"
 
 enum {
-  BLOCK_QUERIES = 64, /* queries against a strip in one go */
-  STRIP_ROWS = 512,   /* BLOCK_QUERIES x STRIP_ROWS scores stay in the second-level cache */
   PANEL_FLOATS = 1 << 21,
+  FEW_QUERIES = 64, /* that are answered faster from panels that stay in the second-level cache */
+  SMALL_PANEL_FLOATS = 1 << 18,
   PANEL_MIN_ROWS = 1024,
   MAX_GAP = 64 /* candidates this near are read together with the rows between them */
 };
 
 void gmf_search_close(gmf_search *s)
 {
-  for (int64_t h = 0; s->heaps != NULL && h < s->n_lanes * s->n; h++) gmf_topn_destroy(&s->heaps[h]);
-  void *const arrays[] = {s->index,     s->row, s->x,          s->offset, s->exclude_begin, s->exclude,
-                          s->candidate, s->y,   s->row_offset, s->counts, s->heaps,         s->scores};
+  void *const arrays[] = {s->index,   s->row,       s->x, s->offset,     s->exclude_begin,
+                          s->exclude, s->candidate, s->y, s->row_offset, s->counts};
+  gmf_toplists_destroy(&s->lists);
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
 }
 
@@ -263,73 +258,37 @@ cleanup:
   return status;
 }
 
-/* Rows [begin, end) of the panel against queries [first, first + n), n <= BLOCK_QUERIES; scores is scratch. */
-static void score_block(gmf_search *s, int lane, int64_t first, int64_t n, int64_t begin, int64_t end, float *scores)
-{
-  for (int64_t i = begin; i < end; i += STRIP_ROWS) {
-    int64_t n_rows = gmf_min64(STRIP_ROWS, end - i);
-    gmf_scores(s->x + first * s->k, n, s->k, s->y + i * s->k, n_rows, s->k, (int)s->k, scores, STRIP_ROWS);
-    for (int64_t q = 0; q < n; q++) {
-      float *row = scores + q * STRIP_ROWS, offset = s->offset[first + q];
-      const float *row_offset = s->row_offset + i;
-#pragma omp simd
-      for (int64_t c = 0; c < n_rows; c++) row[c] = gmf_score_of(row[c], offset, row_offset[c]);
-      const int64_t *begins = s->exclude_begin + first + q;
-      gmf_topn_push_panel(&s->heaps[lane * s->n + first + q], row, s->panel_begin + i, n_rows,
-                          s->exclude != NULL ? s->exclude + begins[0] : NULL, begins[1] - begins[0]);
-    }
-  }
-}
-
-/* Tasks are (block of queries, lane); no two touch the same heap. */
-static void score_panel(gmf_search *s)
-{
-  int64_t n_blocks = (s->n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(s->n_threads)
-  for (int64_t task = 0; task < n_blocks * s->n_lanes; task++) {
-    int lane = (int)(task % s->n_lanes);
-    int64_t first = task / s->n_lanes * BLOCK_QUERIES;
-    float *scores = s->scores + (int64_t)omp_get_thread_num() * BLOCK_QUERIES * STRIP_ROWS;
-    score_block(s, lane, first, gmf_min64(BLOCK_QUERIES, s->n - first), gmf_slice_begin(s->panel_n, s->n_lanes, lane),
-                gmf_slice_begin(s->panel_n, s->n_lanes, lane + 1), scores);
-  }
-}
-
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 static gmf_status make_workspace(gmf_search *s, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t capacity = gmf_min64(s->options.top_n, s->n_candidates);
-  int64_t n_blocks = (s->n + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-
-  s->n_threads = s->options.n_threads > 0 ? s->options.n_threads : omp_get_max_threads();
-  s->n_lanes = n_blocks < s->n_threads ? s->n_threads : 1;
-  s->panel_capacity = gmf_min64(gmf_max64(PANEL_FLOATS / s->k, PANEL_MIN_ROWS), gmf_max64(s->n_candidates, 1));
+  int64_t floats = s->n <= FEW_QUERIES ? SMALL_PANEL_FLOATS : PANEL_FLOATS;
+  s->panel_capacity = gmf_min64(gmf_max64(floats / s->k, PANEL_MIN_ROWS), gmf_max64(s->n_candidates, 1));
   /* Sparse candidates are read with the rows between them. */
   if (s->candidate != NULL) s->panel_capacity = gmf_max64(s->panel_capacity, PANEL_MIN_ROWS);
   GMF_TRY(GMF_NEW(s->y, s->panel_capacity * s->k, err));
   GMF_TRY(GMF_NEW(s->row_offset, s->panel_capacity, err));
   GMF_TRY(GMF_NEW(s->counts, s->panel_capacity, err));
-  GMF_TRY(GMF_NEW(s->scores, (int64_t)s->n_threads * BLOCK_QUERIES * STRIP_ROWS, err));
-  GMF_TRY(GMF_NEW_ZERO(s->heaps, s->n_lanes * s->n, err));
-  for (int64_t h = 0; h < s->n_lanes * s->n; h++) GMF_TRY(gmf_topn_create(&s->heaps[h], capacity, err));
+  gmf_toplists_shape shape = {.n_users = s->n,
+                              .top_n = capacity,
+                              .panel_items = s->panel_capacity,
+                              .k = (int)s->k,
+                              .n_threads = s->options.n_threads > 0 ? s->options.n_threads : omp_get_max_threads()};
+  GMF_TRY(gmf_toplists_create(&s->lists, &shape, err));
+  gmf_toplists_start(&s->lists, s->n, s->x, s->k, s->offset, s->exclude != NULL ? s->exclude_begin : NULL, s->exclude);
 cleanup:
   return status;
 }
 
-/* Merges the lanes of each query and writes the lists out. */
+/* Writes the lists out. */
 static void finish(gmf_search *s, const gmf_recommendations *out)
 {
   int64_t top_n = s->options.top_n;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads)
+  gmf_toplists_finish(&s->lists);
   for (int64_t q = 0; q < s->n; q++) {
-    gmf_topn *best = &s->heaps[q];
-    for (int lane = 1; lane < s->n_lanes; lane++) {
-      const gmf_topn *other = &s->heaps[lane * s->n + q];
-      for (int64_t e = 0; e < other->n; e++) gmf_topn_push(best, other->score[e], other->row[e]);
-    }
-    gmf_topn_sort(best);
+    const gmf_topn *best = &s->lists.users.lists[q];
     int64_t at = s->index[q];
     out->counts[at] = best->n;
     for (int64_t e = 0; e < best->n; e++) {
@@ -346,7 +305,7 @@ gmf_status gmf_search_run(gmf_search *s, const gmf_recommendations *out, gmf_err
   GMF_TRY(make_workspace(s, err));
   for (int64_t begin = 0; begin < s->n_candidates; begin += s->panel_n) {
     GMF_TRY(read_panel(s, begin, err));
-    score_panel(s);
+    gmf_toplists_push(&s->lists, s->y, s->k, s->row_offset, s->panel_n, s->panel_begin);
   }
   finish(s, out);
 cleanup:

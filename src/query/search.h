@@ -3,7 +3,7 @@
 #define GMF_QUERY_SEARCH_H
 
 #include "base/side.h"
-#include "kernel/topn.h"
+#include "kernel/toplists.h"
 #include "query/internal.h"
 
 typedef enum gmf_search_kind {
@@ -47,9 +47,7 @@ typedef struct gmf_search {
   int64_t *counts;   /* [panel_capacity] scratch */
   int64_t panel_capacity, panel_begin, panel_n;
 
-  int n_threads, n_lanes;
-  gmf_topn *heaps; /* [n_lanes][n] */
-  float *scores;   /* [n_threads][block of queries][strip of rows] scratch */
+  gmf_toplists lists; /* owned */
 } gmf_search;
 
 /* Room for `capacity` queries; none is there yet. Errors: GMF_ERR_USAGE top_n < 1, a row that the model does not have;

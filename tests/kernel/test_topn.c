@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "kernel/isa.h"
 #include "kernel/scores.h"
-#include "kernel/topn.h"
+#include "kernel/toplists.h"
 
 static float random_value(uint64_t row, uint32_t column)
 {
@@ -197,6 +197,86 @@ static void test_excluded(void **state)
   gmf_topn_destroy(&t);
 }
 
+/* Many equal scores, in panels of falling rows: what ties keep goes by the row alone. */
+static void test_ties(void **state)
+{
+  (void)state;
+  enum { N = 3000 };
+  entry *all = gmf_calloc(N, sizeof *all);
+  for (int n_values = 1; n_values < 4; n_values++)
+    for (int backwards = 0; backwards < 2; backwards++) {
+      gmf_topn t;
+      assert_int_equal(gmf_topn_create(&t, 150, NULL), GMF_OK);
+      for (int64_t j = 0; j < N; j++) all[j] = (entry){j % n_values == 0 ? 0.0F : -0.0F + (float)(j % n_values), j};
+      push_in_panels(&t, all, N, 64, NULL, 0, backwards == 1);
+      gmf_topn_sort(&t);
+      compare_with_sort(&t, all, N);
+      gmf_topn_destroy(&t);
+    }
+  gmf_free(all);
+}
+
+/* ---- many users -------------------------------------------------------------------------------------------------- */
+
+typedef struct users_and_items {
+  int64_t n_users, n_items, top_n;
+  int k, n_threads;
+} users_and_items;
+
+/* Lists of all users by gmf_toplists, against all scores of gmf_scores, sorted. Item i is no candidate where i % 13 is
+ * 5; user u has every (u + 2)-th item excluded. Equal items make ties. */
+static void compare_lists(const users_and_items *c, int64_t panel_items)
+{
+  float *x = random_rows(c->n_users, c->k, c->k + 3, 1), *y = random_rows(c->n_items, c->k, c->k, 100000);
+  float *of_user = gmf_calloc(c->n_users + 1, sizeof *of_user), *of_item = gmf_calloc(c->n_items + 1, sizeof *of_item);
+  float *scores = gmf_calloc(c->n_items + 1, sizeof *scores);
+  int64_t *begin = gmf_calloc(c->n_users + 1, sizeof *begin),
+          *excluded = gmf_calloc(c->n_users * c->n_items + 1, sizeof *excluded);
+  entry *all = gmf_calloc(c->n_items + 1, sizeof *all);
+  gmf_toplists lists;
+  gmf_toplists_shape shape = {c->n_users + 1, c->top_n, panel_items, c->k, c->n_threads};
+
+  for (int64_t i = 0; i < c->n_items; i++) {
+    of_item[i] = i % 13 == 5 ? NAN : random_value(8, (uint32_t)i);
+    if (i % 7 == 6) memcpy(y + i * c->k, y + (i - 1) * c->k, (size_t)c->k * sizeof *y);
+    if (i % 7 == 6 && !isnan(of_item[i])) of_item[i] = of_item[i - 1];
+  }
+  for (int64_t u = 0; u < c->n_users; u++) {
+    of_user[u] = random_value(9, (uint32_t)u);
+    begin[u + 1] = begin[u];
+    for (int64_t i = 0; i < c->n_items; i += u + 2) excluded[begin[u + 1]++] = i;
+  }
+  assert_int_equal(gmf_toplists_create(&lists, &shape, NULL), GMF_OK);
+  for (int round = 0; round < 2; round++) { /* the second one finds lists that were used */
+    gmf_toplists_start(&lists, c->n_users, x, c->k + 3, of_user, begin, excluded);
+    for (int64_t i = 0; i < c->n_items; i += panel_items)
+      gmf_toplists_push(&lists, y + i * c->k, c->k, of_item + i,
+                        c->n_items - i < panel_items ? c->n_items - i : panel_items, i);
+    gmf_toplists_finish(&lists);
+  }
+  for (int64_t u = 0; u < c->n_users; u++) {
+    gmf_scores(x + u * (c->k + 3), 1, c->k + 3, y, c->n_items, c->k, c->k, scores, c->n_items);
+    for (int64_t i = 0; i < c->n_items; i++)
+      all[i] = (entry){i % (u + 2) == 0 ? NAN : (scores[i] + of_item[i]) + of_user[u], i};
+    compare_with_sort(&lists.users.lists[u], all, c->n_items);
+  }
+  gmf_toplists_destroy(&lists);
+  void *const arrays[] = {x, y, of_user, of_item, scores, begin, excluded, all};
+  for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
+}
+
+static void test_lists(void **state)
+{
+  (void)state;
+  static const users_and_items cases[] = {{1, 1000, 10, 5, 1},  {3, 2000, 25, 16, 2}, {17, 777, 100, 33, 1},
+                                          {130, 600, 30, 8, 1}, {9, 500, 600, 3, 3},  {5, 300, 1, 200, 1},
+                                          {2, 0, 4, 3, 1},      {0, 50, 4, 3, 2},     {4, 100, 0, 3, 1}};
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    compare_lists(&cases[c], 4096);
+    compare_lists(&cases[c], 97);
+  }
+}
+
 static void test_nothing_leaks(void **state)
 {
   (void)state;
@@ -207,7 +287,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_scores),    cmocka_unit_test(test_first_at_least), cmocka_unit_test(test_count_worse),
-      cmocka_unit_test(test_selection), cmocka_unit_test(test_excluded),       cmocka_unit_test(test_nothing_leaks),
+      cmocka_unit_test(test_selection), cmocka_unit_test(test_excluded),       cmocka_unit_test(test_ties),
+      cmocka_unit_test(test_lists),     cmocka_unit_test(test_nothing_leaks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
