@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "algo/svd.h"
 #include "app/provenance.h"
 #include "app/stopping.h"
 #include "base/memory.h"
@@ -17,6 +18,27 @@
 #include "io/verify.h"
 
 enum { MAX_LISTED = 4096 };
+
+/* ---- what is counted --------------------------------------------------------------------------------------------- */
+
+const char *gmf_checkpoint_unit(const gmf_config *config)
+{
+  if (config->algorithm != GMF_ALGORITHM_SVD) return "sweep";
+  return config->svd_method == GMF_SVD_RANDOMIZED ? "pass" : "restart";
+}
+
+/* The option that says how many pieces of work there are, which may change between runs. */
+static const char *limit_option(const gmf_config *config)
+{
+  if (config->algorithm != GMF_ALGORITHM_SVD) return "iterations";
+  return config->svd_method == GMF_SVD_RANDOMIZED ? "power-steps" : "max-restarts";
+}
+
+int64_t gmf_checkpoint_limit(const gmf_config *config)
+{
+  if (config->algorithm != GMF_ALGORITHM_SVD) return config->iterations;
+  return config->svd_method == GMF_SVD_RANDOMIZED ? config->power_steps : INT64_MAX; /* a search may begin again */
+}
 
 /* ---- the folder -------------------------------------------------------------------------------------------------- */
 
@@ -104,7 +126,8 @@ static gmf_status check_fit(const gmf_checkpoints *c, const char *path, const gm
                     path, fingerprint != NULL ? fingerprint : "(unknown)", c->fingerprint);
   for (int i = 0; i < GMF_OPTIONS.n; i++) {
     const gmf_option *o = &GMF_OPTIONS.options[i];
-    if (!o->is_model || !gmf_option_applies(o, GMF_VERB_TRAIN, c->config) || strcmp(o->name, "iterations") == 0)
+    if (!o->is_model || !gmf_option_applies(o, GMF_VERB_TRAIN, c->config) ||
+        strcmp(o->name, limit_option(c->config)) == 0)
       continue;
     char name[64], here[GMF_PATH_BYTES];
     gmf_attribute_name(o, name, sizeof name);
@@ -116,9 +139,9 @@ static gmf_status check_fit(const gmf_checkpoints *c, const char *path, const gm
                       "folder, or --resume never",
                       path, o->name, there != NULL ? there : "(none)", o->name, here);
   }
-  if (sweep > c->config->iterations)
-    return gmf_fail(err, GMF_ERR_CONFIG, "%s: is after %" PRId64 " sweeps, but --iterations is %" PRId64, path, sweep,
-                    c->config->iterations);
+  if (sweep > gmf_checkpoint_limit(c->config))
+    return gmf_fail(err, GMF_ERR_CONFIG, "%s: is after %s %" PRId64 ", but --%s is %" PRId64, path,
+                    gmf_checkpoint_unit(c->config), sweep, limit_option(c->config), gmf_checkpoint_limit(c->config));
   return GMF_OK;
 }
 
@@ -186,9 +209,11 @@ gmf_status gmf_checkpoints_find(const gmf_checkpoints *c, gmf_model_file **file,
   if (*file == NULL && !automatic) GMF_TRY(gmf_fail(err, GMF_ERR_NO_INPUT, "--resume %s: holds no checkpoint", resume));
   if (*file == NULL) return GMF_OK;
   GMF_TRY(gmf_agree(c->grid, check_fit(c, path, *file, *sweep, err), err));
-  gmf_log_line(c->log, "resumed after sweep %" PRId64 " from %s", *sweep, path);
-  gmf_log_event(c->log, "resume", json_pack("{s:s, s:I}", "path", path, "sweep", (json_int_t)*sweep));
+  gmf_log_line(c->log, "resumed after %s %" PRId64 " from %s", gmf_checkpoint_unit(c->config), *sweep, path);
+  gmf_log_event(c->log, "resume",
+                json_pack("{s:s, s:I}", "path", path, gmf_checkpoint_unit(c->config), (json_int_t)*sweep));
 
+  bool svd = c->config->algorithm == GMF_ALGORITHM_SVD;
   char shape[64];
   snprintf(shape, sizeof shape, "%d ranks, grid %dx%d, %d threads", c->grid->size, c->grid->n_rows, c->grid->n_cols,
            omp_get_max_threads());
@@ -196,9 +221,9 @@ gmf_status gmf_checkpoints_find(const gmf_checkpoints *c, gmf_model_file **file,
   if (before != NULL && strcmp(before, shape) != 0 && !c->config->deterministic)
     gmf_log_line(
         c->log,
-        "note: it was made by %s, and this run has %s: predictions will agree to 1e-4 with those of a run that went "
-        "through, not bit for bit (--deterministic would)",
-        before, shape);
+        "note: it was made by %s, and this run has %s: %s with those of a run that went through, not bit for bit%s",
+        before, shape, svd ? "singular values will agree to 1e-10" : "predictions will agree to 1e-4",
+        svd ? "" : " (--deterministic would)");
 cleanup:
   if (status != GMF_OK) gmf_model_file_close(file);
   return status;

@@ -1,7 +1,7 @@
 /*
- * Checkpoints: a folder of model files, NNNNNN.h5 after sweep NNNNNN, each with a /state group that says which run it
- * belongs to. They are written as every file is (io/writer.h), so a visible one is complete; which of them to go on
- * from is found by reading them all, newest first, and never by a name that points.
+ * Checkpoints: a folder of model files, NNNNNN.h5 after sweep NNNNNN (svd: restart or pass), each with a /state group
+ * that says which run it belongs to. They are written as every file is (io/writer.h), so a visible one is complete;
+ * which of them to go on from is found by reading them all, newest first, and never by a name that points.
  */
 #ifndef GMF_APP_CHECKPOINT_H
 #define GMF_APP_CHECKPOINT_H
@@ -20,6 +20,10 @@ typedef struct gmf_checkpoints {
   char stop_file[GMF_PATH_BYTES + 16];     /* in the folder */
   double last;                             /* monotonic seconds when one was written, or the run began */
 } gmf_checkpoints;
+
+/* Local. What a run counts: "sweep", "restart", "pass"; and how many it makes at most, INT64_MAX where nothing says. */
+const char *gmf_checkpoint_unit(const gmf_config *config);
+int64_t gmf_checkpoint_limit(const gmf_config *config);
 
 /*
  * Collective. Makes the folder where it is missing and tries to write there (GMF_ERR_CREATE), so that a run knows

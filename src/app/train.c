@@ -179,28 +179,7 @@ static void log_sweep(const gmf_training *t, int64_t i, const gmf_als_sweep *swe
   gmf_log_event(t->log, "sweep", event);
 }
 
-/* ---- sweeps that end early ------------------------------------------------------------------------------------- */
-
-/* Collective. After a sweep that is not the last: a checkpoint when one is due, and the end of the run when something
- * asks for it. */
-static gmf_status after_sweep(gmf_training *t, double seconds, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  if (!t->checkpoints.enabled) return GMF_OK;
-  t->stopping.longest_sweep = fmax(t->stopping.longest_sweep, seconds);
-  gmf_stop_reason reason = gmf_stopping_decide(t->grid, &t->stopping);
-  if (reason != GMF_STOP_NONE || gmf_checkpoints_due(&t->checkpoints)) GMF_TRY(gmf_training_write_checkpoint(t, err));
-  if (reason == GMF_STOP_NONE) return GMF_OK;
-  if (reason == GMF_STOP_FILE && t->grid->rank == 0 && t->job->stop_file == NULL) remove(t->checkpoints.stop_file);
-  gmf_log_event(t->log, "stop",
-                json_pack("{s:s, s:I}", "reason", gmf_stop_reason_text(reason), "sweep", (json_int_t)t->n_sweeps));
-  GMF_TRY(gmf_fail(err, GMF_STOPPED,
-                   "stopped by %s after sweep %" PRId64 " of %" PRId64 "; the checkpoint in %s is whole: give the same "
-                   "command again to go on",
-                   gmf_stop_reason_text(reason), t->n_sweeps, t->config->iterations, t->config->checkpoint));
-cleanup:
-  return status;
-}
+/* ---- from start to end ------------------------------------------------------------------------------------------- */
 
 /* Collective. The solver, from its start or from a checkpoint, and the validation. */
 static gmf_status start_als(gmf_training *t, gmf_model_file *resumed, int64_t sweep, gmf_error *err)
@@ -278,7 +257,8 @@ static gmf_status run_sweeps(gmf_training *t, gmf_error *err)
                    gmf_validation_name(t->validation, 0), t->config->early_stop);
       break;
     }
-    if (t->n_sweeps < t->config->iterations) GMF_TRY(after_sweep(t, t->seconds[i], err));
+    if (t->n_sweeps < t->config->iterations && gmf_saving_due(&t->saving, t->seconds[i]))
+      GMF_TRY(gmf_saving_write(&t->saving, t->n_sweeps, gmf_training_save, t, err));
   }
   take_best(t);
 cleanup:
@@ -294,7 +274,7 @@ static gmf_status open_files(gmf_training *t, gmf_error *err)
   int64_t n = t->config->iterations;
   if (t->dataset->nnz == 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: holds no ratings", t->dataset->path));
   GMF_TRY(gmf_writer_open(t->grid, t->config->output, GMF_FORMAT_MODEL, &t->writer, err));
-  gmf_training_describe(t, t->writer);
+  gmf_saving_describe(&t->saving, t->writer);
   gmf_log_lines(t->log, gmf_writer_notes(t->writer));
   status = GMF_NEW_ZERO(t->objective, n, err);
   if (status == GMF_OK) status = GMF_NEW_ZERO(t->loss, n, err);
@@ -345,7 +325,12 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
 {
   gmf_status status = GMF_OK;
   const gmf_config *config = job->config;
-  gmf_training t = {.grid = grid, .job = job, .config = config, .log = job->log, .dataset = job->dataset};
+  gmf_training t = {.grid = grid,
+                    .job = job,
+                    .config = config,
+                    .log = job->log,
+                    .dataset = job->dataset,
+                    .saving = {.grid = grid, .job = job}};
   gmf_model_file *resumed = NULL;
   gmf_train_memory memory;
   int64_t sweep = 0;
@@ -354,11 +339,8 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(open_files(&t, err));
   log_start(&t);
   GMF_TRY(gmf_train_memory_start(grid, config, t.dataset, t.log, &memory, err));
-  GMF_TRY(gmf_checkpoints_open(grid, config, t.log, t.dataset, &t.checkpoints, err));
-  if (t.checkpoints.enabled)
-    gmf_stopping_start(&t.stopping, config->max_time,
-                       job->stop_file != NULL ? job->stop_file : t.checkpoints.stop_file);
-  GMF_TRY(gmf_checkpoints_find(&t.checkpoints, &resumed, &sweep, err));
+  GMF_TRY(gmf_saving_start(grid, job, &t.saving, err));
+  GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
   if (config->algorithm == GMF_ALGORITHM_SVD) {
     gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer};

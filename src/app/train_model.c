@@ -122,34 +122,9 @@ cleanup:
   return status;
 }
 
-void gmf_training_describe(const gmf_training *t, gmf_writer *w)
+gmf_status gmf_training_save(void *training, gmf_writer *w, gmf_error *err)
 {
-  gmf_provenance_add_options(w, GMF_VERB_TRAIN, t->config);
-  gmf_provenance_add(w, t->grid, t->job->argc, t->job->argv, omp_get_max_threads());
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "dataset", t->dataset->path);
-}
-
-gmf_status gmf_training_write_checkpoint(gmf_training *t, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_writer *w = NULL;
-  char path[GMF_PATH_BYTES + 32];
-  double begin = gmf_monotonic_seconds();
-  gmf_checkpoint_path(&t->checkpoints, t->n_sweeps, path, sizeof path);
-  GMF_TRY(gmf_writer_open(t->grid, path, GMF_FORMAT_MODEL, &w, err));
-  gmf_training_describe(t, w);
-  gmf_checkpoint_add_state(&t->checkpoints, w, t->n_sweeps, omp_get_max_threads());
-  GMF_TRY(gmf_training_write(t, w, false, false, err));
-  gmf_checkpoints_written(&t->checkpoints, t->n_sweeps);
-  double seconds = gmf_monotonic_seconds() - begin;
-  t->stopping.longest_writing = fmax(t->stopping.longest_writing, seconds);
-  gmf_log_line(t->log, "checkpoint %s: %.1f MB in %.2f s", path, (double)gmf_writer_bytes(w) / 1e6, seconds);
-  gmf_log_event(t->log, "checkpoint",
-                json_pack("{s:s, s:I, s:I, s:f}", "path", path, "sweep", (json_int_t)t->n_sweeps, "bytes",
-                          (json_int_t)gmf_writer_bytes(w), "seconds", seconds));
-cleanup:
-  gmf_writer_destroy(&w);
-  return status;
+  return gmf_training_write(training, w, false, false, err);
 }
 
 /* ---- reading a checkpoint ------------------------------------------------------------------------------------------

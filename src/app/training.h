@@ -2,8 +2,7 @@
 #ifndef GMF_APP_TRAINING_H
 #define GMF_APP_TRAINING_H
 
-#include "app/checkpoint.h"
-#include "app/stopping.h"
+#include "app/saving.h"
 #include "app/train.h"
 #include "app/validate.h"
 
@@ -22,20 +21,16 @@ typedef struct gmf_training {
   int64_t n_sweeps;                   /* done, by this run or before it */
   int64_t first_sweep;                /* of this run */
   double started;                     /* when it began */
-  gmf_checkpoints checkpoints;
-  gmf_stopping stopping;
+  gmf_saving saving;
   gmf_validation *validation; /* NULL without --test */
 } gmf_training;
-
-/* Local. What every file of the run says of it. */
-void gmf_training_describe(const gmf_training *t, gmf_writer *w);
 
 /* Collective. The model after the sweeps so far, with a writer that knows its options. last: rows are freed on the way.
  */
 gmf_status gmf_training_write(gmf_training *t, gmf_writer *w, bool with_seen, bool last, gmf_error *err);
 
-/* Collective. */
-gmf_status gmf_training_write_checkpoint(gmf_training *t, gmf_error *err);
+/* Collective. A gmf_save_fn: the model, and what the run needs to go on. */
+gmf_status gmf_training_save(void *training, gmf_writer *w, gmf_error *err);
 
 /* Collective. Takes factors and history from a checkpoint, which fits. */
 gmf_status gmf_training_load(gmf_training *t, gmf_model_file *file, int64_t sweep, gmf_error *err);

@@ -172,7 +172,7 @@ class TestRefused(CheckpointCase):
         self.stop_after("a", ALS, 8)
         result = self.train("a", ALS, iterations=7)
         self.assertEqual(result.rc, 78)
-        self.assertIn("after 8 sweeps, but --iterations is 7", result.messages()[0])
+        self.assertIn("after sweep 8, but --iterations is 7", result.messages()[0])
 
     def test_folder_that_cannot_be_written(self):
         (self.out / "file").write_text("")
