@@ -23,9 +23,6 @@ typedef struct gmf_als_options {
   void *context;
 } gmf_als_options;
 
-/* The column of a side's own bias, behind the k factors; see gmf_row_order. */
-static inline int gmf_bias_column(int k, gmf_side side) { return k + (side == GMF_USERS ? 0 : 1); }
-
 /* Floats in a row of the solver's factors: factors, biases, padding. */
 static inline int gmf_als_ld(const gmf_row_options *row) { return gmf_pad(gmf_row_order(row->k, row->bias)); }
 

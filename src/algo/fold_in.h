@@ -1,20 +1,11 @@
 /*
- * Rows of users outside the training: solved from their ratings and the items' rows, as training solves its own; or
- * projected, where the model is of an SVD (kernel/projection.h).
+ * Rows of many users outside the training, by threads; kernel/user_solver.h and kernel/projection.h have the
+ * mathematics.
  */
 #ifndef GMF_ALGO_FOLD_IN_H
 #define GMF_ALGO_FOLD_IN_H
 
-#include "kernel/projection.h"
-#include "kernel/row_solver.h"
-
-/* How a model was trained, as far as a user's row depends on it. */
-typedef struct gmf_fold_in_rule {
-  bool is_constant; /* popularity: the row is 1, whatever the ratings */
-  gmf_row_options row;
-  gmf_regularisation regularisation;
-  int64_t n_items; /* rows of items in the model */
-} gmf_fold_in_rule;
+#include "kernel/user_solver.h"
 
 typedef struct gmf_fold_in gmf_fold_in;
 

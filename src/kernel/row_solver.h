@@ -22,6 +22,7 @@
 #define GMF_KERNEL_ROW_SOLVER_H
 
 #include "base/error.h"
+#include "base/side.h"
 #include "kernel/dense.h"
 
 /* Relative to the mean of the diagonal; see above. */
@@ -66,6 +67,9 @@ typedef struct gmf_row_solver {
  * [y_i, 1, b_i], so that their product is the whole prediction but for the mean.
  */
 static inline int gmf_row_order(int k, bool bias) { return k + (bias ? 2 : 0); }
+
+/* The column of a side's own bias, behind the k factors. */
+static inline int gmf_bias_column(int k, gmf_side side) { return k + (side == GMF_USERS ? 0 : 1); }
 
 gmf_status gmf_row_solver_create(gmf_row_solver *solver, const gmf_row_options *options, gmf_error *err);
 void gmf_row_solver_destroy(gmf_row_solver *solver);
