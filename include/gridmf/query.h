@@ -36,6 +36,12 @@ typedef enum gmf_row_state {
 GMF_API gmf_status gmf_score_pairs(gmf_model *model, int64_t n, const int64_t *users, const int64_t *items,
                                    float *scores, gmf_row_state *states, gmf_error *err);
 
+/* What users get who are cold or unknown. */
+typedef enum gmf_fallback {
+  GMF_FALLBACK_NONE = 0,   /* an empty list */
+  GMF_FALLBACK_POPULAR = 1 /* the items with most training ratings; scores are these numbers */
+} gmf_fallback;
+
 /* What to recommend. {0} with top_n set is a good start. */
 typedef struct gmf_recommend_options {
   int64_t top_n;        /* at least 1 */
@@ -45,6 +51,7 @@ typedef struct gmf_recommend_options {
   const int64_t *deny; /* [n_deny] item rows, borrowed: not these, even when allowed */
   int64_t n_deny;
   int n_threads; /* OpenMP threads; 0: OpenMP's default */
+  gmf_fallback fallback;
 } gmf_recommend_options;
 
 /* Where the answers go: arrays of the caller. */
@@ -52,7 +59,7 @@ typedef struct gmf_recommendations {
   int64_t *items;        /* [n_users][top_n] item rows, best first; ties to the lower row */
   float *scores;         /* [n_users][top_n] */
   int64_t *counts;       /* [n_users] entries of each list: top_n, or as many candidates as there are */
-  gmf_row_state *states; /* [n_users]; a list is empty unless GMF_ROW_KNOWN */
+  gmf_row_state *states; /* [n_users]; a list is empty unless GMF_ROW_KNOWN or there is a fallback */
 } gmf_recommendations;
 
 /*
@@ -63,10 +70,38 @@ typedef struct gmf_recommendations {
  *   users  [n_users]  rows; -1 where the id is unknown
  *
  * Errors: GMF_ERR_USAGE top_n < 1 or a row that the model does not have; GMF_ERR_DATA a factor is not a finite number,
- * a list of seen items is damaged; GMF_ERR_IO; GMF_ERR_MEMORY.
+ * a list of seen items is damaged, a fallback is asked for and the file has no counts; GMF_ERR_IO; GMF_ERR_MEMORY.
  */
 GMF_API gmf_status gmf_recommend(gmf_model *model, const gmf_recommend_options *options, int64_t n_users,
                                  const int64_t *users, const gmf_recommendations *out, gmf_error *err);
+
+/* How alike two rows of one side are, by their factors alone. */
+typedef enum gmf_measure {
+  GMF_MEASURE_COSINE = 0, /* -1 to 1 */
+  GMF_MEASURE_DOT = 1
+} gmf_measure;
+
+/* {0} with top_n set is a good start. Lists hold rows of the side that is asked about. */
+typedef struct gmf_similar_options {
+  int64_t top_n;
+  gmf_measure measure;
+  const int64_t *allow; /* [n_allow], as in gmf_recommend_options */
+  int64_t n_allow;
+  const int64_t *deny; /* [n_deny] */
+  int64_t n_deny;
+  int n_threads;
+} gmf_similar_options;
+
+/*
+ * The top_n items most like each of n_items items, or users like users, without the row itself and without cold rows.
+ * out: as for gmf_recommend, with rows of that side in `items`. One pass over the side's factors serves the whole call.
+ *
+ * Errors: as gmf_recommend; GMF_ERR_USAGE for a popularity model, which has no factors to compare.
+ */
+GMF_API gmf_status gmf_similar_items(gmf_model *model, const gmf_similar_options *options, int64_t n_items,
+                                     const int64_t *items, const gmf_recommendations *out, gmf_error *err);
+GMF_API gmf_status gmf_similar_users(gmf_model *model, const gmf_similar_options *options, int64_t n_users,
+                                     const int64_t *users, const gmf_recommendations *out, gmf_error *err);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@ typedef struct gmf_query_config {
   int64_t top;
   bool include_seen;
   char allow[4096], deny[4096];
+  int fallback, measure; /* gmf_fallback, gmf_measure */
   char titles[4096];
   int format; /* gmf_query_format */
   int64_t threads;
@@ -30,6 +31,8 @@ typedef struct gmf_query {
 
 /* The verbs. Results go to stdout; notes that are no errors ("user 'x' is not in the model") to stderr. */
 gmf_status gmf_query_recommend(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_similar_items(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_similar_users(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_score(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_info(gmf_query *query, gmf_error *err);
 

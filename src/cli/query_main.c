@@ -7,7 +7,16 @@
 #include "cli/query_cli.h"
 #include "cli/query_text.h"
 
-enum { RECOMMEND = 1, SCORE = 2, INFO = 4, ALL_VERBS = 7 };
+enum {
+  RECOMMEND = 1,
+  SIMILAR_ITEMS = 2,
+  SIMILAR_USERS = 4,
+  SCORE = 8,
+  INFO = 16,
+  ALL_VERBS = 31,
+  SIMILAR = SIMILAR_ITEMS | SIMILAR_USERS,
+  LISTS = RECOMMEND | SIMILAR
+};
 
 static const struct verb {
   const char *name;
@@ -17,6 +26,10 @@ static const struct verb {
 } VERBS[] = {
     {"recommend", RECOMMEND, gmf_query_recommend, "(--user ID ... | --users-file FILE | --all) [--top N]",
      "the best items for one, several or all users"},
+    {"similar-items", SIMILAR_ITEMS, gmf_query_similar_items, "--item ID [--item ID ...] [--top N]",
+     "the items whose factors are most like those of an item"},
+    {"similar-users", SIMILAR_USERS, gmf_query_similar_users, "--user ID [--user ID ...] [--top N]",
+     "the users whose factors are most like those of a user"},
     {"score", SCORE, gmf_query_score, "--user ID --item ID [--user ID --item ID ...]",
      "the score of pairs of a user and an item; one user may have several items"},
     {"info", INFO, gmf_query_info, "", "what the model is and how it was trained"},
@@ -26,20 +39,24 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 #define FIELD(name) offsetof(gmf_query_config, name)
 #define TEXT(name) GMF_OPT_TEXT, FIELD(name), sizeof((gmf_query_config *)0)->name
 static const gmf_option OPTIONS[] = {
-    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SCORE, false, "ID", 0, 0, NULL, "",
+    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SIMILAR_USERS | SCORE, false, "ID", 0, 0, NULL, "",
      "external id of a user; may be given several times"},
-    {"item", GMF_OPT_LIST, FIELD(items), 0, SCORE, false, "ID", 0, 0, NULL, "",
+    {"item", GMF_OPT_LIST, FIELD(items), 0, SIMILAR_ITEMS | SCORE, false, "ID", 0, 0, NULL, "",
      "external id of an item; may be given several times"},
     {"users-file", TEXT(users_file), RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "user ids, one a line; - reads standard input"},
     {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "every user of the model, in its order"},
-    {"top", GMF_OPT_INT, FIELD(top), 0, RECOMMEND, false, "N", 1, 1e6, NULL, "10", "items for each user"},
+    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS, false, "N", 1, 1e6, NULL, "10", "length of a list"},
     {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "also items that the user rated in training"},
-    {"allow", TEXT(allow), RECOMMEND, false, "FILE", 0, 0, NULL, "", "recommend only these item ids, one a line"},
-    {"deny", TEXT(deny), RECOMMEND, false, "FILE", 0, 0, NULL, "",
-     "never recommend these item ids, one a line, even when allowed"},
+    {"allow", TEXT(allow), LISTS, false, "FILE", 0, 0, NULL, "", "list only these ids, one a line"},
+    {"deny", TEXT(deny), LISTS, false, "FILE", 0, 0, NULL, "", "never list these ids, one a line, even when allowed"},
+    {"fallback", GMF_OPT_CHOICE, FIELD(fallback), 0, RECOMMEND, false, "", 0, 0, "none|popular", "none",
+     "what users get who have no ratings in training or are not in the model; popular: the items with most training "
+     "ratings, with their numbers as scores"},
+    {"measure", GMF_OPT_CHOICE, FIELD(measure), 0, SIMILAR, false, "", 0, 0, "cosine|dot", "cosine",
+     "what likeness of two rows of factors is: their cosine, or their product"},
     {"titles", TEXT(titles), ALL_VERBS, false, "FILE", 0, 0, NULL, "",
      "item titles: columns id and title in csv, tab- or '::'-separated text (movies.csv, movies.dat)"},
     {"format", GMF_OPT_CHOICE, FIELD(format), 0, ALL_VERBS, false, "", 0, 0, "table|json|csv", "table",
@@ -77,7 +94,7 @@ static void print_verb_help(const struct verb *verb)
 static void print_help(void)
 {
   printf("Usage: gridmf-query MODEL VERB [OPTIONS]\n\nAsks a model that 'gridmf train' wrote.\n\nVerbs:\n");
-  for (int v = 0; v < N_VERBS; v++) printf("  %-12s%s\n", VERBS[v].name, VERBS[v].help);
+  for (int v = 0; v < N_VERBS; v++) printf("  %-15s%s\n", VERBS[v].name, VERBS[v].help);
   printf("\nOptions:\n");
   gmf_options_help(&TABLE, ALL_VERBS, stdout);
   printf(
@@ -135,7 +152,7 @@ static void print_asked_help(int argc, char *const *argv)
 
 static gmf_status unknown_verb(const char *name, gmf_error *err)
 {
-  char names[200] = "", list[200] = "", near[64];
+  char names[300] = "", list[300] = "", near[64];
   for (int v = 0; v < N_VERBS; v++) {
     strcat(strcat(names, v > 0 ? "|" : ""), VERBS[v].name);
     strcat(strcat(list, v > 0 ? ", " : ""), VERBS[v].name);
@@ -151,7 +168,7 @@ static gmf_status choose_verb(const gmf_text_list *arguments, const struct verb 
     return gmf_fail(err, GMF_ERR_USAGE, "no model given; usage: gridmf-query MODEL VERB [OPTIONS], see --help");
   if (find_verb(arguments->values[0]) != NULL && (arguments->n == 1 || find_verb(arguments->values[1]) == NULL))
     return gmf_fail(err, GMF_ERR_USAGE, "the model comes before the verb: gridmf-query MODEL %s", arguments->values[0]);
-  if (arguments->n == 1) return gmf_fail(err, GMF_ERR_USAGE, "no verb given: recommend, score or info; see --help");
+  if (arguments->n == 1) return gmf_fail(err, GMF_ERR_USAGE, "no verb given; --help lists them");
   *verb = find_verb(arguments->values[1]);
   if (*verb == NULL) return unknown_verb(arguments->values[1], err);
   if (arguments->n > 2)

@@ -530,6 +530,8 @@ gmf_status gmf_model_file_counts(gmf_model_file *m, gmf_side side, int64_t begin
   return GMF_OK;
 }
 
+bool gmf_model_file_has_counts(const gmf_model_file *m, gmf_side side) { return m->count[side].id >= 0; }
+
 static int compare_i64(const void *a, const void *b)
 {
   int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

@@ -57,6 +57,9 @@ void gmf_model_file_fingerprint(const gmf_model_file *file, int64_t out[GMF_FING
 gmf_status gmf_model_file_counts(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, int64_t *out,
                                  gmf_error *err);
 
+/* Whether the file tells them. */
+bool gmf_model_file_has_counts(const gmf_model_file *file, gmf_side side);
+
 /* The items seen by some users in training: those of user begin + r are items[indptr[r]] .. items[indptr[r + 1] - 1],
  * ascending. Fit for {0}; may be used again for other users. */
 typedef struct gmf_seen {

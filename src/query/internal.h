@@ -17,6 +17,9 @@ struct gmf_model {
 void gmf_file_lock(void);
 void gmf_file_unlock(void);
 
+/* Whether scores are those of the most rated items, the same for everybody. */
+bool gmf_is_popularity(const gmf_model *model);
+
 /*
  * Rows [begin, begin + n) of a side.
  *
@@ -27,6 +30,10 @@ void gmf_file_unlock(void);
  */
 gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t n, float *factors, float *offsets,
                          int64_t *counts, gmf_error *err);
+
+/* counts [n]: training ratings of rows [begin, begin + n). GMF_ERR_DATA where the file does not tell. */
+gmf_status gmf_training_counts(gmf_model *model, gmf_side side, int64_t begin, int64_t n, int64_t *counts,
+                               gmf_error *err);
 
 /* The score from its parts, in the one order that all calls use. */
 static inline float gmf_score_of(float dot, float user_offset, float item_offset)

@@ -47,6 +47,8 @@ void gmf_model_close(gmf_model **model)
 
 void gmf_model_get_info(const gmf_model *model, gmf_model_info *out) { *out = model->info; }
 
+bool gmf_is_popularity(const gmf_model *model) { return strcmp(model->info.algorithm, "popularity") == 0; }
+
 int64_t gmf_model_n_attributes(const gmf_model *model) { return gmf_model_file_n_attributes(model->file); }
 
 void gmf_model_get_attribute(const gmf_model *model, int64_t index, gmf_model_attribute *out)
@@ -130,6 +132,18 @@ gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t
     memcpy(factors, model->items + (size_t)begin * k, (size_t)n * k * sizeof *factors);
     memcpy(offsets, model->offsets + begin, (size_t)n * sizeof *offsets);
   }
+  return status;
+}
+
+gmf_status gmf_training_counts(gmf_model *model, gmf_side side, int64_t begin, int64_t n, int64_t *counts,
+                               gmf_error *err)
+{
+  if (!gmf_model_file_has_counts(model->file, side))
+    return gmf_fail(err, GMF_ERR_DATA, "%s: does not say how many ratings each %s has", model->info.path,
+                    gmf_side_noun(side));
+  gmf_file_lock();
+  gmf_status status = gmf_model_file_counts(model->file, side, begin, n, counts, err);
+  gmf_file_unlock();
   return status;
 }
 

@@ -21,7 +21,8 @@ enum {
   FEW_QUERIES = 64, /* that are answered faster from panels that stay in the second-level cache */
   SMALL_PANEL_FLOATS = 1 << 18,
   PANEL_MIN_ROWS = 1024,
-  MAX_GAP = 64 /* candidates this near are read together with the rows between them */
+  PIECE_ROWS = 1 << 16, /* counts read at once */
+  MAX_GAP = 64          /* candidates this near are read together with the rows between them */
 };
 
 void gmf_search_close(gmf_search *s)
@@ -309,5 +310,31 @@ gmf_status gmf_search_run(gmf_search *s, const gmf_recommendations *out, gmf_err
   }
   finish(s, out);
 cleanup:
+  return status;
+}
+
+gmf_status gmf_search_popular(gmf_search *s, int64_t *items, float *scores, int64_t *n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_topn best = {0};
+  int64_t *counts = NULL;
+
+  GMF_TRY(gmf_topn_create(&best, gmf_min64(s->options.top_n, s->n_candidates), err));
+  GMF_TRY(GMF_NEW(counts, PIECE_ROWS, err));
+  for (int64_t begin = 0, at = 0; begin < s->n_rows; begin += PIECE_ROWS) {
+    int64_t end = gmf_min64(begin + PIECE_ROWS, s->n_rows);
+    GMF_TRY(gmf_training_counts(s->model, s->options.side, begin, end - begin, counts, err));
+    for (; at < s->n_candidates && row_at(s, at) < end; at++) {
+      int64_t count = counts[row_at(s, at) - begin];
+      if (count > 0) gmf_topn_push(&best, (float)count, row_at(s, at));
+    }
+  }
+  gmf_topn_sort(&best);
+  *n = best.n;
+  memcpy(items, best.row, sizeof *items * (size_t)best.n);
+  memcpy(scores, best.score, sizeof *scores * (size_t)best.n);
+cleanup:
+  gmf_topn_destroy(&best);
+  gmf_free(counts);
   return status;
 }

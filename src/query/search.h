@@ -69,6 +69,10 @@ gmf_status gmf_search_exclude(gmf_search *s, int64_t q, const int64_t *rows, int
 /* The lists of all queries into the answers that their index says. */
 gmf_status gmf_search_run(gmf_search *s, const gmf_recommendations *out, gmf_error *err);
 
+/* The most rated candidates, ties to the lower row: items [top_n], scores [top_n] their training ratings, *n how many
+ * there are. GMF_ERR_DATA where the model has no counts. */
+gmf_status gmf_search_popular(gmf_search *s, int64_t *items, float *scores, int64_t *n, gmf_error *err);
+
 /* Queries q .. q + n - 1 are rows that follow each other in the file: n. */
 int64_t gmf_search_run_length(const gmf_search *s, int64_t q);
 

@@ -367,7 +367,7 @@ class CommandLine(Case):
     def test_help(self):
         for args in (("--help",), (self.path, "--help"), ("recommend", "--help"), (self.path, "score", "--help")):
             self.assertIn("Usage: gridmf-query MODEL", self.good(*args))
-        self.assertNotIn("similar", self.good("--help"))
+        self.assertNotIn("--measure", self.good("recommend", "--help"))
         self.assertNotIn("--item", self.good("recommend", "--help"))
         self.assertRegex(self.good("--version"), "^gridmf-query [0-9.]+ .*\nlibgridmf .*HDF5 .*kernels ")
 
@@ -382,7 +382,10 @@ class CommandLine(Case):
         self.bad(64, "model comes before the verb", "recommend")
         self.bad(64, "model comes before the verb", "recommend", self.path)
         self.bad(64, "no verb given", self.path)
-        self.bad(64, "unknown verb 'similar-items'; verbs are recommend, score, info", self.path, "similar-items", "--all")
+        self.bad(64, "unknown verb 'quantum'; verbs are recommend, similar-items,", self.path, "quantum")
+        self.bad(64, "similar-items needs --item", self.path, "similar-items")
+        self.bad(64, "similar-users needs --user", self.path, "similar-users")
+        self.bad(64, "unknown option --all", self.path, "similar-items", "--all")
         self.bad(64, "did you mean recommend", self.path, "recomend")
         self.bad(64, "unknown option --tpo; did you mean --top", self.path, "recommend", "--tpo", 3)
         self.bad(64, "unknown option --item", self.path, "recommend", "--item", 3)
