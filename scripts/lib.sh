@@ -18,6 +18,7 @@ packages_test=(
   "${packages_build[@]}" "${packages_data[@]}"
   libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py
+  slurm-wlm slurm-wlm-basic-plugins munge
 )
 packages_slow=(
   "${packages_test[@]}"

@@ -1,0 +1,235 @@
+"""A Slurm of its own for tests: munged, slurmctld and several slurmd of one machine, in a private folder, on free ports.
+
+Only root may start it. unavailable() says why not, or nothing.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness import MPI_ENVIRONMENT, wait_for
+
+DAEMONS = ("munged", "slurmctld", "slurmd")
+TOOLS = ("sbatch", "srun", "scontrol", "scancel", "sinfo", "squeue", "munge")
+PARTS = (*DAEMONS, *TOOLS)
+SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+# Nodes look as large as the scripts in jobs/ ask for, whatever the machine has (config_overrides).
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={control_port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+TmpFS={folder}/tmp/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+MailProg=/bin/true
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SchedulerType=sched/builtin
+SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+ReturnToService=2
+KillWait=2
+SlurmctldTimeout=30
+SlurmdTimeout={slurmd_timeout}
+MinJobAge=3600
+JobRequeue=1
+Prolog={folder}/prolog
+PrologFlags=Alloc
+NodeName=n[1-{n}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports}] CPUs=64 Sockets=1 CoresPerSocket=64 ThreadsPerCore=1 RealMemory=256000 State=UNKNOWN
+PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+# What mpi/pmix of a run that died with its node has left stops the next run of the job there.
+PROLOG = """#!/bin/sh
+rm -rf {folder}/tmp/$SLURMD_NODENAME/spmix_appdir_*_$SLURM_JOB_ID.* \
+  {folder}/spool/$SLURMD_NODENAME/stepd.slurm.pmix.$SLURM_JOB_ID.* {folder}/spool/$SLURMD_NODENAME/pmix.$SLURM_JOB_ID.*
+"""
+
+
+def unavailable():
+    """Why no cluster can be started here; None if it can."""
+    missing = [name for name in PARTS if not shutil.which(name, path=SEARCH_PATH)]
+    if missing:
+        return f"no Slurm: {', '.join(missing)} not found (Debian: slurm-wlm, munge)"
+    if os.geteuid() != 0:
+        return "only root can start Slurm's daemons"
+    return None
+
+
+def _free_ports(n):
+    """n neighbouring ports that nobody listens on, below those that the kernel gives to connections."""
+    for first in range(20000 + os.getpid() % 97 * 100, 32000, n):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + n):
+                    s = stack.enter_context(socket.socket())
+                    s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+    raise AssertionError("no free ports")
+
+
+class Cluster:
+    """A running cluster of nodes n1, n2, ...; close() ends all that it started."""
+
+    def __init__(self, n_nodes=2, slurmd_timeout=10):
+        self.n_nodes = n_nodes
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gmf-slurm-", dir="/tmp"))  # short: it holds sockets
+        self.folder.chmod(0o755)
+        first = _free_ports(n_nodes + 1)
+        self._write(CONFIGURATION.format(host=socket.gethostname().partition(".")[0], folder=self.folder, n=n_nodes, control_port=first,
+                                         ports=f"{first + 1}-{first + n_nodes}" if n_nodes > 1 else first + 1,
+                                         slurmd_timeout=slurmd_timeout))
+        # All nodes are one machine, where Open MPI's shared memory would take ranks of other nodes for neighbours.
+        self.environment = {**os.environ, **MPI_ENVIRONMENT, "PATH": SEARCH_PATH,
+                            "SLURM_CONF": str(self.folder / "slurm.conf"), "OMPI_MCA_btl": "self,tcp",
+                            "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo"}
+        del self.environment["OMP_NUM_THREADS"]  # the scripts set it
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- daemons -----------------------------------------------------------------------------------------------------
+
+    def _write(self, configuration):
+        for name in ("munge", "state", *(f"{kind}/n{i}" for kind in ("spool", "tmp") for i in range(1, self.n_nodes + 1))):
+            (self.folder / name).mkdir(parents=True)
+        for i in range(1, self.n_nodes + 1):
+            (self.folder / f"tmp/n{i}").chmod(0o1777)
+        (self.folder / "slurm.conf").write_text(configuration)
+        (self.folder / "prolog").write_text(PROLOG.format(folder=self.folder))
+        (self.folder / "prolog").chmod(0o755)
+        key = self.folder / "munge/key"
+        key.touch(0o600)
+        key.write_bytes(os.urandom(128))
+
+    def _start(self):
+        munge = self.folder / "munge"
+        self._run("munged", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={munge}/pid",
+                  f"--log-file={munge}/log", f"--seed-file={munge}/seed")
+        self._run("slurmctld")
+        for i in range(1, self.n_nodes + 1):
+            self.start_node(f"n{i}")
+        wait_for(lambda: self.nodes_in("idle") == self.n_nodes)
+
+    def start_node(self, node):
+        self._run("slurmd", "-N", node)
+
+    def _run(self, *command):
+        """A daemon puts itself into the background; what it says of its start is in the message of a failure."""
+        done = subprocess.run(command, env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        if done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout}")
+
+    def pid(self, name):
+        """The process of a daemon that is running: "slurmctld", "slurmd.n1", "munge/"."""
+        try:
+            pid = int((self.folder / f"{name}pid").read_text())
+            command = pathlib.Path(f"/proc/{pid}/comm").read_text()
+        except (OSError, ValueError):
+            return None
+        return pid if command.strip() in DAEMONS else None
+
+    def processes_of(self, node):
+        """The pids of all that runs on a node: its slurmd, the daemons of the steps, and their ranks."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (path / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if f"SLURM_CONF={self.folder}/slurm.conf".encode() in environment and f"SLURMD_NODENAME={node}".encode() in environment:
+                found.append(int(path.name))
+        return found
+
+    def kill_node(self, node):
+        """What a power failure does: nothing of the node goes on, and nobody says so."""
+        for pid in [self.pid(f"slurmd.{node}."), *self.processes_of(node)]:
+            with contextlib.suppress(ProcessLookupError, TypeError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self):
+        if self.pid("slurmctld."):
+            self.command("scancel", "--state=PENDING", "--user=root", check=False)
+            self.command("scancel", "--state=RUNNING", "--user=root", check=False)
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: not self.command("squeue", "--noheader"), 20)
+        names = ["slurmctld.", *(f"slurmd.n{i}." for i in range(1, self.n_nodes + 1)), "munge/"]
+        for name in names:
+            pid = self.pid(name)
+            if pid:
+                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(AssertionError):
+                    wait_for(lambda: not self.pid(name), 10)  # pylint: disable=cell-var-from-loop
+        for i in range(1, self.n_nodes + 1):  # what a test that failed has left
+            self.kill_node(f"n{i}")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- what tests ask ----------------------------------------------------------------------------------------------
+
+    def command(self, *words, check=True, cwd=None, **environment):
+        """The output of one of Slurm's commands."""
+        done = subprocess.run([str(word) for word in words], env={**self.environment, **environment}, cwd=cwd or self.folder,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                              timeout=60)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def nodes_in(self, state):
+        return int(self.command("sinfo", "--noheader", f"--states={state}", "--format=%D", check=False) or 0)
+
+    def submit(self, script, *arguments, options=(), cwd, **environment):
+        """sbatch; the number of the job."""
+        return self.command("sbatch", "--parsable", *options, script, *arguments, cwd=cwd, **environment)
+
+    def job(self, number):
+        """What scontrol knows of a job, by name."""
+        return dict(re.findall(r"(\S+?)=(\S*)", self.command("scontrol", "show", "job", number)))
+
+    def wait_for_state(self, number, *states, timeout=120):
+        """The job, once it is in one of the states."""
+        end = time.monotonic() + timeout
+        while (job := self.job(number))["JobState"] not in states:
+            if time.monotonic() > end:
+                raise AssertionError(f"job {number} is {job['JobState']} and not {states}\n{self.describe()}")
+            time.sleep(0.1)
+        return job
+
+    def wait(self, number, timeout=120):
+        """The job, once it has ended: its state and "ExitCode"."""
+        return self.wait_for_state(number, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY",
+                                   timeout=timeout)
+
+    def describe(self):
+        """For messages: the queue, the nodes, and the end of the daemons' logs."""
+        logs = "".join(f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}\n" for path in sorted(self.folder.glob("*.log")))
+        return f"{self.command('squeue', check=False)}\n{self.command('sinfo', check=False)}\n{logs}"
