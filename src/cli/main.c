@@ -243,7 +243,7 @@ int main(int argc, char **argv)
   gmf_status status = gmf_grid_create(MPI_COMM_WORLD, size, 1, &trace, &run->grid, &err);
   if (status == GMF_OK) status = run_verb(run, &err);
   if (status != GMF_OK) print_error(MPI_COMM_WORLD, &err);
-  if (err.must_abort) { /* see io/writer.h: finalising could hang */
+  if (err.must_abort) { /* see io/writer.h: finalising could crash */
     GMF_COLLECTIVE(run->grid->all, MPI_Barrier(run->grid->all));
     MPI_Abort(MPI_COMM_WORLD, (int)status);
   }

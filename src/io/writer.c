@@ -51,7 +51,7 @@ struct gmf_writer {
   int n_arrays;
   attribute *attributes; /* owned */
   int64_t n_attributes, attribute_capacity;
-  hid_t file; /* the parallel handle between create and commit */
+  hid_t file; /* my handle between create and seal */
   bool temporary_exists, broken, sealed;
   gmf_lock *lock;     /* owned, rank 0 */
   gmf_notes notes;    /* owned, rank 0: what gmf_writer_open found left behind */
@@ -408,20 +408,33 @@ cleanup:
   return status;
 }
 
-static gmf_status open_parallel(gmf_writer *w, gmf_error *err)
+/*
+ * Local: every rank has a handle of its own on the one file. With a handle on all ranks closing would be collective,
+ * and rank 0 writes the superblock on the way: where that write fails, HDF5 1.10 leaves the others waiting for ever.
+ */
+static gmf_status open_mine(gmf_writer *w, gmf_error *err)
 {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
-  H5Pset_fapl_mpio(access, w->grid->all, MPI_INFO_NULL);
-  GMF_COLLECTIVE(w->grid->all, w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access));
-  gmf_status status = GMF_OK;
-  if (w->file < 0)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by all ranks: %s", w->path, gmf_h5_reason());
+  H5Pset_fapl_mpio(access, MPI_COMM_SELF, MPI_INFO_NULL);
+  w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
   H5Pclose(access);
-  return status;
+  if (w->file < 0)
+    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by rank %d: %s", w->path, w->grid->rank, gmf_h5_reason());
+  return GMF_OK;
 }
 
-/* Collective. After a failed parallel write nothing may be closed; the temporary file goes, the caller aborts. */
+/* Local. Closes what open_mine opened: every rank writes the same superblock. */
+static gmf_status close_mine(gmf_writer *w, gmf_error *err)
+{
+  hid_t file = w->file;
+  w->file = H5I_INVALID_HID;
+  if (H5Fclose(file) < 0)
+    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed by rank %d: %s", w->path, w->grid->rank, gmf_h5_reason());
+  return GMF_OK;
+}
+
+/* Collective. A file that HDF5 failed to write stays half open and crashes MPI_Finalize: the caller has to abort. */
 static gmf_status agree_or_break(gmf_writer *w, gmf_status status, gmf_error *err)
 {
   status = gmf_agree(w->grid, status, err);
@@ -444,7 +457,7 @@ gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err)
   else if (w->grid->rank == 0)
     status = make_file(w, err);
   GMF_TRY(gmf_agree(w->grid, status, err));
-  GMF_TRY(agree_or_break(w, open_parallel(w, err), err));
+  GMF_TRY(agree_or_break(w, open_mine(w, err), err));
 
 cleanup:
   gmf_trace_phase(w->grid->trace, before);
@@ -484,7 +497,7 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
   H5Sclose(in_memory);
   H5Sclose(in_file);
   H5Tclose(type);
-  /* Closing a dataset is local work; the file itself is closed collectively, and only after success. */
+  /* After a failure HDF5 would try to write again. */
   if (status == GMF_OK) H5Dclose(id);
   return status;
 }
@@ -738,11 +751,7 @@ gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
   gmf_status status = GMF_OK;
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
-  herr_t code = -1;
-  GMF_COLLECTIVE(w->grid->all, code = H5Fclose(w->file));
-  if (code < 0) status = gmf_fail(err, GMF_ERR_IO, "%s: %s", w->path, gmf_h5_reason());
-  GMF_TRY(agree_or_break(w, status, err));
-  w->file = H5I_INVALID_HID;
+  GMF_TRY(agree_or_break(w, close_mine(w, err), err));
   GMF_TRY(gmf_agree(w->grid, sync_path(w->temporary, O_RDWR, err), err));
   for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
   GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? seal_file(w, err) : GMF_OK, err));
@@ -773,7 +782,7 @@ void gmf_writer_destroy(gmf_writer **writer)
 {
   gmf_writer *w = *writer;
   if (w == NULL) return;
-  if (w->file >= 0 && !w->broken) GMF_COLLECTIVE(w->grid->all, H5Fclose(w->file));
+  if (w->file >= 0 && !w->broken) H5Fclose(w->file);
   if (w->grid->rank == 0 && w->temporary_exists) unlink(w->temporary);
   gmf_lock_release(&w->lock);
   gmf_notes_free(&w->notes);

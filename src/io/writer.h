@@ -3,9 +3,10 @@
  *
  *   A  rank 0, serial driver: creates PATH.tmp.HOST.PID with all groups, attributes and contiguous datasets, reserves
  *      the disk space, syncs. A full disk or a missing folder is found here, before any data moves.
- *   B  all ranks: independent writes of whole checksum blocks through MPI-IO; failures are agreed.
- *   C  all ranks: read their blocks back and compare XXH3-64 checksums.
- *   D  rank 0: writes /integrity and @complete = 1, syncs, renames to PATH, syncs the folder.
+ *   B  all ranks: independent writes of whole checksum blocks through MPI-IO, each rank by its own handle on the file,
+ * so that no call of HDF5 is collective and none can wait for a rank that failed; failures are agreed. C  all ranks:
+ * read their blocks back and compare XXH3-64 checksums. D  rank 0: writes /integrity and @complete = 1, syncs, renames
+ * to PATH, syncs the folder.
  *
  * From gmf_writer_open to gmf_writer_destroy rank 0 holds the lock of PATH (io/lock.h): two runs cannot write one file.
  *
@@ -14,8 +15,8 @@
  * Use: gmf_writer_open; declare with gmf_writer_add / _attr_*; gmf_writer_create; gmf_writer_write each dataset once;
  * gmf_writer_commit; gmf_writer_destroy, which removes the temporary file of a writer that was not committed.
  *
- * An I/O failure in B or C sets err->must_abort: MPI-IO may hang if the file is closed after it (reliability of
- * HDF5 1.10 under Open MPI's OMPIO), so the program has to leave by MPI_Abort.
+ * An I/O failure in B or C sets err->must_abort: HDF5 1.10 keeps a file that it failed to write half open and crashes
+ * when MPI_Finalize closes it, so the program has to leave by MPI_Abort.
  */
 #ifndef GMF_IO_WRITER_H
 #define GMF_IO_WRITER_H

@@ -10,7 +10,7 @@ import scipy.optimize
 import harness
 from harness import Ratings, random_dataset, read_factors, read_history, run_good, write_dataset
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 OBJECTIVE_TOLERANCE = 1e-6
 
 RANKS = [(n, "auto") for n in (1, 2, 3, 4, 6, 7)]
@@ -136,7 +136,7 @@ class OracleCase(harness.Case):
         largest = max(np.abs(wanted).max(initial=0), 1e-30)
         self.assertLessEqual(np.abs(found - wanted).max(initial=0) / largest, tolerance)
 
-    def check(self, data, settings, layouts, iterations=(3,)):
+    def check(self, data, settings, layouts, iterations=(3,), tolerance=TOLERANCE):
         """Trains on every layout, and compares factors and history with the reference from the same start."""
         start = read_factors(self.train(data, settings, iterations=0, out="start.h5"))[1]
         ratings = Ratings(data)
@@ -147,11 +147,11 @@ class OracleCase(harness.Case):
                 with self.subTest(settings=settings, sweeps=n, ranks=n_ranks, grid=grid):
                     model = self.train(data, settings, n_ranks, grid, n)
                     found = read_factors(model)
-                    self.assertClose(found[0], x)
-                    self.assertClose(found[1], y)
+                    self.assertClose(found[0], x, tolerance)
+                    self.assertClose(found[1], y, tolerance)
                     if settings.bias:
-                        self.assertClose(read_biases(model)[0], bx)
-                        self.assertClose(read_biases(model)[1], by)
+                        self.assertClose(read_biases(model)[0], bx, tolerance)
+                        self.assertClose(read_biases(model)[1], by, tolerance)
                     with h5py.File(model) as f:
                         self.assertAlmostEqual(f.attrs["global_mean"], problem.mean, places=6)
                         self.assertEqual("bias" in f["users"], settings.bias)
@@ -231,11 +231,12 @@ class TestFamily(OracleCase):
             self.check(self.signed, Settings("ials", loss=loss, nonnegative=True), self.FEW)
 
     def test_solvers(self):
-        """Every solver comes to the same place. Rows here have 6 to 18 ratings, so that auto takes duals for 30 factors."""
+        """Every solver comes to the same place. Rows here have 6 to 18 ratings, so that auto takes duals for 30 factors;
+        as there are more factors than ratings, f4 determines them less well."""
         for solver in ("cholesky", "auto", "cg"):
             for base in (Settings(scale="count", k=30), Settings(scale="count", k=30, bias=True, center="global"),
                          Settings("ials", k=30), Settings("ials", 0.01, "ials", loss="ials", k=30)):
-                self.check(self.data, dataclasses.replace(base, solver=solver), [(1, "auto"), (3, "auto")])
+                self.check(self.data, dataclasses.replace(base, solver=solver), [(1, "auto"), (3, "auto")], tolerance=3e-5)
 
     def test_weights(self):
         for settings in (Settings(), Settings(bias=True, center="global"), Settings("ials"), Settings("ials", loss="implicit"),
@@ -331,7 +332,7 @@ class TestHardSystems(OracleCase):
             with self.subTest(ranks=n_ranks, grid=grid):
                 model = self.train(data, settings, n_ranks, grid)
                 found = read_factors(model)
-                self.assertClose(found[0] @ found[1].T, x @ y.T)
+                self.assertClose(found[0] @ found[1].T, x @ y.T, 1e-4)
                 self.assertAlmostEqual(read_history(model)[-1] / objectives[-1], 1, delta=1e-5)
 
     def test_als_with_small_lambda(self):
