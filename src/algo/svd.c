@@ -105,6 +105,53 @@ cleanup:
   return status;
 }
 
+/* What randomized needs to go on with columns `v` of the items' basis. */
+static gmf_svd_state randomized_state(const gmf_svd *svd, const workspace *w, gmf_columns v)
+{
+  gmf_svd_state state = {.n_steps = svd->n_steps, .n_products = svd->op->n_products, .n_random = w->n_random};
+  state.basis[GMF_ITEMS] = v;
+  return state;
+}
+
+/* Collective. After a pass: a chance to save the basis v, which triplets are made of in its place, and which is put
+ * back. */
+static gmf_status save_pass(gmf_svd *svd, const gmf_svd_options *options, gmf_columns v, workspace *w, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_svd_saver *saver = options->saver;
+  gmf_tall *basis = svd->vectors[GMF_ITEMS], *copy = NULL;
+  svd->n_steps++;
+  if (saver == NULL || svd->n_steps >= options->power_steps || !saver->due(saver->context)) return GMF_OK;
+  GMF_TRY(gmf_agree(svd->op->grid, gmf_tall_create(svd->op->grid, basis->axis, basis->ld, &copy, err), err));
+  size_t bytes = (size_t)(basis->n * basis->ld) * sizeof *basis->rows;
+  if (bytes > 0) memcpy(copy->rows, basis->rows, bytes);
+  gmf_svd_state state = randomized_state(svd, w, (gmf_columns){copy, 0, v.n});
+  GMF_TRY(triplets_of_basis(svd, GMF_ITEMS, w, err));
+  GMF_TRY(saver->save(saver->context, svd, &state, err));
+  if (bytes > 0) memcpy(basis->rows, copy->rows, bytes);
+  svd->op->n_products = state.n_products;
+  w->n_random = (uint32_t)state.n_random;
+cleanup:
+  gmf_tall_destroy(&copy);
+  return status;
+}
+
+/* Collective. The orthonormal basis that passes go on from: random, or as it was saved. */
+static gmf_status first_basis(gmf_svd *svd, const gmf_svd_options *options, gmf_columns v, workspace *w, gmf_error *err)
+{
+  const gmf_svd_saver *saver = options->saver;
+  if (saver != NULL && saver->resumed != NULL) {
+    svd->n_steps = saver->resumed->n_steps;
+    svd->op->n_products = saver->resumed->n_products;
+    w->n_random = (uint32_t)saver->resumed->n_random;
+    gmf_svd_state state = randomized_state(svd, w, v);
+    return saver->load(saver->context, &state, err);
+  }
+  gmf_tall_randomize(v, options->seed, w->n_random);
+  w->n_random += (uint32_t)v.n;
+  return orthonormalize(svd, GMF_ITEMS, w, err);
+}
+
 static gmf_status randomized(gmf_svd *svd, const gmf_svd_options *options, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -113,14 +160,13 @@ static gmf_status randomized(gmf_svd *svd, const gmf_svd_options *options, gmf_e
   int n = gmf_int(gmf_min64(shorter, svd->k + gmf_max64(10, svd->k / 4)));
   GMF_TRY(open_workspace(svd, options, n, &w, err));
   gmf_columns u = {svd->vectors[GMF_USERS], 0, n}, v = {svd->vectors[GMF_ITEMS], 0, n};
-  gmf_tall_randomize(v, options->seed, w.n_random);
-  w.n_random += (uint32_t)n;
-  GMF_TRY(orthonormalize(svd, GMF_ITEMS, &w, err));
-  for (int64_t step = 0; step < options->power_steps; step++) {
+  GMF_TRY(first_basis(svd, options, v, &w, err));
+  while (svd->n_steps < options->power_steps) {
     gmf_svd_apply(svd->op, GMF_USERS, v, u);
     GMF_TRY(orthonormalize(svd, GMF_USERS, &w, err));
     gmf_svd_apply(svd->op, GMF_ITEMS, u, v);
     GMF_TRY(orthonormalize(svd, GMF_ITEMS, &w, err));
+    GMF_TRY(save_pass(svd, options, v, &w, err));
   }
   GMF_TRY(triplets_of_basis(svd, GMF_ITEMS, &w, err));
 cleanup:
@@ -317,7 +363,8 @@ gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, 
   GMF_TRY(gmf_operator_create(grid, axes, blocks, width, options->centering, &svd->op, err));
   if (!isfinite(svd->op->square))
     GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC, "the squares of the ratings have no finite sum: ratings are too large"));
-  bool normal = true, again = false;
+  bool resumed = options->saver != NULL && options->saver->resumed != NULL;
+  bool normal = resumed ? options->saver->resumed->normal : true, again = false;
   do { /* again, with two bases, where the normal equations promised more than they kept */
     clear(svd);
     switch (options->method) {

@@ -20,6 +20,36 @@ typedef struct gmf_svd_restart {
   double largest; /* singular value */
 } gmf_svd_restart;
 
+typedef struct gmf_svd gmf_svd;
+
+/*
+ * What a run needs to go on from where it is, beside its options: between two restarts of krylov, or between two passes
+ * of randomized.
+ */
+typedef struct gmf_svd_state {
+  int64_t n_steps;    /* restarts of all searches so far, or passes */
+  int64_t n_restarts; /* krylov: of this search */
+  int64_t n_products; /* as in gmf_svd */
+  int64_t n_random;   /* columns drawn */
+  bool normal;        /* krylov: the normal equations, without a basis of the longer side */
+  int n_kept, n_next; /* krylov: triplets of the basis, and columns of the next block; 0 else */
+  double *kept;       /* [n_kept][1 + n_next]: the singular value of each (normal: its square), and how it is coupled
+                         to the next block; rank 0's counts */
+  gmf_columns basis[GMF_N_SIDES]; /* from column 0; n = 0: none */
+} gmf_svd_state;
+
+/* Who keeps states. NULL for none; gram has none. */
+typedef struct gmf_svd_saver {
+  bool (*due)(void *context); /* Collective. Whether to save now */
+  /* Collective. svd: with triplets as they are so far, and without certificates. What it returns ends the run unless it
+   * is GMF_OK. */
+  gmf_status (*save)(void *context, const gmf_svd *svd, const gmf_svd_state *state, gmf_error *err);
+  const gmf_svd_state *resumed; /* to go on from: its numbers; NULL: from the start */
+  /* Collective. Fills what the pointers of a state with the numbers of `resumed` stand for. */
+  gmf_status (*load)(void *context, const gmf_svd_state *state, gmf_error *err);
+  void *context; /* borrowed */
+} gmf_svd_saver;
+
 typedef struct gmf_svd_options {
   int k;
   gmf_svd_method method;
@@ -31,6 +61,7 @@ typedef struct gmf_svd_options {
   gmf_centering centering;
   void (*progress)(void *context, const gmf_svd_restart *restart); /* after each restart; may be NULL */
   void *context;
+  const gmf_svd_saver *saver; /* borrowed; may be NULL */
 } gmf_svd_options;
 
 /* What is known of a result, from products with A itself. */
@@ -43,18 +74,19 @@ typedef struct gmf_svd_certificates {
   double miss_probability;           /* but for this probability */
 } gmf_svd_certificates;
 
-typedef struct gmf_svd {
+struct gmf_svd {
   int k;
   gmf_operator *op;               /* owned: what centring took off is there */
   gmf_tall *vectors[GMF_N_SIDES]; /* owned: columns [0, k) are U and V */
   double *values;                 /* owned [k], descending */
   gmf_svd_certificates certificates;
   int64_t n_restarts;
+  int64_t n_steps;    /* restarts of all searches, or passes */
   int64_t n_products; /* vectors that A or A' was applied to before the certificates */
   double seconds;     /* until then */
   double *spectrum;   /* owned [n_spectrum]: gram: all singular values, descending; NULL otherwise */
   int64_t n_spectrum;
-} gmf_svd;
+};
 
 /* Local. The largest block of vectors that a run has in one product: what the blocks' expansion is to carry. */
 int gmf_svd_width(const gmf_svd_options *options, int64_t n_users, int64_t n_items);

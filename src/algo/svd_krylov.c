@@ -252,7 +252,7 @@ cleanup:
   return status;
 }
 
-/* ---- the search -------------------------------------------------------------------------------------------------- */
+/* ---- what a basis says ------------------------------------------------------------------------------------------- */
 
 /* Singular value i of the basis. */
 static double value_of(const krylov *s, int i) { return s->normal ? sqrt(s->svd->values[i]) : s->svd->values[i]; }
@@ -283,6 +283,87 @@ static gmf_status project(krylov *s, gmf_svd_restart *restart, gmf_error *err)
 cleanup:
   return status;
 }
+
+/* ---- going on later ---------------------------------------------------------------------------------------------- */
+
+/* The numbers of a state; `kept` has room for its values where it is not NULL. */
+static gmf_svd_state state_of(const krylov *s, const gmf_svd *svd, int64_t n_restarts, double *kept)
+{
+  gmf_svd_state state = {.n_steps = svd->n_steps,
+                         .n_restarts = n_restarts,
+                         .n_products = s->op->n_products,
+                         .n_random = s->n_random,
+                         .normal = s->normal,
+                         .n_kept = s->p,
+                         .n_next = s->block,
+                         .kept = kept};
+  state.basis[s->right_side] = (gmf_columns){s->right, 0, s->p + s->block};
+  state.basis[s->left_side] = (gmf_columns){s->left, 0, s->normal ? 0 : s->p};
+  return state;
+}
+
+/* Collective. The triplets so far into svd, at no cost to the search. Normal: l = A r / s, in the columns on the left,
+ * which are scratch. */
+static void show_triplets(const krylov *s, gmf_svd *svd)
+{
+  int64_t n_products = s->op->n_products;
+  for (int i = 0; i < s->k; i++) svd->values[i] = value_of(s, i);
+  if (!s->normal) return;
+  gmf_svd_apply(s->op, s->left_side, (gmf_columns){s->right, 0, s->k}, (gmf_columns){s->left, 0, s->k});
+  for (int64_t r = 0; r < s->left->n; r++)
+    for (int i = 0; i < s->k; i++) {
+      double value = svd->values[i];
+      s->left->rows[r * s->left->ld + i] *= value > 0x1p-50 * svd->values[0] ? 1 / value : 0;
+    }
+  s->op->n_products = n_products;
+}
+
+/* Collective. After a restart: a chance to save the state. */
+static gmf_status save(const krylov *s, gmf_svd *svd, int64_t n_restarts, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_svd_saver *saver = s->options->saver;
+  double *kept = NULL;
+  svd->n_steps++;
+  if (saver == NULL || !saver->due(saver->context)) return GMF_OK;
+  GMF_TRY(gmf_agree(s->grid, GMF_NEW(kept, (int64_t)s->p * (1 + s->block), err), err));
+  for (int i = 0; i < s->p; i++) {
+    kept[i * (1 + s->block)] = s->b[i * s->capacity + i];
+    memcpy(kept + i * (1 + s->block) + 1, s->coupling + i * s->block, (size_t)s->block * sizeof *kept);
+  }
+  show_triplets(s, svd);
+  gmf_svd_state state = state_of(s, svd, n_restarts, kept);
+  GMF_TRY(saver->save(saver->context, svd, &state, err));
+cleanup:
+  gmf_free(kept);
+  return status;
+}
+
+/* Collective. Takes the search to where the saved state was. */
+static gmf_status resume(krylov *s, gmf_svd *svd, int n_kept, int64_t *n_restarts, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_svd_saver *saver = s->options->saver;
+  double *kept = NULL;
+  GMF_TRY(gmf_agree(s->grid, GMF_NEW(kept, (int64_t)n_kept * (1 + s->block), err), err));
+  s->p = n_kept;
+  s->n_random = (uint32_t)saver->resumed->n_random;
+  s->op->n_products = saver->resumed->n_products;
+  svd->n_steps = saver->resumed->n_steps;
+  *n_restarts = saver->resumed->n_restarts;
+  gmf_svd_state state = state_of(s, svd, *n_restarts, kept);
+  GMF_TRY(saver->load(saver->context, &state, err));
+  for (int i = 0; i < n_kept; i++) {
+    s->b[i * s->capacity + i] = kept[i * (1 + s->block)];
+    memcpy(s->coupling + i * s->block, kept + i * (1 + s->block) + 1, (size_t)s->block * sizeof *kept);
+  }
+  s->coupled = (gmf_expected){0, n_kept};
+cleanup:
+  gmf_free(kept);
+  return status;
+}
+
+/* ---- the search -------------------------------------------------------------------------------------------------- */
 
 /* Collective. All have converged: keeps them, and looks with fresh random vectors for any that were missed. */
 static gmf_status check(krylov *s, gmf_svd_restart *restart, bool *missed, gmf_error *err)
@@ -318,7 +399,11 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
   gmf_svd_restart restart = {0};
   int kept = s->k + (s->capacity - s->k) / 3 / s->block * s->block;
   bool missed = false;
-  GMF_TRY(draw_next(s, err));
+  const gmf_svd_state *resumed = s->options->saver != NULL ? s->options->saver->resumed : NULL;
+  if (resumed != NULL && resumed->normal == s->normal) /* else it is of the search that was given up before this one */
+    GMF_TRY(resume(s, svd, kept, &restart.n_restarts, err));
+  else
+    GMF_TRY(draw_next(s, err));
   for (;; restart.n_restarts++) {
     GMF_TRY(grow(s, s->capacity, err));
     GMF_TRY(project(s, &restart, err));
@@ -337,6 +422,7 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
           restart.n_converged, s->k, s->options->tolerance, (long long)restart.n_restarts, restart.worst));
     } else {
       GMF_TRY(keep(s, kept, err));
+      GMF_TRY(save(s, svd, restart.n_restarts + 1, err));
     }
   }
 cleanup:

@@ -131,7 +131,8 @@ static const gmf_option OPTIONS[] = {
     {"checkpoint", GMF_OPT_TEXT, FIELD(checkpoint), GMF_VERB_TRAIN, false, "DIR", 0, 0, NULL, "",
      "a folder for checkpoints, from which the same command goes on after it was stopped; a file STOP there stops it"},
     {"checkpoint-every", GMF_OPT_DURATION, FIELD(checkpoint_every), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "10m",
-     "time between checkpoints, which are taken after whole sweeps; 0s: after every sweep"},
+     "time between checkpoints, which are taken after whole sweeps; 0s: after every sweep. svd: after krylov's restarts "
+     "and randomized's passes; gram takes none"},
     {"keep", GMF_OPT_INT, FIELD(keep), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "2",
      "checkpoints to keep, the newest"},
     {"resume", GMF_OPT_TEXT, FIELD(resume), GMF_VERB_TRAIN, false, "auto|never|PATH", 0, 0, NULL, "auto",
@@ -317,9 +318,7 @@ static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
   const struct {
     const char *option;
     bool given;
-  } without[] = {{"checkpoint", c->checkpoint[0] != '\0'},
-                 {"max-time", c->max_time > 0},
-                 {"test", c->test[0] != '\0'},
+  } without[] = {{"test", c->test[0] != '\0'},
                  {"fold-in", c->fold_in[0] != '\0'},
                  {"early-stop", c->early_stop > 0},
                  {"nonnegative", c->nonnegative},
@@ -328,6 +327,13 @@ static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
   for (size_t o = 0; o < sizeof without / sizeof *without; o++)
     if (without[o].given)
       return gmf_fail(err, GMF_ERR_USAGE, "--algorithm svd has no --%s: leave it out", without[o].option);
+  bool from_path = strcmp(c->resume, "auto") != 0 && strcmp(c->resume, "never") != 0;
+  if (c->svd_method == GMF_SVD_GRAM && (c->checkpoint[0] != '\0' || from_path))
+    return gmf_fail(
+        err, GMF_ERR_USAGE,
+        "--svd-method gram works in one piece and takes no checkpoints: leave out --%s, or use --svd-method "
+        "krylov or randomized",
+        from_path ? "resume" : "checkpoint");
   if (c->center < 0) c->center = GMF_CENTER_NONE;
   return GMF_OK;
 }
@@ -342,6 +348,8 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
     c->iterations = 0;
     c->bias = false;
   }
+  if (c->max_time > 0 && c->checkpoint[0] == '\0')
+    return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");
   if (c->algorithm == GMF_ALGORITHM_SVD) return resolve_svd(c, err);
   if (c->center > GMF_CENTER_GLOBAL)
     return gmf_fail(err, GMF_ERR_USAGE, "--center %s is for --algorithm svd; als takes none and global",
@@ -355,8 +363,6 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
   if (c->nonnegative && c->solver == GMF_SOLVER_CG)
     return gmf_fail(err, GMF_ERR_USAGE, "--nonnegative has an exact solver of its own: leave out --solver cg");
-  if (c->max_time > 0 && c->checkpoint[0] == '\0')
-    return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");
   if (c->test[0] == '\0' && (c->early_stop > 0 || c->fold_in[0] != '\0'))
     return gmf_fail(err, GMF_ERR_USAGE, "--%s needs ratings to validate with: --test TEST.h5",
                     c->early_stop > 0 ? "early-stop" : "fold-in");

@@ -343,7 +343,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
   if (config->algorithm == GMF_ALGORITHM_SVD) {
-    gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer};
+    gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer, &t.saving, resumed};
     status = gmf_train_svd(&run, err);
     goto cleanup;
   }

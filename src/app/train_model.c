@@ -61,8 +61,10 @@ static gmf_status best_parts(const gmf_training *t, gmf_writer *w, gmf_model_ext
     gmf_factor rows = *gmf_als_factor(t->als, (gmf_side)s); /* as the solver's rows lie, but others */
     rows.rows = gmf_validation_best_rows(t->validation, (gmf_side)s);
     gmf_model_extra *e = &extras[s];
-    *e = (gmf_model_extra){.name = BEST_NAMES[s], .n_rows = t->dataset->n[s], .n_cols = n_columns(t)};
-    GMF_TRY(gmf_factor_to_slices(t->grid, &rows, 0, n_columns(t), &e->owned, &e->begin, &e->n, err));
+    float *slice = NULL;
+    *e = (gmf_model_extra){.name = BEST_NAMES[s], .n_rows = t->dataset->n[s], .n_cols = n_columns(t), .type = GMF_F4};
+    GMF_TRY(gmf_factor_to_slices(t->grid, &rows, 0, n_columns(t), &slice, &e->begin, &e->n, err));
+    e->owned = slice;
   }
   *n_extras = GMF_N_SIDES;
 cleanup:
@@ -151,7 +153,8 @@ static gmf_status load_best(gmf_training *t, gmf_model_file *file, int64_t sweep
     int64_t n = gmf_slice_begin(rows, t->grid->size, t->grid->rank + 1) - begin, row_bytes = n_columns(t) * 4;
     float *slice = NULL;
     local = GMF_NEW(slice, n * n_columns(t), err);
-    if (local == GMF_OK) local = gmf_model_file_extra(file, BEST_NAMES[s], rows, n_columns(t), begin, n, slice, err);
+    if (local == GMF_OK)
+      local = gmf_model_file_extra(file, BEST_NAMES[s], rows, n_columns(t), GMF_F4, begin, n, slice, err);
     status = gmf_agree(t->grid, local, err);
     if (status == GMF_OK)
       status = gmf_axis_from_slices(t->grid, f->axis, slice, row_bytes,

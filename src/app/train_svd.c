@@ -6,23 +6,11 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <omp.h>
-#include <string.h>
 
-#include "algo/svd.h"
 #include "app/provenance.h"
+#include "app/training_svd.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "io/layout.h"
-#include "io/model_write.h"
-
-/* One value a restart. */
-typedef struct history {
-  double *residual, *products, *seconds; /* owned [capacity] */
-  int64_t n, capacity;
-  double before; /* when the last restart ended */
-  const gmf_svd_run *run;
-} history;
 
 static gmf_svd_options svd_options(const gmf_config *c)
 {
@@ -47,8 +35,9 @@ size_t gmf_train_svd_row_bytes(const gmf_config *config, const gmf_dataset *d)
 /* Called after each restart, on every rank. */
 static void note_restart(void *context, const gmf_svd_restart *r)
 {
-  history *h = context;
-  const gmf_svd_run *run = h->run;
+  gmf_svd_training *t = context;
+  const gmf_svd_run *run = t->run;
+  gmf_svd_history *h = &t->history;
   double now = MPI_Wtime(), seconds = now - h->before;
   gmf_log_line(run->log, "restart %3" PRId64 "  %4d of %d converged  worst residual %.2e s_1  %8.3f s", r->n_restarts,
                r->n_converged, (int)run->config->factors, r->worst, seconds);
@@ -67,10 +56,10 @@ static void note_restart(void *context, const gmf_svd_restart *r)
   h->seconds[h->n++] = gmf_provenance_reproducible() ? 0 : seconds;
 }
 
-static gmf_status open_history(history *h, const gmf_svd_run *run, gmf_error *err)
+static gmf_status open_history(gmf_svd_history *h, const gmf_svd_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  *h = (history){.run = run, .before = MPI_Wtime(), .capacity = run->config->max_restarts + 1};
+  *h = (gmf_svd_history){.before = MPI_Wtime(), .capacity = run->config->max_restarts + 1};
   GMF_TRY(GMF_NEW_ZERO(h->residual, h->capacity, err));
   GMF_TRY(GMF_NEW_ZERO(h->products, h->capacity, err));
   GMF_TRY(GMF_NEW_ZERO(h->seconds, h->capacity, err));
@@ -135,112 +124,26 @@ static void warn_of_rounding(const gmf_svd_run *run, const gmf_svd *svd)
                  worst / svd->values[0], run->config->tolerance);
 }
 
-/* ---- the model --------------------------------------------------------------------------------------------------- */
-
-/* Collective. The same numbers as f8 attributes of the root. */
-static void add_attributes(gmf_writer *w, const gmf_svd *svd)
-{
-  const gmf_svd_certificates *c = &svd->certificates;
-  gmf_writer_attr_f64(w, "/", "orthogonality_users", c->orthogonality[GMF_USERS]);
-  gmf_writer_attr_f64(w, "/", "orthogonality_items", c->orthogonality[GMF_ITEMS]);
-  gmf_writer_attr_f64(w, "/", "frobenius_norm", sqrt(c->square));
-  gmf_writer_attr_f64(w, "/", "captured", c->captured);
-  gmf_writer_attr_f64(w, "/", "spectral_bound", c->bound);
-  gmf_writer_attr_f64(w, "/", "spectral_bound_miss", c->miss_probability);
-  gmf_writer_attr_i64(w, "/", "restarts", svd->n_restarts);
-  gmf_writer_attr_i64(w, "/", "products", svd->n_products);
-}
-
-/* Local. Columns times powers of the singular values: U S and V, or both with half of it. */
-static void scale_vectors(gmf_svd *svd, bool halves)
-{
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    for (int64_t r = 0; r < svd->vectors[s]->n; r++)
-      for (int c = 0; c < svd->k; c++) {
-        double by = halves ? sqrt(svd->values[c]) : s == GMF_USERS ? svd->values[c] : 1;
-        svd->vectors[s]->rows[r * svd->vectors[s]->ld + c] *= by;
-      }
-}
-
-/* One side in dataset order, my slice; all owned. */
-typedef struct side_slices {
-  double *factors, *bias;
-  int64_t *counts;
-} side_slices;
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
 
 /* Collective. */
-static gmf_status slice_side(const gmf_svd_run *run, const gmf_svd *svd, gmf_side side, bool with_bias,
-                             side_slices *slices, gmf_model_side *part, gmf_error *err)
+static bool save_is_due(void *context)
 {
-  gmf_status status = GMF_OK;
-  const gmf_tall *x = svd->vectors[side];
-  const gmf_block *b = run->blocks[side];
-  const int64_t *counts = b->counts + (x->begin - b->row_begin);
-  const double *offsets = svd->op->offsets[side];
-  double *zeros = NULL;
-  int64_t word = (int64_t)sizeof(double);
-  GMF_TRY(gmf_axis_to_slices(run->grid, x->axis, x->rows, x->ld * word, svd->k * word, (void **)&slices->factors,
-                             &part->begin, &part->n, err));
-  if (with_bias) {
-    GMF_TRY(gmf_agree(run->grid, GMF_NEW_ZERO(zeros, x->n, err), err));
-    GMF_TRY(gmf_axis_to_slices(run->grid, x->axis, offsets != NULL ? offsets : zeros, word, word,
-                               (void **)&slices->bias, &part->begin, &part->n, err));
-  }
-  GMF_TRY(gmf_axis_to_slices(run->grid, x->axis, counts, sizeof *counts, sizeof *counts, (void **)&slices->counts,
-                             &part->begin, &part->n, err));
-  part->factors = slices->factors;
-  part->bias = slices->bias;
-  part->counts = slices->counts;
-cleanup:
-  gmf_free(zeros);
-  return status;
+  gmf_svd_training *t = context;
+  double now = MPI_Wtime(), seconds = now - t->step_began;
+  t->step_began = now;
+  return gmf_saving_due(t->run->saving, seconds);
 }
 
-static gmf_status write_model(const gmf_svd_run *run, gmf_svd *svd, const history *h, gmf_error *err)
+static void log_result(const gmf_svd_run *run, const gmf_svd *svd)
 {
-  gmf_status status = GMF_OK;
-  const gmf_svd_certificates *c = &svd->certificates;
-  side_slices slices[GMF_N_SIDES] = {{0}};
-  double *residuals = NULL;
-  gmf_model_history columns[] = {{"residual", h->residual}, {"products", h->products}, {"seconds", h->seconds}};
-  gmf_phase before = gmf_trace_phase(run->grid->trace, GMF_PHASE_WRITE);
-
-  GMF_TRY(gmf_agree(run->grid, GMF_NEW(residuals, svd->k, err), err));
-  for (int i = 0; i < svd->k; i++) residuals[i] = hypot(c->residuals[GMF_USERS][i], c->residuals[GMF_ITEMS][i]);
-  gmf_model_array arrays[] = {{GMF_NAME_SINGULAR_VALUES, svd->values, svd->k},
-                              {GMF_NAME_RESIDUALS, residuals, svd->k},
-                              {GMF_NAME_USER_RESIDUALS, c->residuals[GMF_USERS], svd->k},
-                              {GMF_NAME_ITEM_RESIDUALS, c->residuals[GMF_ITEMS], svd->k},
-                              {GMF_NAME_SPECTRUM, svd->spectrum, svd->n_spectrum}};
-  gmf_model_parts parts = {.k = svd->k,
-                           .type = GMF_F8,
-                           .with_bias = run->config->center >= GMF_CENTER_USER,
-                           .global_mean = svd->op->mean,
-                           .with_seen = run->config->seen,
-                           .n_sweeps = h->n,
-                           .history = columns,
-                           .n_history = 3,
-                           .arrays = arrays,
-                           .n_arrays = svd->spectrum != NULL ? 5 : 4};
-  scale_vectors(svd, run->config->scaling == GMF_SCALING_SQRT);
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(slice_side(run, svd, (gmf_side)s, parts.with_bias, &slices[s], &parts.sides[s], err));
-  add_attributes(run->writer, svd);
-  GMF_TRY(gmf_model_write(run->grid, run->writer, run->dataset, &parts, err));
-  gmf_log_line(run->log, "wrote %s: %.1f MB, verified by reading back", run->config->output,
-               (double)gmf_writer_bytes(run->writer) / 1e6);
-  gmf_log_event(
-      run->log, "model",
-      json_pack("{s:s, s:I}", "path", run->config->output, "bytes", (json_int_t)gmf_writer_bytes(run->writer)));
-cleanup:
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    gmf_free(slices[s].factors);
-    gmf_free(slices[s].bias);
-    gmf_free(slices[s].counts);
-  }
-  gmf_free(residuals);
-  gmf_trace_phase(run->grid->trace, before);
-  return status;
+  static const char *const NAMES[] = {
+      [GMF_SVD_KRYLOV] = "krylov", [GMF_SVD_RANDOMIZED] = "randomized", [GMF_SVD_GRAM] = "gram"};
+  gmf_log_line(run->log, "%s: %d triplets in %.3f s, %" PRId64 " restarts, %s products with a vector",
+               NAMES[run->config->svd_method], svd->k, svd->seconds, svd->n_restarts, gmf_thousands(svd->n_products));
+  log_table(run->log, svd);
+  warn_of_rounding(run, svd);
+  log_event(run->log, svd);
 }
 
 gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
@@ -248,7 +151,10 @@ gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
   gmf_status status = GMF_OK;
   const gmf_dataset *d = run->dataset;
   gmf_svd *svd = NULL;
-  history h = {0};
+  gmf_svd_training t = {.run = run, .step_began = MPI_Wtime()};
+  gmf_svd_state resumed = {0};
+  gmf_svd_saver saver = {
+      .due = save_is_due, .save = gmf_svd_training_save, .load = gmf_svd_training_load, .context = &t};
   gmf_svd_options options = svd_options(run->config);
   int64_t shorter = gmf_min64(d->n[GMF_USERS], d->n[GMF_ITEMS]);
 
@@ -258,23 +164,19 @@ gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
                      "--factors %" PRId64 " or less",
                      options.k, d->n[GMF_USERS], d->n[GMF_ITEMS], shorter, shorter));
   if (d->has_weight) gmf_log_line(run->log, "warning: the ratings have weights, which play no part in an SVD");
-  GMF_TRY(gmf_agree(run->grid, open_history(&h, run, err), err));
+  GMF_TRY(gmf_agree(run->grid, open_history(&t.history, run, err), err));
+  if (run->resumed != NULL) GMF_TRY(gmf_svd_training_resume(&t, &resumed, err));
+  if (run->resumed != NULL) saver.resumed = &resumed;
   options.progress = note_restart;
-  options.context = &h;
+  options.context = &t;
+  options.saver = &saver;
   GMF_TRY(gmf_svd_create(run->grid, &options, run->axes, run->blocks, &svd, err));
-  gmf_log_line(run->log, "%s: %d triplets in %.3f s, %" PRId64 " restarts, %s products with a vector",
-               options.method == GMF_SVD_KRYLOV       ? "krylov"
-               : options.method == GMF_SVD_RANDOMIZED ? "randomized"
-                                                      : "gram",
-               svd->k, svd->seconds, svd->n_restarts, gmf_thousands(svd->n_products));
-  log_table(run->log, svd);
-  warn_of_rounding(run, svd);
-  log_event(run->log, svd);
-  GMF_TRY(write_model(run, svd, &h, err));
+  log_result(run, svd);
+  GMF_TRY(gmf_svd_training_write(&t, svd, err));
 cleanup:
   gmf_svd_destroy(&svd);
-  gmf_free(h.residual);
-  gmf_free(h.products);
-  gmf_free(h.seconds);
+  gmf_free(t.history.residual);
+  gmf_free(t.history.products);
+  gmf_free(t.history.seconds);
   return status;
 }

@@ -2,11 +2,8 @@
 #ifndef GMF_APP_TRAIN_SVD_H
 #define GMF_APP_TRAIN_SVD_H
 
-#include "app/config.h"
-#include "app/log.h"
+#include "app/saving.h"
 #include "dist/block.h"
-#include "io/dataset.h"
-#include "io/writer.h"
 
 /* What a training run has made before the algorithm begins. All borrowed. */
 typedef struct gmf_svd_run {
@@ -17,6 +14,8 @@ typedef struct gmf_svd_run {
   gmf_axis *const *axes;    /* [GMF_N_SIDES] */
   gmf_block *const *blocks; /* [GMF_N_SIDES]; their expansion carries gmf_train_svd_row_bytes */
   gmf_writer *writer;       /* opened, with the attributes of the run */
+  gmf_saving *saving;       /* started */
+  gmf_model_file *resumed;  /* a checkpoint that fits; NULL: from the start */
 } gmf_svd_run;
 
 /* Local. The longest row that a run expands. */

@@ -461,15 +461,15 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_model_file_extra(gmf_model_file *m, const char *name, int64_t n_rows, int64_t n_cols, int64_t begin,
-                                int64_t n, float *out, gmf_error *err)
+gmf_status gmf_model_file_extra(gmf_model_file *m, const char *name, int64_t n_rows, int64_t n_cols, gmf_type_kind type,
+                                int64_t begin, int64_t n, void *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_h5_array array = {.id = H5I_INVALID_HID};
   GMF_TRY(gmf_h5_array_open(m->file, m->path, name, 2, &array, err));
   if (array.dims[0] != n_rows || array.dims[1] != n_cols || !is_real(array.type))
     GMF_TRY(damaged(m, err, "an array of its /state has the wrong shape"));
-  GMF_TRY(gmf_h5_array_read(&array, begin, n, GMF_F4, out, err));
+  GMF_TRY(gmf_h5_array_read(&array, begin, n, type, out, err));
 cleanup:
   gmf_h5_array_close(&array);
   return status;

@@ -30,9 +30,11 @@ const char *gmf_model_file_attribute_text(const gmf_model_file *file, const char
 /* out [n]: the first n values of /history/<name>; NaN where the file has no such history. */
 gmf_status gmf_model_file_history(gmf_model_file *file, const char *name, int64_t n, double *out, gmf_error *err);
 
-/* out [n][n_cols]: rows [begin, begin + n) of an array of a checkpoint, f4 [n_rows][n_cols]. */
-gmf_status gmf_model_file_extra(gmf_model_file *file, const char *name, int64_t n_rows, int64_t n_cols, int64_t begin,
-                                int64_t n, float *out, gmf_error *err);
+/* out [n][n_cols], of the type that is asked for: rows [begin, begin + n) of an array of a checkpoint,
+ * [n_rows][n_cols].
+ */
+gmf_status gmf_model_file_extra(gmf_model_file *file, const char *name, int64_t n_rows, int64_t n_cols,
+                                gmf_type_kind type, int64_t begin, int64_t n, void *out, gmf_error *err);
 
 /* out [n][k]: factors of rows [begin, begin + n). Each is below 1e15 in size, so no score can overflow. */
 gmf_status gmf_model_file_factors(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, float *out,

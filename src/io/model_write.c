@@ -37,7 +37,8 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     gmf_writer_add(w, parts->arrays[a].name, gmf_type_of(GMF_F8), parts->arrays[a].n, 0);
   if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, 0);
   for (int e = 0; e < parts->n_extras; e++)
-    gmf_writer_add(w, parts->extras[e].name, gmf_type_of(GMF_F4), parts->extras[e].n_rows, parts->extras[e].n_cols);
+    gmf_writer_add(w, parts->extras[e].name, gmf_type_of(parts->extras[e].type), parts->extras[e].n_rows,
+                   parts->extras[e].n_cols);
   gmf_writer_add(w, GMF_GROUP_HISTORY "/iteration", gmf_type_of(GMF_I8), parts->n_sweeps, 0);
   for (int h = 0; h < parts->n_history; h++) {
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_HISTORY, parts->history[h].name);

@@ -19,12 +19,14 @@ typedef struct gmf_model_history {
   const double *values;
 } gmf_model_history;
 
-/* Another array of a checkpoint: f4 [n_rows][n_cols], of which a rank brings rows [begin, begin + n). */
+/* Another array of a checkpoint: [n_rows][n_cols], of which a rank brings rows [begin, begin + n). */
 typedef struct gmf_model_extra {
   const char *name; /* "state/best_users" */
   int64_t n_rows, n_cols, begin, n;
-  float *owned; /* [n][n_cols], the caller's */
+  gmf_type_kind type; /* GMF_F4 or GMF_F8 */
+  void *owned;        /* [n][n_cols], the caller's */
 } gmf_model_extra;
+
 /* Numbers of the model as a whole; rank 0's are written. */
 typedef struct gmf_model_array {
   const char *name; /* "singular_values" */

@@ -110,6 +110,15 @@ class Allocations(harness.Case):
     def test_train_popularity(self):
         self.sweep(2, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "popularity")
 
+    def test_train_svd_goes_on(self):
+        """From a checkpoint, and to further ones."""
+        for name, options in (("krylov", ["--block", 1, "--tolerance", "1e-12"]), ("randomized", ["--power-steps", 4])):
+            folder = self.folder / name
+            words = ["train", self.data, "--algorithm", "svd", "--svd-method", name, "--factors", 3, *options, "--checkpoint-every",
+                     "0s", "--keep", 99, "--checkpoint"]
+            run_good(2, *words, folder, "-o", self.folder / "svd.h5", "--quiet")
+            self.sweep(2, *words, self.folder / (name + "-further"), "--resume", folder / "000002.h5", "-o", "OUT/m.h5")
+
     def test_synth(self):
         self.sweep(2, "synth", "-o", "OUT/s.h5", "--users", 30, "--items", 20, "--ratings", 100)
 

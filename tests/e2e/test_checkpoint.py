@@ -42,6 +42,21 @@ class CheckpointCase(harness.Case):
         self.assertEqual(result.rc, 0, str(result))
         return result
 
+    def launch(self, folder, words, n_ranks=2):
+        """A run to be stopped."""
+        self.path(folder).mkdir(exist_ok=True)
+        return subprocess.Popen([str(w) for w in (*launch(n_ranks), GRIDMF, *words)], cwd=self.path(folder),
+                                stderr=subprocess.PIPE, text=True, env={**MPI_ENVIRONMENT, **os.environ, **REPRODUCIBLE},
+                                start_new_session=True)
+
+    def finish(self, process):
+        """Exit code and messages of such a run."""
+        try:
+            err = process.communicate(timeout=60)[1]
+        finally:
+            harness._kill_session(process.pid)
+        return process.returncode, err
+
     def path(self, *names):
         return self.out.joinpath(*names)
 
@@ -237,23 +252,13 @@ class TestStopping(CheckpointCase):
 
     SWEEPS = 150
 
-    def start(self, folder, n_ranks=2, extra=()):
-        (self.out / folder).mkdir(exist_ok=True)
-        words = [*launch(n_ranks), GRIDMF, *self.words(IALS, self.SWEEPS, extra=extra)]
-        return subprocess.Popen([str(w) for w in words], cwd=self.out / folder, stderr=subprocess.PIPE, text=True,
-                                env={**MPI_ENVIRONMENT, **os.environ, **REPRODUCIBLE}, start_new_session=True)
+    def start(self, folder, extra=()):
+        return self.launch(folder, self.words(IALS, self.SWEEPS, extra=extra))
 
     def wait_for_sweeps(self, process, n):
         for line in process.stderr:
             if re.match(r"sweep +%d/" % n, line):
                 return
-
-    def finish(self, process):
-        try:
-            err = process.communicate(timeout=60)[1]
-        finally:
-            harness._kill_session(process.pid)
-        return process.returncode, err
 
     def ranks(self, process):
         """Process ids of the ranks."""
@@ -339,6 +344,163 @@ class TestStopping(CheckpointCase):
             if rc != 0:
                 self.assertEqual(self.finish(self.start(folder))[0], 0)
             self.assertEqual(self.bytes_of(folder), whole)
+
+
+class TestSvd(CheckpointCase):
+    """Restarts of krylov and passes of randomized, as sweeps above."""
+
+    KRYLOV = ["--algorithm", "svd", "--factors", 12, "--block", 4, "--tolerance", "1e-11", "--center", "both"]
+    # The normal equations are not accurate enough for this, so that the search begins again with two bases.
+    TWO_BASES = ["--algorithm", "svd", "--factors", 4, "--block", 2, "--tolerance", "1e-13", "--scaling", "sqrt"]
+    RANDOMIZED = ["--algorithm", "svd", "--svd-method", "randomized", "--factors", 12, "--power-steps", 8]
+    SLOW = ["--algorithm", "svd", "--factors", 3, "--block", 1, "--tolerance", "1e-10"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        rng = np.random.default_rng(8)
+        a = np.where(rng.random((110, 90)) < 0.2, rng.integers(1, 11, (110, 90)) / 2, 0)
+        a[3, 5] = 2.0 ** 20
+        u, i = np.nonzero(a)
+        cls.outlier = harness.write_dataset(cls.folder / "outlier.h5", 110, 90, u, i, a[u, i])
+
+    def words(self, options, every="0s", extra=()):
+        data = self.outlier if options is self.TWO_BASES else self.data
+        return ["train", data, "-o", "model.h5", *options, "--checkpoint", "ck", "--checkpoint-every", every, *extra]
+
+    def only(self, folder, whole, checkpoint):
+        """A folder that has this checkpoint of a run."""
+        self.path(folder, "ck").mkdir(parents=True)
+        self.path(folder, "ck", checkpoint).write_bytes(self.path(whole, "ck", checkpoint).read_bytes())
+
+    def test_same_bytes(self):
+        for name, options, n_ranks, grid in (("krylov", self.KRYLOV, 1, "auto"), ("krylov", self.KRYLOV, 4, "2x2"),
+                                             ("two", self.TWO_BASES, 3, "auto"), ("random", self.RANDOMIZED, 2, "1x2")):
+            whole = "%s-%d" % (name, n_ranks)
+            extra = ["--keep", 99, "--grid", grid]
+            self.assertGood(self.train(whole, options, n_ranks, extra=extra))
+            made = self.checkpoints(whole)
+            self.assertGreater(len(made), 3)
+            for checkpoint in sorted({made[0], made[len(made) // 2], made[-1]}):
+                with self.subTest(run=whole, checkpoint=checkpoint):
+                    folder = whole + "-" + checkpoint
+                    self.only(folder, whole, checkpoint)
+                    result = self.assertGood(self.train(folder, options, n_ranks, extra=extra))
+                    unit = "pass" if name == "random" else "restart"
+                    self.assertIn("resumed after %s %d from" % (unit, int(checkpoint[:6])), result.stderr)
+                    self.assertEqual(self.bytes_of(folder), self.bytes_of(whole))
+
+    def test_two_bases_are_saved(self):
+        """After a search by the normal equations was given up, and not before."""
+        self.assertGood(self.train("two", self.TWO_BASES, extra=["--keep", 99]))
+        for name in self.checkpoints("two"):
+            with h5py.File(self.path("two", "ck", name)) as f:
+                self.assertEqual(f["state"].attrs["normal"], 0)
+                for side in ("users", "items"):
+                    x = f["state/basis_" + side][()]
+                    self.assertLess(np.abs(x.T @ x - np.eye(x.shape[1])).max(), 1e-13)
+
+    def test_other_numbers_of_ranks(self):
+        for name, options in (("krylov", self.KRYLOV), ("random", self.RANDOMIZED)):
+            self.assertGood(self.train(name, options, 4, extra=["--keep", 99]))
+            with h5py.File(self.path(name, "model.h5")) as f:
+                s, scores = f["singular_values"][()], f["users/factors"][()] @ f["items/factors"][()].T
+            for n_ranks in (1, 3):
+                folder = "%s-%d" % (name, n_ranks)
+                self.only(folder, name, "000003.h5")
+                result = self.assertGood(self.train(folder, options, n_ranks))
+                self.assertRegex(result.stderr, "made by 4 ranks.* singular values will agree to 1e-10")
+                with h5py.File(self.path(folder, "model.h5")) as f:
+                    np.testing.assert_allclose(f["singular_values"][()], s, rtol=1e-10)
+                    found = f["users/factors"][()] @ f["items/factors"][()].T
+                    self.assertLess(np.abs(found - scores).max(), 1e-10 * s[0])
+
+    def test_a_checkpoint_is_a_model(self):
+        """With triplets as they are so far: the query tool answers, and evaluate folds in."""
+        for name, options in (("krylov", self.KRYLOV), ("random", self.RANDOMIZED), ("two", self.TWO_BASES)):
+            self.assertGood(self.train(name, options, 3, extra=["--keep", 99]))
+            path = self.path(name, "ck", "000002.h5")
+            with h5py.File(path) as f, h5py.File(self.path(name, "model.h5")) as g:
+                s, x, y = (f[part][()] for part in ("singular_values", "users/factors", "items/factors"))
+                self.assertLess(np.abs(s - g["singular_values"][()]).max(), 0.1 * s[0])
+                power = s ** 2 if name != "two" else s
+                np.testing.assert_allclose(x.T @ x, np.diag(power), atol=1e-9 * power[0])
+                np.testing.assert_allclose(y.T @ y, np.diag(s if name == "two" else np.ones_like(s)), atol=1e-9 * max(1, s[0]))
+                self.assertEqual(f["state"].attrs["sweep"], 2)
+            self.assertEqual(execute([GRIDMF_QUERY, path, "recommend", "--user", "1", "--top", "3"]).rc, 0)
+            self.assertEqual(run(2, "verify", path).rc, 0)
+            data = self.words(options)[1]
+            self.assertEqual(run(2, "evaluate", path, data, "--fold-in", data, "--metrics", "rmse").rc, 0)
+
+    def test_refused(self):
+        self.assertGood(self.train("a", self.KRYLOV))
+        other = random_dataset(self.out / "other.h5", 300, 200, 12000, seed=2)
+        changed = dict(zip(("--factors", "--block", "--tolerance", "--center"), (13, 5, "2e-11", "user")))
+        for n_ranks in (1, 3):
+            for option, value in changed.items():
+                options = list(self.KRYLOV)
+                was = options[options.index(option) + 1]
+                options[options.index(option) + 1] = value
+                result = self.train("a", options, n_ranks)
+                self.assertEqual(result.rc, 78, str(result))
+                self.assertRegex(result.messages()[0], "%s %s.*%s %s" % (option, was, option, value))
+            result = run(n_ranks, "train", other, "-o", "model.h5", *self.KRYLOV, "--checkpoint", "ck", cwd=self.path("a"))
+            self.assertEqual(result.rc, 78, str(result))
+            self.assertRegex(result.messages()[0], "belongs to dataset [0-9a-f]{16}, but this one is [0-9a-f]{16}")
+            for words in (["--checkpoint", "ck"], ["--resume", "a/ck"], ["--checkpoint", "ck", "--max-time", "1h"]):
+                result = run(n_ranks, "train", self.data, "-o", self.out / "m.h5", "--algorithm", "svd", "--svd-method", "gram", *words)
+                self.assertEqual(result.rc, 64, str(result))
+                self.assertIn("gram works in one piece and takes no checkpoints: leave out " + words[0], result.messages()[0])
+
+    def test_more_restarts_and_passes(self):
+        for name, options, option, unit in (("krylov", self.KRYLOV, "--max-restarts", "restart"),
+                                            ("random", self.RANDOMIZED[:-2], "--power-steps", "pass")):
+            more, fewer = [*options, option, 30], [*options, option, 3]
+            self.assertGood(self.train(name, more))
+            result = self.train(name + "-2", fewer)
+            self.assertEqual(result.rc, 3 if name == "krylov" else 0, str(result))
+            result = self.train(name + "-2", more)
+            self.assertIn("resumed after %s %d" % (unit, 3 if name == "krylov" else 2), self.assertGood(result).stderr)
+            self.assertEqual(self.bytes_of(name + "-2"), self.bytes_of(name))
+        result = self.train("random", [*self.RANDOMIZED[:-2], "--power-steps", 5])
+        self.assertEqual(result.rc, 78, str(result))
+        self.assertIn("is after pass 29, but --power-steps is 5", result.messages()[0])
+
+    def start(self, folder):
+        return self.launch(folder, self.words(self.SLOW))
+
+    def test_stopped_and_killed(self):
+        process = self.start("whole")
+        self.assertEqual(self.finish(process)[0], 0)
+        for how in ("signal", "file", "kill"):
+            with self.subTest(how):
+                process = self.start(how)
+                for line in process.stderr:
+                    if re.match("restart +3 ", line):
+                        break
+                if how == "file":
+                    self.path(how, "ck", "STOP").touch()
+                else:
+                    os.kill(process.pid, signal.SIGUSR1 if how == "signal" else signal.SIGKILL)
+                rc, err = self.finish(process)
+                if how != "kill":
+                    self.assertEqual(rc, 75, err)
+                    self.assertRegex(err, "stopped by (a signal|the STOP file) after restart [0-9]+; the checkpoint in ck is whole")
+                self.assertFalse(self.path(how, "model.h5").exists())
+                rc, err = self.finish(self.start(how))
+                self.assertEqual(rc, 0, err)
+                self.assertIn("resumed after restart", err)
+                self.assertEqual(self.bytes_of(how), self.bytes_of("whole"))
+
+    def test_max_time(self):
+        (self.out / "time").mkdir()
+        words = ["--algorithm", "svd", "--svd-method", "randomized", "--factors", 12, "--power-steps", 10 ** 6, "--checkpoint", "ck",
+                 "--checkpoint-every", "1h", "--max-time", "2s"]
+        for resumed in (False, True):
+            result = run(2, "train", self.data, "-o", "model.h5", *words, cwd=self.path("time"))
+            self.assertEqual(result.rc, 75, str(result))
+            self.assertRegex(result.messages()[0], "stopped by --max-time after pass [0-9]+ of 1000000;")
+            self.assertEqual("resumed after pass" in result.stderr, resumed)
 
 
 if __name__ == "__main__":

@@ -378,7 +378,7 @@ class TestErrors(SvdCase):
         self.fails(69, ["60000", "60001", "--svd-method krylov"], "long", "--algorithm", "svd", "--factors", "2", "--svd-method", "gram")
 
     def test_options_of_others(self):
-        self.fails(64, ["--checkpoint"], "random", "--algorithm", "svd", "--factors", "4", "--checkpoint", self.out)
+        self.fails(64, ["--checkpoint"], "random", "--algorithm", "svd", "--factors", "4", "--svd-method", "gram", "--checkpoint", self.out)
         self.fails(64, ["--deterministic"], "random", "--algorithm", "svd", "--factors", "4", "--deterministic")
         self.fails(64, ["--center user"], "random", "--algorithm", "als", "--factors", "4", "--center", "user")
 
