@@ -1,49 +1,16 @@
 #include "cli/query_text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #include "base/memory.h"
 
 /* ---- UTF-8 ------------------------------------------------------------------------------------------------------- */
-
-/* The length of the character at p, 1 to 4 bytes, and its code; 0 when these bytes are not UTF-8. */
-static int decode(const char *p, uint32_t *code)
-{
-  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  unsigned char first = (unsigned char)p[0];
-  int n = first < 0x80                    ? 1
-          : first >= 0xf0 && first < 0xf8 ? 4
-          : first >= 0xe0 && first < 0xf0 ? 3
-          : first >= 0xc0 && first < 0xe0 ? 2
-                                          : 0;
-  if (n <= 1) {
-    *code = first;
-    return n;
-  }
-  *code = first & (0x7fU >> n);
-  for (int b = 1; b < n; b++) {
-    if (((unsigned char)p[b] & 0xc0) != 0x80) return 0;
-    *code = *code << 6 | ((unsigned char)p[b] & 0x3f);
-  }
-  bool good = *code >= least[n] && *code <= 0x10ffff && (*code < 0xd800 || *code > 0xdfff);
-  return good ? n : 0;
-}
-
-static bool is_utf8(const char *text)
-{
-  uint32_t code = 0;
-  int n = 1;
-  for (; *text != '\0' && n > 0; text += n) n = decode(text, &code);
-  return n > 0;
-}
 
 static const char REPLACEMENT[] = "\xef\xbf\xbd"; /* U+FFFD */
 
@@ -59,95 +26,11 @@ static int text_width(const char *text)
   int width = 0;
   uint32_t code = 0;
   for (int n = 1; *text != '\0'; text += n) {
-    n = decode(text, &code);
+    n = gmf_utf8_decode(text, &code);
     if (n == 0) n = 1;
     width += columns_of(code);
   }
   return width;
-}
-
-/* ---- files ------------------------------------------------------------------------------------------------------- */
-
-static gmf_status read_all(FILE *file, const char *path, char **out, int64_t *size, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t capacity = 0;
-  *size = 0;
-  do {
-    GMF_TRY(GMF_RESERVE(*out, capacity, *size + (1 << 16), err));
-    *size += (int64_t)fread(*out + *size, 1, (size_t)(capacity - *size - 1), file);
-  } while (!feof(file) && !ferror(file));
-  if (ferror(file)) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: reading failed: %s", path, strerror(errno)));
-  (*out)[*size] = '\0';
-cleanup:
-  return status;
-}
-
-static gmf_status latin1_to_utf8(char **text, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char *wide = NULL, *to = NULL;
-  GMF_TRY(GMF_NEW(wide, (int64_t)strlen(*text) * 2 + 1, err));
-  to = wide;
-  for (const char *from = *text; *from != '\0'; from++) {
-    unsigned char c = (unsigned char)*from;
-    if (c >= 0x80) *to++ = (char)(0xc0 | c >> 6);
-    *to++ = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
-  }
-  *to = '\0';
-  gmf_free(*text);
-  *text = wide;
-cleanup:
-  return status;
-}
-
-gmf_status gmf_read_text(const char *path, char **out, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char *text = NULL;
-  int64_t size = 0;
-  struct stat st;
-  FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-
-  *out = NULL;
-  if (file == NULL) GMF_TRY(gmf_fail(err, GMF_ERR_NO_INPUT, "%s: %s", path, strerror(errno)));
-  if (fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode))
-    GMF_TRY(gmf_fail(err, GMF_ERR_NO_INPUT, "%s: is a folder, not a file", path));
-  GMF_TRY(read_all(file, path, &text, &size, err));
-  if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) memmove(text, text + 3, (size_t)size - 2);
-  if (!is_utf8(text)) GMF_TRY(latin1_to_utf8(&text, err));
-  *out = text;
-  text = NULL;
-cleanup:
-  if (file != NULL && file != stdin) fclose(file);
-  gmf_free(text);
-  return status;
-}
-
-gmf_status gmf_lines_read(const char *path, gmf_lines *out, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char *rest = NULL;
-  *out = (gmf_lines){0};
-  GMF_TRY(gmf_read_text(path, &out->text, err));
-  for (char *line = strtok_r(out->text, "\r\n", &rest); line != NULL; line = strtok_r(NULL, "\r\n", &rest)) {
-    line += strspn(line, " \t");
-    size_t length = strlen(line);
-    while (length > 0 && (line[length - 1] == ' ' || line[length - 1] == '\t')) line[--length] = '\0';
-    if (length == 0) continue;
-    GMF_TRY(GMF_RESERVE(out->lines, out->capacity, out->n + 1, err));
-    out->lines[out->n++] = line;
-  }
-cleanup:
-  if (status != GMF_OK) gmf_lines_free(out);
-  return status;
-}
-
-void gmf_lines_free(gmf_lines *lines)
-{
-  gmf_free(lines->text);
-  gmf_free(lines->lines);
-  *lines = (gmf_lines){0};
 }
 
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
@@ -181,7 +64,7 @@ void gmf_put_json(FILE *out, const char *text)
     fwrite_unlocked(text, 1, plain, out);
     text += plain;
     if (*text == '\0') break;
-    int n = decode(text, &code);
+    int n = gmf_utf8_decode(text, &code);
     put_json_char(out, code, text, n);
     text += n == 0 ? 1 : n;
   }
@@ -255,7 +138,7 @@ gmf_status gmf_table_add(gmf_table *table, const char *cell, gmf_error *err)
   GMF_TRY(GMF_RESERVE(table->text, table->text_capacity, table->n_text + (int64_t)strlen(cell) * 3 + 1, err));
   char *to = table->text + table->n_text;
   for (int n = 1; *cell != '\0'; cell += n) {
-    n = decode(cell, &code);
+    n = gmf_utf8_decode(cell, &code);
     bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
     const char *from = n == 0 ? REPLACEMENT : control ? "?" : cell;
     size_t length = n == 0 ? 3 : control ? 1 : (size_t)n;
@@ -305,7 +188,7 @@ static int put_cut(const char *cell, int width, FILE *out)
 {
   int used = 0;
   uint32_t code = 0;
-  for (int n = decode(cell, &code); used + columns_of(code) < width; n = decode(cell, &code)) {
+  for (int n = gmf_utf8_decode(cell, &code); used + columns_of(code) < width; n = gmf_utf8_decode(cell, &code)) {
     fwrite(cell, 1, (size_t)n, out);
     used += columns_of(code);
     cell += n;

@@ -1,4 +1,4 @@
-/* Text in and out of gridmf-query: files of ids, UTF-8, fields of JSON and CSV, aligned tables. All Local. */
+/* What gridmf-query prints: fields of JSON and CSV, aligned tables. All Local. */
 #ifndef GMF_CLI_QUERY_TEXT_H
 #define GMF_CLI_QUERY_TEXT_H
 
@@ -6,24 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/error.h"
-
-/*
- * The whole of a file ("-": standard input) with a closing NUL; gmf_free. A byte order mark is left out. Latin-1 text,
- * as in MovieLens 1M, is turned into UTF-8. Errors: GMF_ERR_NO_INPUT, GMF_ERR_IO, GMF_ERR_MEMORY.
- */
-gmf_status gmf_read_text(const char *path, char **out, gmf_error *err);
-
-/* The lines of a text that are not blank, without blanks around them. */
-typedef struct gmf_lines {
-  char *text;         /* owned */
-  const char **lines; /* [n] owned, into text */
-  int64_t n, capacity;
-} gmf_lines;
-
-/* Errors as gmf_read_text. */
-gmf_status gmf_lines_read(const char *path, gmf_lines *out, gmf_error *err);
-void gmf_lines_free(gmf_lines *lines);
+#include "base/text.h"
 
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void gmf_put_json(FILE *out, const char *text);

@@ -1,0 +1,29 @@
+/* Text files as a whole, lists of lines, UTF-8. All Local. */
+#ifndef GMF_BASE_TEXT_H
+#define GMF_BASE_TEXT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* The length of the character at p, 1 to 4 bytes, and its code; 0 when these bytes are not UTF-8. */
+int gmf_utf8_decode(const char *p, uint32_t *code);
+
+/*
+ * The whole of a file ("-": standard input) with a closing NUL; gmf_free. A byte order mark is left out. Latin-1 text,
+ * as in MovieLens 1M, is turned into UTF-8. Errors: GMF_ERR_NO_INPUT, GMF_ERR_IO, GMF_ERR_MEMORY.
+ */
+gmf_status gmf_read_text(const char *path, char **out, gmf_error *err);
+
+/* The lines of a text that are not blank, without blanks around them. */
+typedef struct gmf_lines {
+  char *text;         /* owned */
+  const char **lines; /* [n] owned, into text */
+  int64_t n, capacity;
+} gmf_lines;
+
+/* Errors as gmf_read_text. */
+gmf_status gmf_lines_read(const char *path, gmf_lines *out, gmf_error *err);
+void gmf_lines_free(gmf_lines *lines);
+
+#endif
