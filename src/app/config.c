@@ -16,11 +16,11 @@
 
 enum {
   ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH | GMF_VERB_INFO |
-        GMF_VERB_VERIFY,
-  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
+        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND,
+  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO,
-  PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE
+  PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND
 };
 
 static const gmf_option OPTIONS[] = {
@@ -145,6 +145,19 @@ static const gmf_option OPTIONS[] = {
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
      "print the formula of each metric"},
 
+    {"top", GMF_OPT_INT, FIELD(top), GMF_VERB_RECOMMEND, true, "N", 1, 1e6, NULL, "10",
+     "length of the lists; shorter ones are padded with item -1 and score NaN"},
+    {"users", GMF_OPT_TEXT, FIELD(users_file), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
+     "the users to serve, an id a line, in that order; where not given: all of the model"},
+    {"users-range", GMF_OPT_TEXT, FIELD(users_range), GMF_VERB_RECOMMEND, false, "A:B", 0, 0, NULL, "",
+     "of these users only those from A to B - 1, counted from 0: the whole in pieces, each in a file of its own"},
+    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), GMF_VERB_RECOMMEND, true, NULL, 0, 0, NULL, "no",
+     "also list items that the user had in training"},
+    {"allow", GMF_OPT_TEXT, FIELD(allow), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
+     "list only these items, an id a line"},
+    {"deny", GMF_OPT_TEXT, FIELD(deny), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
+     "list none of these items, even when allowed"},
+
     {"users", GMF_OPT_INT, FIELD(users), GMF_VERB_SYNTH, false, "M", 1, COUNT_MAX, NULL, "1000", "number of users"},
     {"items", GMF_OPT_INT, FIELD(items), GMF_VERB_SYNTH, false, "N", 1, COUNT_MAX, NULL, "500", "number of items"},
     {"ratings", GMF_OPT_INT, FIELD(ratings), GMF_VERB_SYNTH, false, "NNZ", 1, COUNT_MAX, NULL, "50000",
@@ -175,11 +188,11 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", GMF_VERB_SPLIT},
-                                        {"train", GMF_VERB_TRAIN},   {"evaluate", GMF_VERB_EVALUATE},
-                                        {"synth", GMF_VERB_SYNTH},   {"info", GMF_VERB_INFO},
-                                        {"verify", GMF_VERB_VERIFY}, {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|evaluate|synth|info|verify";
+const gmf_verb_name GMF_VERB_NAMES[] = {
+    {"import", GMF_VERB_IMPORT},     {"split", GMF_VERB_SPLIT},         {"train", GMF_VERB_TRAIN},
+    {"evaluate", GMF_VERB_EVALUATE}, {"synth", GMF_VERB_SYNTH},         {"info", GMF_VERB_INFO},
+    {"verify", GMF_VERB_VERIFY},     {"recommend", GMF_VERB_RECOMMEND}, {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|evaluate|recommend|synth|info|verify";
 
 #define OF(algorithm) (1 << (algorithm))
 

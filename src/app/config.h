@@ -18,7 +18,8 @@ typedef enum gmf_verb {
   GMF_VERB_EVALUATE = 8,
   GMF_VERB_SYNTH = 16,
   GMF_VERB_INFO = 32,
-  GMF_VERB_VERIFY = 64
+  GMF_VERB_VERIFY = 64,
+  GMF_VERB_RECOMMEND = 128
 } gmf_verb;
 
 typedef enum gmf_algorithm {
@@ -96,6 +97,11 @@ typedef struct gmf_config {
   /* evaluate */
   char metrics[1024];
   bool explain;
+  /* recommend */
+  char users_file[GMF_PATH_BYTES], users_range[64];
+  int64_t top;
+  bool include_seen;
+  char allow[GMF_PATH_BYTES], deny[GMF_PATH_BYTES];
   /* synth */
   int64_t users, items, ratings;
   double noise;

@@ -159,3 +159,11 @@ gmf_status gmf_evaluate_memory(const gmf_grid *grid, const gmf_config *c, const 
   return check(grid, &plan, &allowed, "use more ranks or nodes, or a larger --memory-limit; the parts:", "exact", true,
                &silent, err);
 }
+
+gmf_status gmf_recommend_memory(const gmf_grid *grid, const gmf_recommend_shape *shape,
+                                const gmf_memory_allowance *allowed, const gmf_log *log, gmf_error *err)
+{
+  gmf_memory_plan plan = gmf_plan_recommend(shape);
+  return check(grid, &plan, allowed,
+               "use a smaller --top, fewer --threads or a larger --memory-limit; the parts:", "exact", true, log, err);
+}

@@ -36,6 +36,10 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
 gmf_status gmf_import_memory(const gmf_grid *grid, const gmf_config *config, const char *const *files, int n,
                              const gmf_log *log, gmf_error *err);
 
+/* Collective. allowed: of gmf_memory_allowed. */
+gmf_status gmf_recommend_memory(const gmf_grid *grid, const gmf_recommend_shape *shape,
+                                const gmf_memory_allowance *allowed, const gmf_log *log, gmf_error *err);
+
 /* Collective. n_model: rows of the model. Says nothing where the run fits. */
 gmf_status gmf_evaluate_memory(const gmf_grid *grid, const gmf_config *config, const int64_t n_model[GMF_N_SIDES],
                                int64_t n_factors, const gmf_dataset *test, gmf_error *err);

@@ -8,6 +8,7 @@
 #include "dist/axis.h"
 #include "kernel/dense.h"
 #include "kernel/row_solver.h"
+#include "kernel/toplists.h"
 
 enum {
   F4 = 4,
@@ -171,6 +172,32 @@ gmf_memory_plan gmf_plan_evaluate(const gmf_evaluate_shape *s)
   plan.parts[GMF_MEMORY_RATINGS_BY_USER] = divide_up(s->n_test, s->n_ranks) * RATING_BYTES;
   plan.parts[GMF_MEMORY_FACTORS] = (gmf_min64(BATCH_USERS, s->n_users) + gmf_min64(PANEL_ITEMS, s->n_items)) * row;
   plan.parts[GMF_MEMORY_SOLVER] = (int64_t)s->n_threads * TILE_USERS * PANEL_ITEMS * F4;
+  for (int p = 0; p < GMF_N_MEMORY_PARTS; p++) plan.peak += plan.parts[p];
+  return plan;
+}
+
+/* ---- recommendations --------------------------------------------------------------------------------------------- */
+
+int64_t gmf_recommend_user_bytes(int n_factors, int64_t top_n, int64_t n_seen)
+{
+  enum { STATE_BYTES = 64 };
+  return n_factors * F4 + gmf_topn_bytes(top_n) + top_n * (I8 + F4) + 4 * n_seen * I8 + STATE_BYTES;
+}
+
+/* A batch of users, a panel of items as it is read and as it is packed, and the list of the users. */
+gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *s)
+{
+  enum { PANEL_FLOATS = 1 << 21, PANEL_MIN_ITEMS = 1024 };
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t k = gmf_max64(1, s->n_factors), n_seen = s->n_seen / gmf_max64(1, s->n_users);
+  int64_t panel = gmf_min64(gmf_max64(PANEL_FLOATS / k, PANEL_MIN_ITEMS), s->n_items);
+  gmf_toplists_shape lists = {s->batch, gmf_min64(s->top_n, s->n_items), panel, s->n_factors, s->n_threads};
+  plan.parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  plan.parts[GMF_MEMORY_TABLES] = s->n_listed * I8;
+  plan.parts[GMF_MEMORY_RATINGS_BY_USER] = s->batch * 4 * n_seen * I8;
+  plan.parts[GMF_MEMORY_FACTORS] = s->batch * k * F4 + panel * (k * F4 + F4 + I8);
+  plan.parts[GMF_MEMORY_SOLVER] = gmf_toplists_bytes(&lists);
+  plan.parts[GMF_MEMORY_WRITING] = s->batch * (s->top_n * (I8 + F4) + 4 * I8);
   for (int p = 0; p < GMF_N_MEMORY_PARTS; p++) plan.peak += plan.parts[p];
   return plan;
 }

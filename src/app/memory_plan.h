@@ -83,6 +83,19 @@ typedef struct gmf_evaluate_shape {
 
 gmf_memory_plan gmf_plan_evaluate(const gmf_evaluate_shape *shape);
 
+typedef struct gmf_recommend_shape {
+  int64_t n_users, n_items, n_seen; /* of the model */
+  int64_t n_listed;                 /* users of a list */
+  int64_t top_n, batch;             /* users at a time */
+  int n_factors, n_threads;
+  int64_t program_bytes;
+} gmf_recommend_shape;
+
+/* What a user of a batch takes: row, list while it grows, list as it is written, items had in training. */
+int64_t gmf_recommend_user_bytes(int n_factors, int64_t top_n, int64_t n_seen);
+
+gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *shape);
+
 const char *gmf_memory_part_name(gmf_memory_part part);
 
 /* The parts that are not nothing as lines "\n  name  12.3 MB". */

@@ -232,18 +232,18 @@ cleanup:
 }
 
 /* Collective. Ranks with different models would ask each other for different numbers of panels. */
-static gmf_status check_same_file(const gmf_model_subject *m, gmf_error *err)
+gmf_status gmf_check_same_model(const gmf_grid *grid, const gmf_model_file *file, gmf_error *err)
 {
   int64_t mine[GMF_FINGERPRINT], root[GMF_FINGERPRINT];
   gmf_status status = GMF_OK;
-  gmf_model_file_fingerprint(m->file, mine);
+  gmf_model_file_fingerprint(file, mine);
   memcpy(root, mine, sizeof root);
-  gmf_broadcast(m->grid, root, sizeof root);
+  gmf_broadcast(grid, root, sizeof root);
   if (memcmp(root, mine, sizeof root) != 0)
     status = gmf_fail(err, GMF_ERR_DATA,
                       "%s: is another file for this rank than for rank 0; put it on a file system that all nodes share",
-                      m->info->path);
-  return gmf_agree(m->grid, status, err);
+                      gmf_model_file_info(file)->path);
+  return gmf_agree(grid, status, err);
 }
 
 static void make_view(gmf_model_subject *m)
@@ -281,7 +281,7 @@ gmf_status gmf_model_subject_open(const gmf_grid *grid, const char *path, gmf_mo
   GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(m, 1, err), err));
   m->grid = grid;
   GMF_TRY(gmf_agree(grid, open_local(m, path, err), err));
-  GMF_TRY(check_same_file(m, err));
+  GMF_TRY(gmf_check_same_model(grid, m->file, err));
   gmf_unite_bits(grid, m->trained, gmf_bits_words(m->info->n_items));
   make_view(m);
   *out = m;

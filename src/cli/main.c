@@ -34,7 +34,7 @@ static const verb_entry VERBS[] = {
     {"import", GMF_VERB_IMPORT, gmf_verb_import}, {"split", GMF_VERB_SPLIT, gmf_verb_split},
     {"train", GMF_VERB_TRAIN, gmf_verb_train},    {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
     {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
-    {"verify", GMF_VERB_VERIFY, gmf_verb_verify},
+    {"verify", GMF_VERB_VERIFY, gmf_verb_verify}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend},
 };
 
 static const verb_entry *find_verb(const char *name)
@@ -169,7 +169,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     char near[32];
     bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
     return gmf_fail(err, GMF_ERR_USAGE,
-                    "%s%s%s%s%s (the verbs are import, split, train, evaluate, synth, info, verify)",
+                    "%s%s%s%s%s (the verbs are import, split, train, evaluate, recommend, synth, info, verify)",
                     run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
                     found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
@@ -186,7 +186,8 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   set_threads(run);
   status = verb->run(run, err);
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
-  bool is_long = (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH)) != 0; /* where time and memory go */
+  bool is_long = (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND)) !=
+                 0; /* where time and memory go */
   if (status == GMF_OK) gmf_log_end(&run->log, run->grid, status, is_long);
   if (status != GMF_OK)
     gmf_log_event(&run->log, "error", json_pack("{s:i, s:s}", "status", (int)status, "text", err->text));

@@ -41,6 +41,12 @@ static const verb_text VERBS[] = {
      "scored by rows solved from them, exactly, with the loss, weights and regularisation of the training, whether the "
      "model has them or not; what they folded in is left out of their lists.",
      "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
+    {GMF_VERB_RECOMMEND, "recommend", "MODEL.h5 -o RECS.h5", "top-N lists of every user, or some, into a file",
+     "The lists and scores are those of gridmf-query recommend, bit for bit, on any number of ranks: best first, ties to "
+     "the lower row, without items that the user had in training. Cold users, without ratings in training, get empty lists. "
+     "Each rank serves its part of the users in batches and writes them as they are done, so that memory does not grow "
+     "with the model; --users-range serves a part of them, so that a long run can be made of short ones.",
+     "mpirun -n 2 gridmf recommend model.h5 -o recs.h5 --top 100"},
     {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
      "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",
      "mpirun -n 2 gridmf synth -o big.h5 --users 100000 --items 20000 --ratings 10000000"},

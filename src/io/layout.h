@@ -15,6 +15,12 @@
 #define GMF_ATTR_ALGORITHM "algorithm"
 #define GMF_ATTR_GLOBAL_MEAN "global_mean"
 #define GMF_ATTR_FACTORS "factors"
+/* Of recommendations: what they were made from, and which of all users asked for they are. */
+#define GMF_ATTR_MODEL "model"
+#define GMF_ATTR_MODEL_FINGERPRINT "model_fingerprint"
+#define GMF_ATTR_CANDIDATES "candidates" /* "all", or a checksum of the lists that --allow and --deny name */
+#define GMF_ATTR_USERS_BEGIN "users_begin"
+#define GMF_ATTR_USERS_TOTAL "users_total"
 
 /* Below /users and /items; see gmf_side_name. */
 #define GMF_NAME_ID "id"
@@ -36,6 +42,11 @@
 #define GMF_GROUP_STATE "state"                    /* of checkpoints: what a run needs to go on */
 #define GMF_GROUP_PROVENANCE "provenance"
 #define GMF_GROUP_INTEGRITY "integrity"
+
+/* Lists of recommendations. */
+#define GMF_TOP_ITEM "top/item"   /* i8 [m][N]: rows of /items/id, best first, -1 behind the last */
+#define GMF_TOP_SCORE "top/score" /* f4 [m][N], NaN behind the last */
+#define GMF_TOP_COUNT "top/count" /* i4 [m] */
 
 /* Members and attributes of a csr group (AnnData's csr_matrix, encoding-version 0.1.0). */
 #define GMF_CSR_DATA "data"

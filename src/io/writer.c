@@ -28,8 +28,8 @@ typedef struct array {
   int64_t n_rows, n_cols; /* n_cols 0: 1-D */
   int64_t row_bytes, block_rows, n_blocks;
   int64_t block_begin, block_end; /* the checksum blocks this rank writes */
-  uint64_t *checksums;            /* owned [n_blocks]; mine are set by gmf_writer_write */
-  bool written;
+  uint64_t *checksums;            /* owned [n_blocks]; mine are set as they are written */
+  int64_t n_written;              /* of my blocks, from block_begin on */
 } array;
 
 typedef enum attr_kind { ATTR_TEXT, ATTR_I64, ATTR_F64 } attr_kind;
@@ -177,6 +177,12 @@ const char *gmf_writer_notes(const gmf_writer *w) { return w->notes.text != NULL
 
 void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols)
 {
+  gmf_writer_add_blocks(w, name, type, n_rows, n_cols, gmf_checksum_block_rows(type.size * gmf_max64(n_cols, 1)));
+}
+
+void gmf_writer_add_blocks(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols,
+                           int64_t block_rows)
+{
   GMF_CHECK(w->n_arrays < MAX_ARRAYS && strlen(name) < NAME_BYTES);
   array *a = &w->arrays[w->n_arrays++];
   snprintf(a->name, sizeof a->name, "%s", name);
@@ -184,7 +190,7 @@ void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_ro
   a->n_rows = n_rows;
   a->n_cols = n_cols;
   a->row_bytes = type.size * gmf_max64(n_cols, 1);
-  a->block_rows = gmf_checksum_block_rows(a->row_bytes);
+  a->block_rows = block_rows;
   a->n_blocks = (n_rows + a->block_rows - 1) / a->block_rows;
   a->block_begin = gmf_slice_begin(a->n_blocks, w->grid->size, w->grid->rank);
   a->block_end = gmf_slice_begin(a->n_blocks, w->grid->size, w->grid->rank + 1);
@@ -502,21 +508,24 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
   return status;
 }
 
-/* My whole blocks to the file, with their checksums. `rows` begins with the first row of block a->block_begin. */
-static gmf_status write_blocks(gmf_writer *w, array *a, const char *rows, gmf_error *err)
+/* Blocks [first, last) to the file, with their checksums; they follow those written before. `rows` begins with the
+ * first row of block `first`. */
+static gmf_status write_blocks(gmf_writer *w, array *a, int64_t first, int64_t last, const char *rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t first = row_of_block(a, a->block_begin);
+  int64_t first_row = row_of_block(a, first);
   int64_t step = gmf_max64(1, WRITE_BYTES / (a->block_rows * a->row_bytes));
-  for (int64_t block = a->block_begin; block < a->block_end; block += step) {
-    int64_t end = gmf_min64(block + step, a->block_end);
+  GMF_CHECK(first == a->block_begin + a->n_written && last <= a->block_end);
+  for (int64_t block = first; block < last; block += step) {
+    int64_t end = gmf_min64(block + step, last);
     gmf_beat();
     for (int64_t b = block; b < end; b++)
-      a->checksums[b] = gmf_checksum(rows + (row_of_block(a, b) - first) * a->row_bytes,
+      a->checksums[b] = gmf_checksum(rows + (row_of_block(a, b) - first_row) * a->row_bytes,
                                      (row_of_block(a, b + 1) - row_of_block(a, b)) * a->row_bytes);
     int64_t begin = row_of_block(a, block), n = row_of_block(a, end) - begin;
-    GMF_TRY(transfer(w, a, begin, n, rows + (begin - first) * a->row_bytes, NULL, err));
+    GMF_TRY(transfer(w, a, begin, n, rows + (begin - first_row) * a->row_bytes, NULL, err));
   }
+  a->n_written += last - first;
 cleanup:
   return status;
 }
@@ -537,7 +546,7 @@ gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int6
   void *aligned = NULL;
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
 
-  GMF_CHECK(a != NULL && !a->written && w->file >= 0);
+  GMF_CHECK(a != NULL && a->n_written == 0 && w->file >= 0);
   int64_t first = row_of_block(a, a->block_begin), n_mine = row_of_block(a, a->block_end) - first;
   int64_t moved = begin != first || n != n_mine;
   if (w->grid->size > 1) gmf_max_i64(w->grid, &moved, 1);
@@ -550,12 +559,31 @@ gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int6
     GMF_CHECK(n_received == n_mine);
     rows = aligned;
   }
-  GMF_TRY(agree_or_break(w, write_blocks(w, a, rows, err), err));
-  a->written = true;
+  GMF_TRY(agree_or_break(w, write_blocks(w, a, a->block_begin, a->block_end, rows, err), err));
 
 cleanup:
   gmf_free(aligned);
   gmf_free(send_counts);
+  gmf_trace_phase(w->grid->trace, before);
+  return status;
+}
+
+void gmf_writer_slice(gmf_writer *w, const char *name, int64_t *begin, int64_t *end)
+{
+  const array *a = find_array(w, name);
+  GMF_CHECK(a != NULL);
+  *begin = row_of_block(a, a->block_begin);
+  *end = row_of_block(a, a->block_end);
+}
+
+gmf_status gmf_writer_write_part(gmf_writer *w, const char *name, int64_t n, const void *rows, gmf_error *err)
+{
+  array *a = find_array(w, name);
+  GMF_CHECK(a != NULL && w->file >= 0);
+  int64_t first = a->block_begin + a->n_written, last = first + (n + a->block_rows - 1) / a->block_rows;
+  GMF_CHECK(last <= a->block_end && row_of_block(a, last) - row_of_block(a, first) == n);
+  gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
+  gmf_status status = agree_or_break(w, write_blocks(w, a, first, last, rows, err), err);
   gmf_trace_phase(w->grid->trace, before);
   return status;
 }
@@ -642,7 +670,7 @@ static gmf_status read_back_all(const gmf_writer *w, gmf_error *err)
   char *buffer = NULL;
   for (int i = 0; i < w->n_arrays; i++) {
     const array *a = &w->arrays[i];
-    GMF_CHECK(a->written);
+    GMF_CHECK(a->n_written == a->block_end - a->block_begin);
     largest = gmf_max64(largest, gmf_min64(a->block_rows, a->n_rows) * a->row_bytes);
   }
   GMF_TRY(GMF_NEW(buffer, largest, err));

@@ -43,6 +43,10 @@ const char *gmf_writer_notes(const gmf_writer *w);
  */
 void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols);
 
+/* The same with checksum blocks of block_rows rows, for arrays that are written in parts. */
+void gmf_writer_add_blocks(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols,
+                           int64_t block_rows);
+
 /* Local, the same on all ranks. Attributes of the root (object "/"), of a declared dataset or of a group, made as
  * needed. gmf_writer_attr_i64s writes a 1-D array. */
 void gmf_writer_attr_text(gmf_writer *w, const char *object, const char *name, const char *value);
@@ -64,6 +68,15 @@ gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
  */
 gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
                             gmf_error *err);
+
+/*
+ * For arrays that are larger than memory. gmf_writer_slice, Local: the rows [*begin, *end) that this rank writes, whole
+ * blocks; arrays of the same length and blocks have the same slices. gmf_writer_write_part, Collective: this rank
+ * writes the next n rows of its slice: whole blocks unless they are its last rows, or none. Declared rows must all be
+ * written before the commit.
+ */
+void gmf_writer_slice(gmf_writer *w, const char *name, int64_t *begin, int64_t *end);
+gmf_status gmf_writer_write_part(gmf_writer *w, const char *name, int64_t n, const void *rows, gmf_error *err);
 
 /* A rank's rows of a csr matrix: consecutive, in rank order. */
 typedef struct gmf_csr_rows {

@@ -119,6 +119,9 @@ class Allocations(harness.Case):
             run_good(2, *words, folder, "-o", self.folder / "svd.h5", "--quiet")
             self.sweep(2, *words, self.folder / (name + "-further"), "--resume", folder / "000002.h5", "-o", "OUT/m.h5")
 
+    def test_recommend(self):
+        self.sweep(2, "recommend", self.model, "-o", "OUT/r.h5", "--top", 5, "--threads", 2)
+
     def test_synth(self):
         self.sweep(2, "synth", "-o", "OUT/s.h5", "--users", 30, "--items", 20, "--ratings", 100)
 

@@ -21,9 +21,9 @@ SLOW = os.environ.get("GRIDMF_SLOW") == "1"
 GOOD_BEFORE = b"a good file of yesterday"
 BOUND = 40  # seconds a run may take on a busy machine; the watchdog is set to half of it
 CREATE, IO = 73, 74
-N_RANKS = {"import": 2, "split": 2, "synth": 3, "train": 3}
+N_RANKS = {"import": 2, "split": 2, "synth": 3, "train": 3, "recommend": 2}
 
-# What each verb writes, and its words with DATA, TEXT and OUT for the folders.
+# What each verb writes, and its words with DATA, MODEL, TEXT and OUT for the files.
 VERBS = {
     "import": (["data.h5"], ["import", "TEXT", "-o", "OUT/data.h5"]),
     "split": (["train.h5", "test.h5"], ["split", "DATA", "--train", "OUT/train.h5", "--test", "OUT/test.h5",
@@ -32,6 +32,7 @@ VERBS = {
                             "--factors", "4"]),
     "train": (["model.h5"], ["train", "DATA", "-o", "OUT/model.h5", "--algorithm", "als", "--factors", "64",
                              "--iterations", "0"]),
+    "recommend": (["recs.h5"], ["recommend", "MODEL", "-o", "OUT/recs.h5", "--top", "50"]),
 }
 
 
@@ -65,6 +66,8 @@ class Faults(harness.Case):
         r = harness.Ratings(cls.data)
         np.savetxt(cls.text, np.column_stack([r.users, r.items, r.values]), "%d,%d,%g", header="user,item,rating",
                    comments="")
+        cls.model = cls.folder / "model.h5"
+        harness.run_good(2, "train", cls.data, "-o", cls.model, "--algorithm", "als", "--factors", 8, "--iterations", 0, "--quiet")
         cls.clean = {}
 
     @classmethod
@@ -86,7 +89,7 @@ class Faults(harness.Case):
         if fault:
             environment.update({"LD_PRELOAD": FAULTIO, "FAULT_PATH": str(out) + "/", "FAULT_LOG": str(self.log)},
                                **{"FAULT_" + name.upper(): str(value) for name, value in fault.items()})
-        named = {"DATA": self.data, "TEXT": self.text}
+        named = {"DATA": self.data, "MODEL": self.model, "TEXT": self.text}
         words = [named.get(word, word.replace("OUT", str(out))) for word in words]
         return harness.execute([*harness.MPIRUN, "-n", str(n_ranks), *harness.mpi_environment_words(environment),
                                 harness.GRIDMF, *words, "--quiet", "--stall-timeout", f"{BOUND // 2}s"],
