@@ -75,6 +75,66 @@ typedef struct gmf_recommendations {
 GMF_API gmf_status gmf_recommend(gmf_model *model, const gmf_recommend_options *options, int64_t n_users,
                                  const int64_t *users, const gmf_recommendations *out, gmf_error *err);
 
+/* A user who has no row in the model, by ratings. All arrays are borrowed. */
+typedef struct gmf_new_user {
+  int64_t n;
+  const int64_t *items; /* [n] item rows in any order; -1 is skipped, of an item given twice the last counts */
+  const float *values;  /* [n] ratings; NULL: all 1 */
+  const float *weights; /* [n] how much each counts, as --columns weight= of `gridmf import` has it; NULL: all 1 */
+} gmf_new_user;
+
+/*
+ * The row that a user would get: solved exactly from the ratings and the items' rows, with the loss, the regularisation
+ * and the biases that the model was trained with; svd models project, popularity models have one row for all.
+ *
+ *   factors  [n_factors]  out
+ *   bias                  out; 0 where the model has none
+ *   state                 out; GMF_ROW_COLD where no item is in the model and has training ratings: factors are 0
+ *
+ * The first call reads what all users need: k x k numbers for ials, all item factors for svd.
+ *
+ * Errors: GMF_ERR_USAGE a row that the model does not have, a rating that is not finite, a weight below 0;
+ * GMF_ERR_NUMERIC the user's system is singular; GMF_ERR_DATA the file does not tell how it was trained, or is damaged;
+ * GMF_ERR_IO; GMF_ERR_MEMORY.
+ */
+GMF_API gmf_status gmf_fold_in_user(gmf_model *model, const gmf_new_user *user, float *factors, float *bias,
+                                    gmf_row_state *state, gmf_error *err);
+
+/* As gmf_recommend for users who are folded in; the items they rated are left out unless include_seen. States are known
+ * or cold. Errors: of gmf_fold_in_user and gmf_recommend. */
+GMF_API gmf_status gmf_recommend_new(gmf_model *model, const gmf_recommend_options *options, int64_t n_users,
+                                     const gmf_new_user *users, const gmf_recommendations *out, gmf_error *err);
+
+/*
+ * Why a user of the model has a score: Hu, Koren, Volinsky, ICDM 2008, section 5, extended to biases and to svd.
+ *
+ *     score = global_mean + item_bias + centring + rest + sum_j contributions[j]
+ *
+ * The contributions are those to the row that folding in the user's training ratings gives; a user's own bias is part
+ * of them. `rest` is what the row in the model has beyond it: nothing but rounding for svd, and for als and ials how
+ * far the item factors have moved since the user was last solved for, which is little once training has converged.
+ */
+typedef struct gmf_explanation {
+  gmf_row_state state; /* the worse of both; unless known, the rest is empty */
+  float score;
+  double global_mean, item_bias;
+  double centring; /* svd: what centring makes of a user without ratings; else 0 */
+  double rest;
+  int64_t n;             /* training ratings of the user */
+  int64_t *items;        /* [n] item rows, ascending; the arrays belong to the explanation */
+  float *ratings;        /* [n] */
+  double *contributions; /* [n] */
+} gmf_explanation;
+
+/*
+ * out is overwritten; gmf_explanation_free. Errors: GMF_ERR_USAGE a row that the model does not have, or a popularity
+ * model; GMF_ERR_DATA the file does not hold the training ratings (it was trained with --no-seen); those of
+ * gmf_fold_in_user.
+ */
+GMF_API gmf_status gmf_explain(gmf_model *model, int64_t user, int64_t item, gmf_explanation *out, gmf_error *err);
+/* Fit for {0}. */
+GMF_API void gmf_explanation_free(gmf_explanation *explanation);
+
 /* How alike two rows of one side are, by their factors alone. */
 typedef enum gmf_measure {
   GMF_MEASURE_COSINE = 0, /* -1 to 1 */

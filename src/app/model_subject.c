@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "io/model_rule.h"
 
 enum {
   STRETCH = 4096, /* rows that are read at once, at most */
@@ -104,40 +105,6 @@ static gmf_status read_gram(void *context, double *out, gmf_error *err)
   return gmf_agree(m->grid, gmf_model_file_gram(m->file, out, err), err);
 }
 
-/* The items of my share of the rows. */
-static gmf_status add_items(gmf_model_subject *m, gmf_projection *p, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t n = m->info->n_items, end = gmf_slice_begin(n, m->grid->size, m->grid->rank + 1);
-  for (int64_t begin = gmf_slice_begin(n, m->grid->size, m->grid->rank); begin < end; begin += STRETCH) {
-    int64_t n_rows = gmf_min64(STRETCH, end - begin);
-    GMF_TRY(gmf_model_file_factors(m->file, GMF_ITEMS, begin, n_rows, m->factors, err));
-    GMF_TRY(gmf_model_file_bias(m->file, GMF_ITEMS, begin, n_rows, m->bias, err));
-    gmf_projection_add(p, m->factors, p->rule.k, m->bias, 1, n_rows);
-  }
-cleanup:
-  return status;
-}
-
-static gmf_status start_projection(gmf_model_subject *m, gmf_projection **out, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  const gmf_config *c = &m->training;
-  gmf_projection_rule rule = {.k = m->info->n_factors,
-                              .n_items = m->info->n_items,
-                              .mean = m->info->global_mean,
-                              .centers_users = c->center == GMF_CENTER_USER || c->center == GMF_CENTER_BOTH,
-                              .has_half_values = c->scaling == GMF_SCALING_SQRT};
-  double *values = NULL;
-  GMF_TRY(GMF_NEW(values, rule.k, err));
-  GMF_TRY(gmf_model_file_singular_values(m->file, values, err));
-  GMF_TRY(gmf_projection_create(&rule, values, out, err));
-  GMF_TRY(add_items(m, *out, err));
-cleanup:
-  gmf_free(values);
-  return status;
-}
-
 /* Collective. */
 static gmf_status make_projection(void *context, gmf_projection **out, gmf_error *err)
 {
@@ -145,7 +112,13 @@ static gmf_status make_projection(void *context, gmf_projection **out, gmf_error
   gmf_model_subject *m = context;
   gmf_projection *p = NULL;
   *out = NULL;
-  GMF_TRY(gmf_agree(m->grid, start_projection(m, &p, err), err));
+  gmf_model_rule rule;
+  int64_t n = m->info->n_items;
+  status = gmf_model_file_rule(m->file, &rule, err);
+  if (status == GMF_OK)
+    status = gmf_model_file_projection(m->file, &rule.projection, gmf_slice_begin(n, m->grid->size, m->grid->rank),
+                                       gmf_slice_begin(n, m->grid->size, m->grid->rank + 1), &p, err);
+  GMF_TRY(gmf_agree(m->grid, status, err));
   gmf_sum_f64(m->grid, p->sums, 2 * (int64_t)p->rule.k);
   *out = p;
   p = NULL;

@@ -199,6 +199,25 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_read_rows(const gmf_query *q, const char *path, bool users, int64_t **rows, int64_t *n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_lines lines = {0};
+  gmf_missing unknown = {0};
+
+  if (path[0] == '\0') return GMF_OK;
+  GMF_TRY(gmf_lines_read(path, &lines, err));
+  GMF_TRY(GMF_NEW(*rows, lines.n, err));
+  GMF_TRY(gmf_find_rows(q->model, users, lines.lines, lines.n, *rows, &unknown, err));
+  *n = lines.n;
+  if (unknown.n > 0)
+    gmf_query_note("%s: %" PRId64 " of %" PRId64 " %ss are not in the model: %s", path, unknown.n, lines.n,
+                   users ? "user" : "item", unknown.names);
+cleanup:
+  gmf_lines_free(&lines);
+  return status;
+}
+
 gmf_status gmf_lists_create(gmf_recommendations *lists, int64_t n, int64_t top_n, gmf_error *err)
 {
   gmf_status status = GMF_OK;

@@ -37,6 +37,10 @@ void gmf_missing_add(gmf_missing *m, const char *id);
 gmf_status gmf_find_rows(gmf_model *model, bool users, const char *const *ids, int64_t n, int64_t *rows,
                          gmf_missing *missing, gmf_error *err);
 
+/* The rows of the ids in a file, one a line: owned by the caller; -1 for ids that the model does not have, which a note
+ * tells of. Without a path nothing is set. */
+gmf_status gmf_read_rows(const gmf_query *q, const char *path, bool users, int64_t **rows, int64_t *n, gmf_error *err);
+
 /* The arrays of lists for n subjects; gmf_lists_free. */
 gmf_status gmf_lists_create(gmf_recommendations *lists, int64_t n, int64_t top_n, gmf_error *err);
 void gmf_lists_free(gmf_recommendations *lists);

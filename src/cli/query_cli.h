@@ -15,6 +15,7 @@ typedef struct gmf_query_config {
   int64_t top;
   bool include_seen;
   char allow[4096], deny[4096];
+  char ratings[65536], ratings_file[4096];
   int fallback, measure; /* gmf_fallback, gmf_measure */
   char titles[4096];
   int format; /* gmf_query_format */
@@ -34,6 +35,8 @@ gmf_status gmf_query_recommend(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_similar_items(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_similar_users(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_score(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_fold_in(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_explain(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_info(gmf_query *query, gmf_error *err);
 
 /* Prints "gridmf-query: ..." on stderr. */

@@ -79,26 +79,6 @@ cleanup:
   return status;
 }
 
-/* Rows of the ids in a file; ids that the model does not have are -1, and are told. */
-static gmf_status read_rows(const run *r, const char *path, int64_t **rows, int64_t *n, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_lines lines = {0};
-  gmf_missing unknown = {0};
-
-  if (path[0] == '\0') return GMF_OK;
-  GMF_TRY(gmf_lines_read(path, &lines, err));
-  GMF_TRY(GMF_NEW(*rows, lines.n, err));
-  GMF_TRY(gmf_find_rows(r->query->model, r->kind->of_users, lines.lines, lines.n, *rows, &unknown, err));
-  *n = lines.n;
-  if (unknown.n > 0)
-    gmf_query_note("%s: %" PRId64 " of %" PRId64 " %ss are not in the model: %s", path, unknown.n, lines.n,
-                   r->kind->of_users ? "user" : "item", unknown.names);
-cleanup:
-  gmf_lines_free(&lines);
-  return status;
-}
-
 static gmf_status prepare(run *r, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -108,8 +88,8 @@ static gmf_status prepare(run *r, gmf_error *err)
   gmf_model_get_info(r->query->model, &info);
   GMF_TRY(r->kind->is_similar ? choose_similar(r, err) : choose_users(r, err));
   r->top_n = gmf_max64(1, gmf_min64(c->top, r->kind->of_users ? info.n_users : info.n_items));
-  GMF_TRY(read_rows(r, c->allow, &r->allow, &r->n_allow, err));
-  GMF_TRY(read_rows(r, c->deny, &r->deny, &r->n_deny, err));
+  GMF_TRY(gmf_read_rows(r->query, c->allow, r->kind->of_users, &r->allow, &r->n_allow, err));
+  GMF_TRY(gmf_read_rows(r->query, c->deny, r->kind->of_users, &r->deny, &r->n_deny, err));
   if (!r->kind->is_similar && !info.has_seen && !c->include_seen)
     gmf_query_note("%s: holds no list of seen items; they are not left out", info.path);
 

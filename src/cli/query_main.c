@@ -12,10 +12,12 @@ enum {
   SIMILAR_ITEMS = 2,
   SIMILAR_USERS = 4,
   SCORE = 8,
-  INFO = 16,
-  ALL_VERBS = 31,
+  FOLD_IN = 16,
+  EXPLAIN = 32,
+  INFO = 64,
+  ALL_VERBS = 127,
   SIMILAR = SIMILAR_ITEMS | SIMILAR_USERS,
-  LISTS = RECOMMEND | SIMILAR
+  LISTS = RECOMMEND | SIMILAR | FOLD_IN
 };
 
 static const struct verb {
@@ -32,6 +34,11 @@ static const struct verb {
      "the users whose factors are most like those of a user"},
     {"score", SCORE, gmf_query_score, "--user ID --item ID [--user ID --item ID ...]",
      "the score of pairs of a user and an item; one user may have several items"},
+    {"fold-in", FOLD_IN, gmf_query_fold_in, "--ratings ITEM:VALUE,... | --ratings-file FILE [--top N]",
+     "the best items for somebody who is not in the model, from ratings: solved exactly, with the loss and the "
+     "regularisation of the training"},
+    {"explain", EXPLAIN, gmf_query_explain, "--user ID --item ID [--item ID ...] [--top N]",
+     "what each rating of a user adds to the score of an item (Hu, Koren and Volinsky, ICDM 2008, section 5)"},
     {"info", INFO, gmf_query_info, "", "what the model is and how it was trained"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
@@ -39,20 +46,25 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 #define FIELD(name) offsetof(gmf_query_config, name)
 #define TEXT(name) GMF_OPT_TEXT, FIELD(name), sizeof((gmf_query_config *)0)->name
 static const gmf_option OPTIONS[] = {
-    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SIMILAR_USERS | SCORE, false, "ID", 0, 0, NULL, "",
+    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SIMILAR_USERS | SCORE | EXPLAIN, false, "ID", 0, 0, NULL, "",
      "external id of a user; may be given several times"},
-    {"item", GMF_OPT_LIST, FIELD(items), 0, SIMILAR_ITEMS | SCORE, false, "ID", 0, 0, NULL, "",
+    {"item", GMF_OPT_LIST, FIELD(items), 0, SIMILAR_ITEMS | SCORE | EXPLAIN, false, "ID", 0, 0, NULL, "",
      "external id of an item; may be given several times"},
     {"users-file", TEXT(users_file), RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "user ids, one a line; - reads standard input"},
     {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "every user of the model, in its order"},
-    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS, false, "N", 1, 1e6, NULL, "10", "length of a list"},
-    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
-     "also items that the user rated in training"},
+    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS | EXPLAIN, false, "N", 1, 1e6, NULL, "10",
+     "length of a list; explain: ratings to list, those that matter most"},
+    {"ratings", TEXT(ratings), FOLD_IN, false, "ITEM:VALUE,...", 0, 0, NULL, "",
+     "the ratings to fold in; ITEM alone is a rating of 1; of an item given twice the last counts"},
+    {"ratings-file", TEXT(ratings_file), FOLD_IN, false, "FILE", 0, 0, NULL, "",
+     "the same, an item and its value a line, parted by a comma, a blank, a tab or colons; - reads standard input"},
+    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND | FOLD_IN, false, "", 0, 0, NULL, "no",
+     "also items that the user has rated"},
     {"allow", TEXT(allow), LISTS, false, "FILE", 0, 0, NULL, "", "list only these ids, one a line"},
     {"deny", TEXT(deny), LISTS, false, "FILE", 0, 0, NULL, "", "never list these ids, one a line, even when allowed"},
-    {"fallback", GMF_OPT_CHOICE, FIELD(fallback), 0, RECOMMEND, false, "", 0, 0, "none|popular", "none",
+    {"fallback", GMF_OPT_CHOICE, FIELD(fallback), 0, RECOMMEND | FOLD_IN, false, "", 0, 0, "none|popular", "none",
      "what users get who have no ratings in training or are not in the model; popular: the items with most training "
      "ratings, with their numbers as scores"},
     {"measure", GMF_OPT_CHOICE, FIELD(measure), 0, SIMILAR, false, "", 0, 0, "cosine|dot", "cosine",

@@ -115,6 +115,14 @@ void gmf_put_json_score(FILE *out, float score)
   fputs_unlocked(text, out);
 }
 
+void gmf_put_json_number(FILE *out, double number)
+{
+  if (isfinite(number))
+    fprintf(out, "%.12g", number);
+  else
+    fputs("null", out);
+}
+
 void gmf_put_csv(FILE *out, const char *text)
 {
   if (text[strcspn(text, ",\"\r\n")] == '\0') {

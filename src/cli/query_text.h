@@ -12,6 +12,8 @@
 void gmf_put_json(FILE *out, const char *text);
 /* A JSON number that reads back as the same float; null for NaN and infinity. */
 void gmf_put_json_score(FILE *out, float score);
+/* A JSON number with 12 digits; null for NaN and infinity. */
+void gmf_put_json_number(FILE *out, double number);
 /* The score with the 9 digits that bring back the same float. out: 32 bytes. Much faster than printf. */
 void gmf_score_text(float score, char *out);
 /* A CSV field, quoted where RFC 4180 asks for it. */

@@ -39,9 +39,10 @@ struct gmf_model_file {
   char algorithm[64], format_version[32];
   int64_t n[GMF_N_SIDES];
   gmf_h5_array factors[GMF_N_SIDES];      /* [n][k] owned */
-  gmf_h5_array bias[GMF_N_SIDES];         /* [n] owned, id < 0 where absent; so are the next three */
+  gmf_h5_array bias[GMF_N_SIDES];         /* [n] owned, id < 0 where absent; so are the next five */
   gmf_h5_array count[GMF_N_SIDES];        /* [n] */
   gmf_h5_array seen_indptr, seen_indices; /* [n_users + 1], [n_seen] */
+  gmf_h5_array seen_data, seen_weight;    /* [n_seen] */
   side_ids ids[GMF_N_SIDES];
   attribute *attributes; /* owned */
   int64_t n_attributes, attributes_capacity;
@@ -150,8 +151,14 @@ static gmf_status open_seen(gmf_model_file *m, gmf_error *err)
   GMF_TRY(open_array(m, GMF_GROUP_SEEN, GMF_CSR_INDICES, 1, -1, &m->seen_indices, err));
   if (!is_whole(m->seen_indptr.type) || !is_whole(m->seen_indices.type))
     GMF_TRY(damaged(m, err, "/seen has the wrong type"));
+  int64_t n = m->seen_indices.dims[0];
+  GMF_TRY(open_optional(m, GMF_GROUP_SEEN, GMF_CSR_DATA, n, &m->seen_data, err));
+  GMF_TRY(open_optional(m, GMF_GROUP_SEEN, GMF_CSR_WEIGHT, n, &m->seen_weight, err));
+  if ((m->seen_data.id >= 0 && !is_number(m->seen_data.type)) ||
+      (m->seen_weight.id >= 0 && !is_real(m->seen_weight.type)))
+    GMF_TRY(damaged(m, err, "/seen has ratings of the wrong type"));
   m->info.has_seen = true;
-  m->info.n_seen = m->seen_indices.dims[0];
+  m->info.n_seen = n;
 cleanup:
   return status;
 }
@@ -316,7 +323,7 @@ cleanup:
 
 static void mark_closed(gmf_model_file *m)
 {
-  m->file = m->seen_indptr.id = m->seen_indices.id = H5I_INVALID_HID;
+  m->file = m->seen_indptr.id = m->seen_indices.id = m->seen_data.id = m->seen_weight.id = H5I_INVALID_HID;
   for (int s = 0; s < GMF_N_SIDES; s++)
     m->factors[s].id = m->bias[s].id = m->count[s].id = m->ids[s].array.id = H5I_INVALID_HID;
 }
@@ -362,6 +369,8 @@ void gmf_model_file_close(gmf_model_file **file)
   }
   gmf_h5_array_close(&m->seen_indptr);
   gmf_h5_array_close(&m->seen_indices);
+  gmf_h5_array_close(&m->seen_data);
+  gmf_h5_array_close(&m->seen_weight);
   if (m->file >= 0) H5Fclose(m->file);
   for (int64_t a = 0; a < m->n_attributes; a++) {
     gmf_free(m->attributes[a].name);
@@ -405,6 +414,15 @@ const char *gmf_model_file_attribute_text(const gmf_model_file *file, const char
   for (int64_t a = 0; a < file->n_attributes; a++)
     if (strcmp(file->attributes[a].name, name) == 0) return file->attributes[a].text;
   return NULL;
+}
+
+bool gmf_model_file_number(const gmf_model_file *m, const char *name, double *out)
+{
+  double value = 0;
+  if (!gmf_h5_attr_exists(m->file, "/", name) || gmf_h5_attr_f64(m->file, "/", name, &value, NULL) != GMF_OK)
+    return false;
+  *out = value;
+  return true;
 }
 
 gmf_status gmf_model_file_history(gmf_model_file *m, const char *name, int64_t n, double *out, gmf_error *err)
@@ -546,36 +564,76 @@ static bool check_seen_indptr(const gmf_model_file *m, const int64_t *indptr, in
   return good;
 }
 
-/* Checks one user's items and puts them in order when a foreign writer did not. */
-static bool check_seen_items(const gmf_model_file *m, int64_t *items, int64_t n)
+/* Whether one user's items exist; *ascending: and stand in their order. */
+static bool check_seen_items(const gmf_model_file *m, const int64_t *items, int64_t n, bool *ascending)
 {
-  bool good = true, ascending = true;
+  bool good = true;
+  *ascending = true;
   for (int64_t j = 0; j < n && good; j++) {
     good = items[j] >= 0 && items[j] < m->n[GMF_ITEMS];
-    ascending = ascending && (j == 0 || items[j - 1] < items[j]);
+    *ascending = *ascending && (j == 0 || items[j - 1] < items[j]);
   }
-  if (good && !ascending) qsort(items, (size_t)n, sizeof *items, compare_i64);
   return good;
+}
+
+/* Places and items of users [begin, begin + n) as the file has them; *first: where they begin in it. */
+static gmf_status read_seen(gmf_model_file *m, int64_t begin, int64_t n, gmf_seen *out, int64_t *first, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(GMF_RESERVE(out->indptr, out->indptr_capacity, n + 1, err));
+  GMF_TRY(gmf_h5_array_read(&m->seen_indptr, begin, n + 1, GMF_I8, out->indptr, err));
+  if (!check_seen_indptr(m, out->indptr, n)) GMF_TRY(damaged(m, err, "/seen/indptr does not ascend as it should"));
+  *first = out->indptr[0];
+  for (int64_t r = 0; r <= n; r++) out->indptr[r] -= *first;
+  GMF_TRY(GMF_RESERVE(out->items, out->items_capacity, out->indptr[n], err));
+  GMF_TRY(gmf_h5_array_read(&m->seen_indices, *first, out->indptr[n], GMF_I8, out->items, err));
+cleanup:
+  return status;
 }
 
 gmf_status gmf_model_file_seen(gmf_model_file *m, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  int64_t first = 0;
+  bool ascending = true;
 
-  GMF_TRY(GMF_RESERVE(out->indptr, out->indptr_capacity, n + 1, err));
   if (!m->info.has_seen) {
+    GMF_TRY(GMF_RESERVE(out->indptr, out->indptr_capacity, n + 1, err));
     memset(out->indptr, 0, sizeof *out->indptr * (size_t)(n + 1));
     goto cleanup;
   }
-  GMF_TRY(gmf_h5_array_read(&m->seen_indptr, begin, n + 1, GMF_I8, out->indptr, err));
-  if (!check_seen_indptr(m, out->indptr, n)) GMF_TRY(damaged(m, err, "/seen/indptr does not ascend as it should"));
-  int64_t first = out->indptr[0];
-  for (int64_t r = 0; r <= n; r++) out->indptr[r] -= first;
-  GMF_TRY(GMF_RESERVE(out->items, out->items_capacity, out->indptr[n], err));
-  GMF_TRY(gmf_h5_array_read(&m->seen_indices, first, out->indptr[n], GMF_I8, out->items, err));
-  for (int64_t r = 0; r < n; r++)
-    if (!check_seen_items(m, out->items + out->indptr[r], out->indptr[r + 1] - out->indptr[r]))
+  GMF_TRY(read_seen(m, begin, n, out, &first, err));
+  for (int64_t r = 0; r < n; r++) {
+    int64_t *items = out->items + out->indptr[r], n_items = out->indptr[r + 1] - out->indptr[r];
+    if (!check_seen_items(m, items, n_items, &ascending))
       GMF_TRY(damaged(m, err, "/seen/indices names an item that does not exist"));
+    if (!ascending) qsort(items, (size_t)n_items, sizeof *items, compare_i64); /* a foreign writer's */
+  }
+cleanup:
+  return status;
+}
+
+gmf_status gmf_model_file_ratings(gmf_model_file *m, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t first = 0;
+  bool ascending = true;
+
+  if (m->seen_data.id < 0)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: does not hold the ratings of the training; train with --seen", m->path));
+  GMF_TRY(read_seen(m, begin, n, out, &first, err));
+  int64_t n_ratings = out->indptr[n];
+  GMF_TRY(GMF_RESERVE(out->values, out->values_capacity, n_ratings, err));
+  GMF_TRY(GMF_RESERVE(out->weights, out->weights_capacity, n_ratings, err));
+  GMF_TRY(gmf_h5_array_read(&m->seen_data, first, n_ratings, GMF_F4, out->values, err));
+  for (int64_t j = 0; j < n_ratings; j++) out->weights[j] = 1;
+  if (m->seen_weight.id >= 0) GMF_TRY(gmf_h5_array_read(&m->seen_weight, first, n_ratings, GMF_F4, out->weights, err));
+  if (first_not_finite(out->values, n_ratings) >= 0 || first_not_finite(out->weights, n_ratings) >= 0)
+    GMF_TRY(damaged(m, err, "/seen holds a rating or a weight that is not finite"));
+  for (int64_t r = 0; r < n; r++)
+    if (!check_seen_items(m, out->items + out->indptr[r], out->indptr[r + 1] - out->indptr[r], &ascending) ||
+        !ascending)
+      GMF_TRY(damaged(m, err, "/seen/indices names an item that does not exist, or not in their order"));
 cleanup:
   return status;
 }
@@ -584,6 +642,8 @@ void gmf_seen_free(gmf_seen *seen)
 {
   gmf_free(seen->indptr);
   gmf_free(seen->items);
+  gmf_free(seen->values);
+  gmf_free(seen->weights);
   *seen = (gmf_seen){0};
 }
 

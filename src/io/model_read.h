@@ -27,6 +27,9 @@ gmf_model_attribute gmf_model_file_attribute(const gmf_model_file *file, int64_t
 /* The text of an attribute ("lambda", "state/sweep"), NULL where there is none. Belongs to the file. */
 const char *gmf_model_file_attribute_text(const gmf_model_file *file, const char *name);
 
+/* A numeric attribute of the root; false where there is none, and *out stays. */
+bool gmf_model_file_number(const gmf_model_file *file, const char *name, double *out);
+
 /* out [n]: the first n values of /history/<name>; NaN where the file has no such history. */
 gmf_status gmf_model_file_history(gmf_model_file *file, const char *name, int64_t n, double *out, gmf_error *err);
 
@@ -67,11 +70,15 @@ bool gmf_model_file_has_counts(const gmf_model_file *file, gmf_side side);
 typedef struct gmf_seen {
   int64_t *indptr; /* [n + 1] owned, from 0 */
   int64_t *items;  /* [indptr[n]] owned */
-  int64_t indptr_capacity, items_capacity;
+  float *values;   /* [indptr[n]] owned: the ratings; gmf_model_file_ratings sets them */
+  float *weights;  /* [indptr[n]] owned; 1 where the file has none; likewise */
+  int64_t indptr_capacity, items_capacity, values_capacity, weights_capacity;
 } gmf_seen;
 
 /* All lists are empty where the file has no /seen. */
 gmf_status gmf_model_file_seen(gmf_model_file *file, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err);
+/* The same with the ratings. GMF_ERR_DATA where the file does not have them. */
+gmf_status gmf_model_file_ratings(gmf_model_file *file, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err);
 void gmf_seen_free(gmf_seen *seen);
 
 /* Type of a side's ids (GMF_I8 or GMF_TEXT), and the ids of rows [begin, begin + n) in that type. */

@@ -35,7 +35,9 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     gmf_writer_add(w, side_member(GMF_ITEMS, GMF_NAME_GRAM, name), gmf_type_of(GMF_F8), parts->k, parts->k);
   for (int a = 0; a < parts->n_arrays; a++)
     gmf_writer_add(w, parts->arrays[a].name, gmf_type_of(GMF_F8), parts->arrays[a].n, 0);
-  if (parts->with_seen) gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz, 0);
+  if (parts->with_seen)
+    gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz,
+                       d->has_weight ? GMF_CSR_WITH_WEIGHT : 0);
   for (int e = 0; e < parts->n_extras; e++)
     gmf_writer_add(w, parts->extras[e].name, gmf_type_of(parts->extras[e].type), parts->extras[e].n_rows,
                    parts->extras[e].n_cols);
@@ -80,17 +82,23 @@ static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_data
 {
   gmf_status status = GMF_OK;
   int64_t *items = NULL, n_rows = d->row_end - d->row_begin, n = d->indptr[n_rows] - d->indptr[0];
-  float *values = NULL;
+  float *values = NULL, *weights = NULL;
   status = GMF_NEW(items, n, err);
   if (status == GMF_OK) status = GMF_NEW(values, n, err);
-  if (status == GMF_OK) status = gmf_dataset_read(d, d->indptr[0], n, items, values, NULL, NULL, err);
+  if (status == GMF_OK && d->has_weight) status = GMF_NEW(weights, n, err);
+  if (status == GMF_OK) status = gmf_dataset_read(d, d->indptr[0], n, items, values, NULL, weights, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  gmf_csr_rows rows = {
-      .row_begin = d->row_begin, .n_rows = n_rows, .indptr = d->indptr, .indices = items, .data = values};
+  gmf_csr_rows rows = {.row_begin = d->row_begin,
+                       .n_rows = n_rows,
+                       .indptr = d->indptr,
+                       .indices = items,
+                       .data = values,
+                       .weights = weights};
   GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_SEEN, d->n[GMF_ITEMS], &rows, err));
 cleanup:
   gmf_free(items);
   gmf_free(values);
+  gmf_free(weights);
   return status;
 }
 

@@ -76,3 +76,22 @@ double gmf_project(const gmf_projection *p, const float *y, int64_t stride, cons
   }
   return bias;
 }
+
+double gmf_projection_explain(const gmf_projection *p, const float *y, int64_t stride, const int32_t *items,
+                              const float *values, int64_t n, const float *item, double *contributions)
+{
+  const gmf_projection_rule *rule = &p->rule;
+  double base = rule->centers_users ? -rule->mean : 0, per_bias = rule->centers_users ? 1 : 0;
+  for (int c = 0; c < rule->k; c++) {
+    double z = (double)item[c] * p->scale[c];
+    base -= z * p->sums[rule->k + c] + (rule->centers_users ? 0 : rule->mean * z * p->sums[c]);
+    if (rule->centers_users) per_bias -= z * p->sums[c];
+  }
+  for (int64_t j = 0; j < n; j++) {
+    const float *row = y + items[j] * stride;
+    double dot = 0;
+    for (int c = 0; c < rule->k; c++) dot += (double)row[c] * p->scale[c] * (double)item[c];
+    contributions[j] = (double)values[j] * (dot + per_bias / (double)rule->n_items);
+  }
+  return base;
+}

@@ -57,4 +57,11 @@ void gmf_projection_add(gmf_projection *projection, const float *y, int64_t stri
 double gmf_project(const gmf_projection *projection, const float *y, int64_t stride, const int32_t *items,
                    const float *values, int64_t n, float *x);
 
+/*
+ * x . item + b is linear in the ratings: contributions [n] are what each adds, and the value returned is that of a user
+ * without ratings. item [k]: a row of y.
+ */
+double gmf_projection_explain(const gmf_projection *projection, const float *y, int64_t stride, const int32_t *items,
+                              const float *values, int64_t n, const float *item, double *contributions);
+
 #endif

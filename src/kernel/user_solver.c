@@ -6,9 +6,19 @@
  * s, w, t and lambda_n are those of the training (loss.h), n counts the ratings of items that the model knows.
  * Rendle, Krichene, Zhang, Koren, "Revisiting the performance of iALS on item recommendation benchmarks", RecSys 2022,
  * score held-out users in this way. The system is solved exactly, in f8, also where training used cg.
+ *
+ * Explanations. With A the matrix and f the coordinate that is held at 1 (the column of the items' biases), whose
+ * column has gone to the right-hand side,
+ *
+ *   x . y_i = sum_j (t_j - w_j y_jf) z . y_j        z = A^-1 y_i
+ *
+ * and term j is what rating j contributed: Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback
+ * datasets", ICDM 2008, section 5, where z . y_j is their similarity s_ij of the two items in the eyes of the user.
+ * Where factors are not below zero, A is that of the coordinates above it.
  */
 #include "kernel/user_solver.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -85,5 +95,54 @@ bool gmf_user_solver_run(gmf_user_solver *s, const float *y, const gmf_ratings *
     project(s, y, ratings, x);
   else
     x[0] = 1;
+  return true;
+}
+
+/* z [ld] = A^-1 item, zero in the coordinates that the system held. The solver still has its matrix, in copy8. */
+static bool influence(gmf_user_solver *s, const float *x, const float *item, double *z)
+{
+  gmf_row_solver *r = &s->solver;
+  int n = r->n, ld = r->ld, k = s->rule.row.k, fixed = s->rule.row.bias ? gmf_bias_column(k, GMF_ITEMS) : -1;
+  memcpy(r->a8, r->copy8, (size_t)ld * (size_t)ld * sizeof *r->a8);
+  for (int c = 0; c < ld; c++) {
+    bool held = c >= n || c == fixed || (s->rule.row.nonnegative && c < k && !(x[c] > 0));
+    z[c] = held ? 0 : (double)item[c];
+    if (!held || c >= n) continue;
+    for (int i = 0; i < c; i++) r->a8[i * ld + c] = 0;
+    for (int j = c + 1; j < n; j++) r->a8[c * ld + j] = 0;
+    r->a8[c * ld + c] = 1;
+  }
+  if (gmf_cholesky_f8(r->a8, n, ld, 16 * n * DBL_EPSILON, r->work8) >= 0) return false;
+  gmf_cholesky_solve_f8(r->a8, n, ld, z);
+  return true;
+}
+
+static bool explain_solution(gmf_user_solver *s, const float *y, const gmf_ratings *ratings, const float *x,
+                             const float *item, double *contributions)
+{
+  double *z = s->solver.x8;
+  if (ratings->n == 0) return true; /* no system was solved */
+  if (!influence(s, x, item, z)) return false;
+  for (int64_t j = 0; j < ratings->n; j++) {
+    const float *row = y + (int64_t)ratings->cols[j] * s->ld;
+    float v = ratings->weights != NULL ? ratings->weights[j] : 1.0f;
+    double t = (double)gmf_loss_target(s->rule.row.loss, ratings->values[j], v), dot = 0;
+    if (s->rule.row.bias)
+      t -= (double)gmf_loss_weight(s->rule.row.loss, ratings->values[j], v) *
+           (double)row[gmf_bias_column(s->rule.row.k, GMF_ITEMS)];
+    for (int c = 0; c < s->solver.n; c++) dot += z[c] * (double)row[c];
+    contributions[j] = t * dot;
+  }
+  return true;
+}
+
+bool gmf_user_solver_explain(gmf_user_solver *s, const float *y, const gmf_ratings *ratings, const float *x,
+                             const float *item, double *contributions, double *rest)
+{
+  *rest = 0;
+  if (s->rule.is_constant) return false;
+  if (s->projection == NULL) return explain_solution(s, y, ratings, x, item, contributions);
+  *rest =
+      gmf_projection_explain(s->projection, y, s->ld, ratings->cols, ratings->values, ratings->n, item, contributions);
   return true;
 }

@@ -44,4 +44,15 @@ void gmf_user_solver_destroy(gmf_user_solver *solver);
  */
 bool gmf_user_solver_run(gmf_user_solver *solver, const float *y, const gmf_ratings *ratings, float *x);
 
+/*
+ * What each rating adds to the row's product with an item's row: after gmf_user_solver_run with the same y and ratings,
+ * which gave x, contributions [n] add up to x . item, but for *rest, which no rating brought (centring; else 0).
+ *
+ *   item  [ld]  an item's row, its bias in place and 1 in the user's column; its bias does not count
+ *
+ * False for constant rows, and where the system is singular.
+ */
+bool gmf_user_solver_explain(gmf_user_solver *solver, const float *y, const gmf_ratings *ratings, const float *x,
+                             const float *item, double *contributions, double *rest);
+
 #endif

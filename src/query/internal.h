@@ -4,13 +4,23 @@
 
 #include "base/side.h"
 #include "gridmf/query.h"
-#include "io/model_read.h"
+#include "io/model_rule.h"
+
+/* What folding users in needs beside the items' rows; read at the first call, then as it is. */
+typedef struct gmf_fold_in_parts {
+  bool is_ready;
+  gmf_model_rule rule;
+  double *shared;             /* owned, see gmf_user_solver; NULL where there is none */
+  gmf_projection *projection; /* owned; NULL but for svd */
+} gmf_fold_in_parts;
+void gmf_fold_in_parts_free(gmf_fold_in_parts *parts);
 
 struct gmf_model {
   gmf_model_file *file; /* owned; every use between gmf_file_lock and gmf_file_unlock */
   gmf_model_info info;
   float *items;   /* [n_items][k] owned; NULL until preloaded */
   float *offsets; /* [n_items] owned; with items */
+  gmf_fold_in_parts fold_in;
 };
 
 /* One lock for all files of the process, as HDF5 keeps its tables in the process. Not recursive. */

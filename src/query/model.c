@@ -42,6 +42,7 @@ void gmf_model_close(gmf_model **model)
   gmf_file_unlock();
   gmf_free((*model)->items);
   gmf_free((*model)->offsets);
+  gmf_fold_in_parts_free(&(*model)->fold_in);
   GMF_FREE(*model);
 }
 

@@ -1,6 +1,4 @@
 /* Top-N lists for users of the model: query/search.c with the users' rows as queries, without what they have seen. */
-#include <string.h>
-
 #include "query/search.h"
 
 static gmf_status exclude_seen(gmf_search *s, gmf_error *err)
@@ -22,47 +20,18 @@ cleanup:
   return status;
 }
 
-/* The most rated items for those who got no list of their own. */
-static gmf_status fall_back(gmf_search *s, int64_t n_users, const gmf_recommendations *out, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  int64_t top_n = s->options.top_n, first = -1;
-  for (int64_t u = 0; u < n_users; u++) {
-    if (out->states[u] == GMF_ROW_KNOWN) continue;
-    int64_t *items = out->items + u * top_n;
-    float *scores = out->scores + u * top_n;
-    if (first < 0) {
-      GMF_TRY(gmf_search_popular(s, items, scores, &out->counts[u], err));
-      first = u;
-      continue;
-    }
-    out->counts[u] = out->counts[first];
-    memcpy(items, out->items + first * top_n, sizeof *items * (size_t)out->counts[u]);
-    memcpy(scores, out->scores + first * top_n, sizeof *scores * (size_t)out->counts[u]);
-  }
-cleanup:
-  return status;
-}
-
 gmf_status gmf_recommend(gmf_model *model, const gmf_recommend_options *options, int64_t n_users, const int64_t *users,
                          const gmf_recommendations *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_search_options what = {.side = GMF_ITEMS,
-                             .kind = GMF_SEARCH_SCORES,
-                             .top_n = options->top_n,
-                             .allow = options->allow,
-                             .n_allow = options->n_allow,
-                             .deny = options->deny,
-                             .n_deny = options->n_deny,
-                             .n_threads = options->n_threads};
+  gmf_search_options what = gmf_search_of(options);
   gmf_search s = {0};
 
   GMF_TRY(gmf_search_open(&s, model, &what, n_users, err));
   GMF_TRY(gmf_search_add_rows(&s, GMF_USERS, n_users, users, out, err));
   if (!options->include_seen && model->info.has_seen) GMF_TRY(exclude_seen(&s, err));
   GMF_TRY(gmf_search_run(&s, out, err));
-  if (options->fallback == GMF_FALLBACK_POPULAR) GMF_TRY(fall_back(&s, n_users, out, err));
+  if (options->fallback == GMF_FALLBACK_POPULAR) GMF_TRY(gmf_search_fall_back(&s, n_users, out, err));
 cleanup:
   gmf_search_close(&s);
   return status;

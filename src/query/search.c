@@ -33,6 +33,18 @@ void gmf_search_close(gmf_search *s)
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
 }
 
+gmf_search_options gmf_search_of(const gmf_recommend_options *options)
+{
+  return (gmf_search_options){.side = GMF_ITEMS,
+                              .kind = GMF_SEARCH_SCORES,
+                              .top_n = options->top_n,
+                              .allow = options->allow,
+                              .n_allow = options->n_allow,
+                              .deny = options->deny,
+                              .n_deny = options->n_deny,
+                              .n_threads = options->n_threads};
+}
+
 bool gmf_normalise(float *x, int64_t k)
 {
   double square = 0;
@@ -313,7 +325,9 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_search_popular(gmf_search *s, int64_t *items, float *scores, int64_t *n, gmf_error *err)
+/* The most rated candidates, ties to the lower row: items [top_n], scores [top_n] their training ratings, *n how many
+ * there are. */
+static gmf_status most_rated(gmf_search *s, int64_t *items, float *scores, int64_t *n, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_topn best = {0};
@@ -336,5 +350,26 @@ gmf_status gmf_search_popular(gmf_search *s, int64_t *items, float *scores, int6
 cleanup:
   gmf_topn_destroy(&best);
   gmf_free(counts);
+  return status;
+}
+
+gmf_status gmf_search_fall_back(gmf_search *s, int64_t n_users, const gmf_recommendations *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t top_n = s->options.top_n, first = -1;
+  for (int64_t u = 0; u < n_users; u++) {
+    if (out->states[u] == GMF_ROW_KNOWN) continue;
+    int64_t *items = out->items + u * top_n;
+    float *scores = out->scores + u * top_n;
+    if (first < 0) {
+      GMF_TRY(most_rated(s, items, scores, &out->counts[u], err));
+      first = u;
+      continue;
+    }
+    out->counts[u] = out->counts[first];
+    memcpy(items, out->items + first * top_n, sizeof *items * (size_t)out->counts[u]);
+    memcpy(scores, out->scores + first * top_n, sizeof *scores * (size_t)out->counts[u]);
+  }
+cleanup:
   return status;
 }

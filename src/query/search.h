@@ -50,6 +50,9 @@ typedef struct gmf_search {
   gmf_toplists lists; /* owned */
 } gmf_search;
 
+/* Scores of items, as a call asks for them. */
+gmf_search_options gmf_search_of(const gmf_recommend_options *options);
+
 /* Room for `capacity` queries; none is there yet. Errors: GMF_ERR_USAGE top_n < 1, a row that the model does not have;
  * GMF_ERR_MEMORY. */
 gmf_status gmf_search_open(gmf_search *s, gmf_model *model, const gmf_search_options *options, int64_t capacity,
@@ -69,9 +72,9 @@ gmf_status gmf_search_exclude(gmf_search *s, int64_t q, const int64_t *rows, int
 /* The lists of all queries into the answers that their index says. */
 gmf_status gmf_search_run(gmf_search *s, const gmf_recommendations *out, gmf_error *err);
 
-/* The most rated candidates, ties to the lower row: items [top_n], scores [top_n] their training ratings, *n how many
- * there are. GMF_ERR_DATA where the model has no counts. */
-gmf_status gmf_search_popular(gmf_search *s, int64_t *items, float *scores, int64_t *n, gmf_error *err);
+/* The most rated candidates, ties to the lower row, for those of n subjects whose state is not known, with the numbers
+ * of ratings as scores. GMF_ERR_DATA where the model has no counts. */
+gmf_status gmf_search_fall_back(gmf_search *s, int64_t n, const gmf_recommendations *out, gmf_error *err);
 
 /* Queries q .. q + n - 1 are rows that follow each other in the file: n. */
 int64_t gmf_search_run_length(const gmf_search *s, int64_t q);
