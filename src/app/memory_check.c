@@ -57,9 +57,23 @@ static gmf_status check(const gmf_grid *grid, const gmf_memory_plan *mine, const
 static const char TRAIN_ADVICE[] =
     "use more ranks or nodes, fewer --factors or --threads, or a larger --memory-limit; the parts:";
 
+/* Collective. The sizes of --test: a test set that cannot be read is found before training ratings travel, too. */
+static gmf_status measure_test(const gmf_grid *grid, const gmf_config *c, gmf_train_shape *shape, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_dataset *test = NULL;
+  GMF_TRY(gmf_dataset_open(grid, c->test, &test, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) shape->n_test[s] = test->n[s];
+  shape->nnz_test = test->nnz;
+cleanup:
+  gmf_dataset_close(&test);
+  return status;
+}
+
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
                                   gmf_train_memory *memory, gmf_error *err)
 {
+  gmf_status status = GMF_OK;
   gmf_memory_share shares[GMF_N_SIDES];
   bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
@@ -76,10 +90,15 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
                                     .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
                                     .deterministic = c->deterministic,
                                     .seen = c->seen,
+                                    .early_stop = c->test[0] != '\0' && c->early_stop > 0,
+                                    .saves = c->checkpoint[0] != '\0',
                                     .program_bytes = gmf_process_resident()};
+  if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
   gmf_expect_shares(&memory->shape, shares);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
-  return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err);
+  GMF_TRY(check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err));
+cleanup:
+  return status;
 }
 
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,

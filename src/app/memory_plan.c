@@ -95,6 +95,27 @@ static int64_t solver_bytes(const gmf_train_shape *s)
   return s->n_threads * thread + shared;
 }
 
+/* What early stopping keeps. */
+static int64_t best_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  return s->early_stop ? (b[GMF_USERS].own + b[GMF_ITEMS].own) * row_length(s) * F4 : 0;
+}
+
+/* As evaluate takes it, whose items are panels of the expanded rows. */
+static int64_t validation_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  if (s->nnz_test == 0) return 0;
+  gmf_evaluate_shape scored = {.n_users = s->n[GMF_USERS],
+                               .n_items = s->n[GMF_ITEMS],
+                               .n_test_users = s->n_test[GMF_USERS],
+                               .n_test_items = s->n_test[GMF_ITEMS],
+                               .n_test = s->nnz_test,
+                               .n_ranks = s->n_ranks,
+                               .n_threads = s->n_threads,
+                               .n_factors = row_length(s)};
+  return gmf_plan_evaluate(&scored).peak + best_bytes(s, b);
+}
+
 static int64_t factor_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   int64_t row = row_length(s) * F4, longest = gmf_max64(b[GMF_USERS].own, b[GMF_ITEMS].own);
@@ -131,9 +152,11 @@ gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share 
   parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
   parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b);
   parts[GMF_MEMORY_SOLVER] = solver_bytes(s);
+  parts[GMF_MEMORY_VALIDATION] = validation_bytes(s, b);
   parts[GMF_MEMORY_DISTRIBUTION] = distribution_bytes(s, b);
+  if (s->saves) slices += best_bytes(s, b); /* in the order of the file, too */
   parts[GMF_MEMORY_WRITING] = gmf_max64(slices, writing);
-  for (int p = GMF_MEMORY_RATINGS_BY_USER; p <= GMF_MEMORY_SOLVER; p++) sweeps += parts[p];
+  for (int p = GMF_MEMORY_RATINGS_BY_USER; p <= GMF_MEMORY_VALIDATION; p++) sweeps += parts[p];
   plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
               max3(parts[GMF_MEMORY_DISTRIBUTION], sweeps + slices, writing);
   return plan;
@@ -206,17 +229,10 @@ gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *s)
 
 const char *gmf_memory_part_name(gmf_memory_part part)
 {
-  static const char *const NAMES[] = {"program and libraries",
-                                      "row tables",
-                                      "ratings by user",
-                                      "ratings by item",
-                                      "factors",
-                                      "expanded rows",
-                                      "fold buffers",
-                                      "solver and scores",
-                                      "text as it was read",
-                                      "distribution",
-                                      "writing"};
+  static const char *const NAMES[] = {"program and libraries", "row tables",        "ratings by user",
+                                      "ratings by item",       "factors",           "expanded rows",
+                                      "fold buffers",          "solver and scores", "validation",
+                                      "text as it was read",   "distribution",      "writing"};
   return NAMES[part];
 }
 

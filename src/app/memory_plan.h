@@ -23,6 +23,7 @@ typedef enum gmf_memory_part {
   GMF_MEMORY_EXPANDED, /* fixed rows, as they are sent and as they are received */
   GMF_MEMORY_FOLDS,
   GMF_MEMORY_SOLVER,       /* k x k matrices and scratch, for each thread */
+  GMF_MEMORY_VALIDATION,   /* the ratings of --test and what scores them; the best rows of --early-stop */
   GMF_MEMORY_TEXT,         /* of import: blocks of text, and the ratings read from them */
   GMF_MEMORY_DISTRIBUTION, /* while ratings travel and are sorted; later parts are not there yet */
   GMF_MEMORY_WRITING,      /* rows in the order of the file */
@@ -52,6 +53,9 @@ typedef struct gmf_train_shape {
   bool all_pairs; /* the loss is over all pairs: ials */
   bool basis;     /* rows are solved in another basis than they stand in: all_pairs, or cg */
   bool deterministic, seen;
+  int64_t n_test[GMF_N_SIDES], nnz_test; /* of --test; 0 without */
+  bool early_stop;
+  bool saves;            /* checkpoints are written between sweeps */
   int64_t program_bytes; /* GMF_MEMORY_PROGRAM */
 } gmf_train_shape;
 

@@ -1,6 +1,9 @@
 #include "base/memory.h"
 
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,14 @@ void gmf_memory_fail(int64_t first, int64_t last)
   first_to_fail = first;
   last_to_fail = last;
   atomic_store(&n_asked, 0);
+}
+
+void gmf_memory_setup(void)
+{
+#ifdef __GLIBC__
+  enum { LARGE_BYTES = 1 << 20 };
+  mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
 }
 
 static bool fails_on_purpose(void)

@@ -11,6 +11,10 @@
 
 #include "base/error.h"
 
+/* Once, at the start of a program: memory of large arrays goes back to the system as they are freed. By itself glibc
+ * keeps up to 32 MiB of each for later, and a process takes more than its arrays. */
+void gmf_memory_setup(void);
+
 /* n elements of `size` bytes, not initialised; NULL when they cannot be had. n = 0 gives a pointer that may be freed.
  */
 void *gmf_malloc(int64_t n, size_t size);
