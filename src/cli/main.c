@@ -145,6 +145,24 @@ static gmf_status check_outputs(const gmf_run *run, gmf_verb verb, gmf_error *er
   return GMF_OK;
 }
 
+/* Collective. All ranks run one program with the same libraries: others would understand each other's messages wrongly.
+ */
+static gmf_status check_programs(const gmf_grid *grid, gmf_error *err)
+{
+  char mpi[256], hdf5[256], mine[1024], first[sizeof mine], host[256] = "";
+  gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
+  snprintf(mine, sizeof mine, "gridmf %s (%s; %s, %s), %s, HDF5 %s", GMF_BUILD.version, GMF_BUILD.git_commit,
+           GMF_BUILD.compiler, GMF_BUILD.build_type, mpi, hdf5);
+  memcpy(first, mine, sizeof first);
+  gmf_broadcast(grid, first, sizeof first);
+  gethostname(host, sizeof host - 1);
+  gmf_status status = GMF_OK;
+  if (strcmp(mine, first) != 0)
+    status = gmf_fail(err, GMF_ERR_CONFIG, "on %s runs %s, but rank 0 is %s; use one installation on all nodes", host,
+                      mine, first);
+  return gmf_agree(grid, status, err);
+}
+
 /* Every rank: each has an environment of its own. */
 static gmf_status check_environment(gmf_error *err)
 {
@@ -173,6 +191,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
                     run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
                     found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
+  GMF_TRY(check_programs(run->grid, err));
   GMF_TRY(gmf_config_load(run->grid, verb->verb, run->argc, run->argv, &run->config, &run->arguments, err));
   if (run->config.print_config) {
     if (verb->verb == GMF_VERB_TRAIN) GMF_TRY(gmf_config_resolve_train(&run->config, err));
@@ -230,6 +249,7 @@ int main(int argc, char **argv)
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   fail_allocations();
+  gmf_memory_setup();
   gmf_h5_setup();
   gmf_trace trace;
   gmf_trace_start(&trace);

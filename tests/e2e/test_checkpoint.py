@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 import harness
-from harness import GRIDMF, GRIDMF_QUERY, MPI_ENVIRONMENT, execute, launch, random_dataset, read_factors, run
+from harness import GRIDMF, GRIDMF_QUERY, MPI_ENVIRONMENT, execute, launch, random_dataset, read_factors, run, run_good
 
 KILLS = int(os.environ.get("GRIDMF_KILLS", "8"))
 ALS = ["--algorithm", "als", "--bias", "--factors", 12]
@@ -294,6 +294,25 @@ class TestStopping(CheckpointCase):
                 self.assertNotIn(".tmp.", " ".join(os.listdir(self.path(folder, "ck"))))
                 self.assertFalse(self.path(folder, "model.h5").exists())
                 self.assertEqual(self.finish(self.start(folder))[0], 0)
+                self.assertEqual(self.bytes_of(folder), whole)
+
+    def test_ended_by_mpirun(self):
+        """mpirun passes these on and kills the ranks soon after: what was saved last is what a next run goes on from."""
+        whole = self.whole()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number):
+                folder = number.name
+                process = self.start(folder)
+                self.wait_for_sweeps(process, 3)
+                process.send_signal(number)
+                rc, err = self.finish(process)
+                self.assertNotIn(rc, (0, 75, "timeout"), err)
+                self.assertFalse(self.path(folder, "model.h5").exists())
+                for name in self.checkpoints(folder):
+                    run_good(1, "verify", self.path(folder, "ck", name))
+                rc, err = self.finish(self.start(folder))
+                self.assertEqual(rc, 0, err)
+                self.assertIn("resumed after sweep", err)
                 self.assertEqual(self.bytes_of(folder), whole)
 
     def test_stop_file(self):

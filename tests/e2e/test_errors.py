@@ -1,6 +1,7 @@
 """Bad input, at 1 and at 4 ranks: the documented exit code, one message that says what and where, nothing left behind."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 import unittest
@@ -246,6 +247,19 @@ class TestCommandLine(ErrorCase):
         self.assertEqual(result.rc, USAGE, str(result))
         self.assertEqual(len(result.messages()), 1, str(result))
         self.assertIn("GRIDMF_ISA=sse", result.messages()[0])
+
+    def test_other_program_on_one_rank(self):
+        """As on a cluster where one node has an older installation; here a copy with another commit in it."""
+        commit = run(1, "--version").stdout.split("(")[1].split(")")[0].encode()
+        other = self.out / "gridmf"
+        program = pathlib.Path(GRIDMF).read_bytes()
+        self.assertIn(commit, program)
+        other.write_bytes(program.replace(commit, b"x" * len(commit)))
+        other.chmod(0o755)
+        result = execute([*MPIRUN, "-n", "2", GRIDMF, "info", self.data, ":", "-n", "1", other, "info", self.data])
+        self.assertEqual(result.rc, CONFIG, str(result))
+        self.assertEqual(len(result.messages()), 1, str(result))
+        self.assertRegex(result.messages()[0], r"on \S+ runs gridmf .*xxx.*use one installation on all nodes \(rank 2\)$")
 
     def test_missing_value(self):
         for n_ranks in RANKS:

@@ -50,7 +50,7 @@ def points(every=False):
     at = 0
     while True:
         yield at
-        at += 1 if every or at < 1 else max(1, at // 8) if SLOW else 4 * at
+        at += 1 if every or at < 1 else max(1, at // 4) if SLOW else 4 * at
 
 
 @unittest.skipUnless(FAULTIO, "FAULTIO is not set")
@@ -149,7 +149,7 @@ class Faults(harness.Case):
 
     def sweep_ranks(self, call, how, times=None, verbs=tuple(VERBS), only_root=False):
         for verb in VERBS if SLOW else verbs:
-            for n_ranks in (1, 2, 3) if SLOW else (N_RANKS[verb],):
+            for n_ranks in (1, 3) if SLOW else (N_RANKS[verb],):
                 n_hit = [0] * n_ranks
                 for rank in range(1 if only_root else n_ranks):
                     with self.subTest(verb=verb, ranks=n_ranks, rank=rank, call=call, how=how):

@@ -1,6 +1,7 @@
 """Two runs that name one output, and what a killed run leaves: tests/io/test_lock.c has the cases, here are the verbs."""
 
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -126,6 +127,22 @@ class Locks(harness.Case):
             self.assertEqual(len(result.messages()), 1, result)
             self.assertIn("model.h5.lock", result.messages()[0])
             self.assertEqual(self.names(), [])
+
+    def test_read_while_written(self):
+        """Whoever opens the name has a whole file: the old one, or the new one."""
+        output = self.out / "model.h5"
+        train = ["train", self.data, "-o", output, "--algorithm", "als", "--factors", 8, "--iterations", 1, "--quiet"]
+        run_good(2, *train)
+        first, seen = hashlib.sha256(output.read_bytes()).digest(), set()
+        for seed in range(2, 6):
+            process = harness.start([*harness.launch(2), GRIDMF, *train, "--seed", seed])
+            while process.poll() is None:
+                run_good(1, "verify", output)
+                seen.add(hashlib.sha256(output.read_bytes()).digest())
+            result = harness.finish(process)
+            self.assertEqual(result.rc, 0, result)
+        self.assertIn(first, seen)
+        self.assertGreater(len(seen), 1)
 
     def test_started_at_once(self):
         """Of runs that start together each one writes a good file or is refused, and the file is one of theirs."""

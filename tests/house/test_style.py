@@ -50,6 +50,13 @@ class Style(unittest.TestCase):
         self.assertLess(max(lengths)[0], 80, max(lengths))
         self.assertLess(sum(n > 50 for n, _ in lengths), 0.02 * len(lengths))
 
+    def test_clocks(self):
+        """Time is measured by clocks that nobody sets: a jump of the date must neither end a run nor keep it going. Dates
+        are for provenance, and the ages of files."""
+        wall = re.compile(r"CLOCK_REALTIME|\bgettimeofday\(|\btime\((NULL|0|&)")
+        found = {path.name for path in files("src/**/*.[ch]") if wall.search(path.read_text(encoding="utf-8"))}
+        self.assertEqual(found, {"provenance.c", "lock.c"})
+
     def test_nothing_private(self):
         """No path of a machine, no data set of others, nothing unfinished."""
         words = re.compile("TO" + "DO|FIX" + "ME|march=" + "native|/ho" + "me/|/wo" + "rk/")
