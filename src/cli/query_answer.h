@@ -22,6 +22,10 @@ const char *gmf_state_text(gmf_row_state state);
 /* The members of a JSON object, without its braces: "user": "42", "items": [...] */
 gmf_status gmf_answer_json(const gmf_query *q, const gmf_answer *a, FILE *out, gmf_error *err);
 
+/* The same of a score, and of what is known of a model. */
+void gmf_pair_json(const gmf_query *q, const char *user, const char *item, float score, gmf_row_state state, FILE *out);
+void gmf_info_json(const gmf_model *model, FILE *out);
+
 /* Prints the answer in the format asked for. first: no answer stands before it. */
 gmf_status gmf_answer_print(const gmf_query *q, const gmf_answer *a, bool first, gmf_error *err);
 

@@ -37,6 +37,7 @@ gmf_status gmf_query_similar_users(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_score(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_fold_in(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_explain(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_stream(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_info(gmf_query *query, gmf_error *err);
 
 /* Prints "gridmf-query: ..." on stderr. */

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/query_cli.h"
-#include "cli/query_text.h"
+#include "cli/query_answer.h"
 
 enum { N_SIZES = 5, MAX_GROUP = 32 };
 
@@ -35,16 +34,16 @@ static bool is_repeated(const entry *sizes, const char *name)
   return found;
 }
 
-static void put_json_value(const gmf_model_attribute *a)
+static void put_json_value(const gmf_model_attribute *a, FILE *out)
 {
   if (a->kind == GMF_VALUE_NUMBER)
-    fputs(a->text, stdout);
+    fputs(a->text, out);
   else
-    gmf_put_json(stdout, a->text);
+    gmf_put_json(out, a->text);
 }
 
 /* The attributes below "group/" as one object; nothing when there are none. */
-static void put_json_group(const gmf_model *model, const char *group)
+static void put_json_group(const gmf_model *model, const char *group, FILE *out)
 {
   char prefix[MAX_GROUP];
   int64_t n = 0;
@@ -54,33 +53,36 @@ static void put_json_group(const gmf_model *model, const char *group)
     gmf_model_get_attribute(model, j, &a);
     if (strncmp(a.name, prefix, (size_t)length) != 0) continue;
     if (n++ == 0)
-      printf(", \"%s\": {", group);
+      fprintf(out, ", \"%s\": {", group);
     else
-      fputs(", ", stdout);
-    gmf_put_json(stdout, a.name + length);
-    fputs(": ", stdout);
-    put_json_value(&a);
+      fputs(", ", out);
+    gmf_put_json(out, a.name + length);
+    fputs(": ", out);
+    put_json_value(&a, out);
   }
-  if (n > 0) fputc('}', stdout);
+  if (n > 0) fputc('}', out);
 }
 
-static void print_json(const gmf_model *model, const char *path, const entry *sizes)
+void gmf_info_json(const gmf_model *model, FILE *out)
 {
-  fputs("{\"model\": ", stdout);
-  gmf_put_json(stdout, path);
-  for (int s = 0; s < N_SIZES; s++) printf(", \"%s\": %s", sizes[s].name, sizes[s].text);
+  entry sizes[N_SIZES];
+  gmf_model_info info;
+  gmf_model_get_info(model, &info);
+  sizes_of(model, sizes);
+  fputs("\"model\": ", out);
+  gmf_put_json(out, info.path);
+  for (int s = 0; s < N_SIZES; s++) fprintf(out, ", \"%s\": %s", sizes[s].name, sizes[s].text);
   for (int64_t j = 0; j < gmf_model_n_attributes(model); j++) {
     gmf_model_attribute a;
     gmf_model_get_attribute(model, j, &a);
     if (strchr(a.name, '/') != NULL || is_repeated(sizes, a.name)) continue;
-    fputs(", ", stdout);
-    gmf_put_json(stdout, a.name);
-    fputs(": ", stdout);
-    put_json_value(&a);
+    fputs(", ", out);
+    gmf_put_json(out, a.name);
+    fputs(": ", out);
+    put_json_value(&a, out);
   }
-  put_json_group(model, "history");
-  put_json_group(model, "provenance");
-  fputs("}\n", stdout);
+  put_json_group(model, "history", out);
+  put_json_group(model, "provenance", out);
 }
 
 static gmf_status put_row(gmf_table *table, bool csv, const char *name, const char *text, gmf_error *err)
@@ -126,6 +128,8 @@ gmf_status gmf_query_info(gmf_query *query, gmf_error *err)
   gmf_model_get_info(query->model, &info);
   sizes_of(query->model, sizes);
   if (query->config.format != GMF_FORMAT_JSON) return print_rows(query, info.path, sizes, err);
-  print_json(query->model, info.path, sizes);
+  fputc('{', stdout);
+  gmf_info_json(query->model, stdout);
+  puts("}");
   return GMF_OK;
 }

@@ -15,8 +15,10 @@ enum {
   FOLD_IN = 16,
   EXPLAIN = 32,
   INFO = 64,
-  ALL_VERBS = 127,
+  STREAM = 128,
+  ALL_VERBS = 255,
   SIMILAR = SIMILAR_ITEMS | SIMILAR_USERS,
+  FOR_NEW = RECOMMEND | FOLD_IN, /* and stream, as defaults of its requests */
   LISTS = RECOMMEND | SIMILAR | FOLD_IN
 };
 
@@ -40,6 +42,8 @@ static const struct verb {
     {"explain", EXPLAIN, gmf_query_explain, "--user ID --item ID [--item ID ...] [--top N]",
      "what each rating of a user adds to the score of an item (Hu, Koren and Volinsky, ICDM 2008, section 5)"},
     {"info", INFO, gmf_query_info, "", "what the model is and how it was trained"},
+    {"stream", STREAM, gmf_query_stream, "< REQUESTS > ANSWERS",
+     "a JSON answer a line for a JSON request a line; options are defaults of the requests"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -54,20 +58,20 @@ static const gmf_option OPTIONS[] = {
      "user ids, one a line; - reads standard input"},
     {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "every user of the model, in its order"},
-    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS | EXPLAIN, false, "N", 1, 1e6, NULL, "10",
+    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS | EXPLAIN | STREAM, false, "N", 1, 1e6, NULL, "10",
      "length of a list; explain: ratings to list, those that matter most"},
     {"ratings", TEXT(ratings), FOLD_IN, false, "ITEM:VALUE,...", 0, 0, NULL, "",
      "the ratings to fold in; ITEM alone is a rating of 1; of an item given twice the last counts"},
     {"ratings-file", TEXT(ratings_file), FOLD_IN, false, "FILE", 0, 0, NULL, "",
      "the same, an item and its value a line, parted by a comma, a blank, a tab or colons; - reads standard input"},
-    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, RECOMMEND | FOLD_IN, false, "", 0, 0, NULL, "no",
+    {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), 0, FOR_NEW | STREAM, false, "", 0, 0, NULL, "no",
      "also items that the user has rated"},
     {"allow", TEXT(allow), LISTS, false, "FILE", 0, 0, NULL, "", "list only these ids, one a line"},
     {"deny", TEXT(deny), LISTS, false, "FILE", 0, 0, NULL, "", "never list these ids, one a line, even when allowed"},
-    {"fallback", GMF_OPT_CHOICE, FIELD(fallback), 0, RECOMMEND | FOLD_IN, false, "", 0, 0, "none|popular", "none",
+    {"fallback", GMF_OPT_CHOICE, FIELD(fallback), 0, FOR_NEW | STREAM, false, "", 0, 0, "none|popular", "none",
      "what users get who have no ratings in training or are not in the model; popular: the items with most training "
      "ratings, with their numbers as scores"},
-    {"measure", GMF_OPT_CHOICE, FIELD(measure), 0, SIMILAR, false, "", 0, 0, "cosine|dot", "cosine",
+    {"measure", GMF_OPT_CHOICE, FIELD(measure), 0, SIMILAR | STREAM, false, "", 0, 0, "cosine|dot", "cosine",
      "what likeness of two rows of factors is: their cosine, or their product"},
     {"titles", TEXT(titles), ALL_VERBS, false, "FILE", 0, 0, NULL, "",
      "item titles: columns id and title in csv, tab- or '::'-separated text (movies.csv, movies.dat)"},

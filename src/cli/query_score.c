@@ -2,8 +2,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
-#include "cli/query_cli.h"
-#include "cli/query_text.h"
+#include "cli/query_answer.h"
 
 typedef struct pairs {
   int n;
@@ -32,21 +31,25 @@ cleanup:
   return status;
 }
 
+void gmf_pair_json(const gmf_query *q, const char *user, const char *item, float score, gmf_row_state state, FILE *out)
+{
+  fputs("\"user\": ", out);
+  gmf_put_json(out, user);
+  fputs(", \"item\": ", out);
+  gmf_put_json(out, item);
+  fputs(", \"score\": ", out);
+  gmf_put_json_score(out, score);
+  if (state != GMF_ROW_KNOWN) fprintf(out, ", \"status\": \"%s\"", gmf_state_text(state));
+  if (q->titles == NULL) return;
+  fputs(", \"title\": ", out);
+  gmf_put_json(out, gmf_titles_find(q->titles, item).title);
+}
+
 static void print_json(const gmf_query *q, const pairs *p)
 {
   for (int j = 0; j < p->n; j++) {
-    fputs("{\"user\": ", stdout);
-    gmf_put_json(stdout, p->users[j]);
-    fputs(", \"item\": ", stdout);
-    gmf_put_json(stdout, p->items[j]);
-    fputs(", \"score\": ", stdout);
-    gmf_put_json_score(stdout, p->scores[j]);
-    if (p->states[j] != GMF_ROW_KNOWN)
-      printf(", \"status\": \"%s\"", p->states[j] == GMF_ROW_COLD ? "cold" : "unknown");
-    if (q->titles != NULL) {
-      fputs(", \"title\": ", stdout);
-      gmf_put_json(stdout, gmf_titles_find(q->titles, p->items[j]).title);
-    }
+    fputc('{', stdout);
+    gmf_pair_json(q, p->users[j], p->items[j], p->scores[j], p->states[j], stdout);
     fputs("}\n", stdout);
   }
 }
