@@ -69,7 +69,7 @@ describe() {
 # with 75. Outside Slurm so does Control-C.
 launch() {
   local -a words=(mpirun -n "$ranks")
-  local child try rc=0 interrupted
+  local child try rc=0 interrupted signalled=0
   if [[ $launcher == srun ]]; then
     words=(srun --mpi=pmix --kill-on-bad-exit=1 -n "$ranks") # a rank that is killed leaves no other waiting for it
   elif ((OMP_NUM_THREADS > 1)) && [[ -z ${OMPI_MCA_hwloc_base_binding_policy:-} ]]; then
@@ -80,21 +80,24 @@ launch() {
   for try in 1 2 3; do
     "${words[@]}" "$@" &
     child=$!
-    trap 'interrupted=1; kill -USR1 "$child" 2>/dev/null' USR1 INT
+    trap 'interrupted=1 signalled=1; kill -USR1 "$child" 2>/dev/null' USR1 INT
     while interrupted=0; wait "$child"; rc=$?; ((interrupted)); do :; done
     trap - USR1 INT
     ((rc == 1)) || break
     say "the launch failed (attempt $try of 3)"
     sleep 2
   done
+  ((!signalled || rc != 138)) || rc=75 # the signal came before the ranks listened: nothing is lost
   return "$rc"
 }
 
 # finish RC [LOG]: ends the job with the exit code of its last command. 75 means that there is more to do and a whole
 # checkpoint to begin from: the job queues itself again under its number, unless LOG (--log-json) says that a person
-# stopped it with a file STOP.
+# stopped it with a file STOP. When a node fails, the ranks of others may end before Slurm knows; it is given the time to
+# notice, and then to queue the job again by itself (--requeue).
 finish() {
-  local rc=$1 log=${2:-} run=${SLURM_RESTART_COUNT:-0} most=${GRIDMF_MAX_REQUEUE:-50}
+  local rc=$1 log=${2:-} run=${SLURM_RESTART_COUNT:-0} most=${GRIDMF_MAX_REQUEUE:-50} patience
+  trap '' USR1
   if ((rc == 75)) && [[ -n $log ]] && grep -s '"stop"' "$log" | tail -n 1 | grep -q 'STOP file'; then
     say "stopped by the file STOP; to go on, submit it again"
   elif ((rc == 75)) && [[ -n ${SLURM_JOB_ID:-} ]] && ((most > 0)); then
@@ -105,6 +108,12 @@ finish() {
     else
       say "Slurm does not queue it again; to go on, submit it again, or use chain.sh"
     fi
+  fi
+  if ((rc == 1 || rc == 70 || rc >= 128)) && ((${SLURM_JOB_NUM_NODES:-1} > 1 && most > 0)); then
+    patience=$(scontrol show config | sed -n 's/^SlurmdTimeout *= *\([0-9]*\).*/\1/p')
+    patience=$((${patience:-300} + 45))
+    say "exit code $rc; if a node has failed, Slurm queues the job again within $patience s"
+    sleep "$patience"
   fi
   say "exit code $rc"
   exit "$rc"

@@ -20,6 +20,6 @@ submit() {
 
 import=$(submit '' import.sbatch "$ratings" "$folder/data.h5")
 train=$(submit "$import" train.sbatch "$folder/data.h5" "$folder/model.h5" "$@")
-recommend=$(submit "$train" recommend.sbatch "$folder/model.h5" "$folder/recommended.csv")
+recommend=$(submit "$train" recommend.sbatch "$folder/model.h5" "$folder/recommended.h5")
 printf 'import %s\ntrain %s\nrecommend %s\n' "$import" "$train" "$recommend"
 echo "their output: $folder/*.out; where they are: squeue --jobs=$import,$train,$recommend" >&2

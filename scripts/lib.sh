@@ -18,11 +18,12 @@ packages_test=(
   "${packages_build[@]}" "${packages_data[@]}"
   libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py
-  slurm-wlm slurm-wlm-basic-plugins munge
+  slurm-wlm slurm-wlm-basic-plugins munge iproute2 util-linux
 )
 packages_slow=(
   "${packages_test[@]}"
   valgrind
+  debootstrap dpkg-dev file lmod
 )
 packages_bench_svd=(python3-scipy python3-h5py python3-sklearn libslepc-real-dev)
 packages_bench=(

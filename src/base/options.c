@@ -403,6 +403,18 @@ void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out)
   }
 }
 
+void gmf_options_words(const gmf_option_table *table, unsigned verb, const char *verb_name, FILE *out)
+{
+  for (int i = 0; i < table->n; i++) {
+    const gmf_option *o = &table->options[i];
+    if ((o->verbs & verb) == 0) continue;
+    if (o->kind == GMF_OPT_FLAG)
+      fprintf(out, "%s --%s\n%s --no-%s\n", verb_name, o->name, verb_name, o->name);
+    else
+      fprintf(out, "%s --%s %s\n", verb_name, o->name, o->kind == GMF_OPT_CHOICE ? o->choices : o->value);
+  }
+}
+
 void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, const char *except, FILE *out)
 {
   for (int i = 0; i < table->n; i++) {

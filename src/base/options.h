@@ -78,6 +78,11 @@ void gmf_print_wrapped(FILE *out, const char *text, int indent, int width);
 void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out);
 void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out);
 
+/* For shells that complete words: a line for each option of a verb, "VERB --name WHAT", where WHAT is "a|b" for
+ * choices, else what --help shows for the value ("K", "FILE"), and nothing for flags, which have a second line for
+ * "--no-name". */
+void gmf_options_words(const gmf_option_table *table, unsigned verb, const char *verb_name, FILE *out);
+
 /* "key = value" lines of a verb's options, for --print-config, without those named in `except` ("a|b"). */
 void gmf_options_print(const gmf_option_table *table, unsigned verb, const void *config, const char *except, FILE *out);
 

@@ -81,10 +81,15 @@ static bool answer_questions(int argc, char **argv)
   bool help = gmf_options_asked(argc, argv, "--help") || gmf_options_asked(argc, argv, "-h") ||
               (argc > 1 && strcmp(argv[1], "help") == 0);
   bool version = gmf_options_asked(argc, argv, "--version");
-  bool manual = gmf_options_asked(argc, argv, "--manual"); /* the man page, for the build */
-  if (!help && !version && !manual) return false;
+  bool manual = gmf_options_asked(argc, argv, "--manual"); /* man pages, for the build */
+  bool words = gmf_options_asked(argc, argv, "--words");   /* for the shell's completion */
+  if (!help && !version && !manual && !words) return false;
   if (is_later_rank()) return true;
-  if (manual)
+  if (words)
+    gmf_manual_words(stdout);
+  else if (manual && verb != NULL)
+    gmf_manual_verb_page(verb->verb, stdout);
+  else if (manual)
     gmf_manual_page(stdout);
   else if (version)
     print_version();

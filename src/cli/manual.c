@@ -1,7 +1,11 @@
 #include "cli/manual.h"
 
+#include <ctype.h>
+
 #include "algo/metrics.h"
 #include "base/build_info.h"
+
+#define MANUAL_DATE "November 21, 2026"
 
 typedef struct verb_text {
   gmf_verb verb;
@@ -103,19 +107,32 @@ void gmf_manual_verb_help(gmf_verb verb, FILE *out)
   }
 }
 
+static void man_options(const verb_text *v, FILE *out)
+{
+  fprintf(out, ".Bl -tag -width Ds\n");
+  gmf_options_man(&GMF_OPTIONS, v->verb, out);
+  fprintf(out, ".El\n");
+}
+
 static void man_verb(const verb_text *v, FILE *out)
 {
-  fprintf(out, ".Ss gridmf %s %s\n%s\n.Pp\nExample:\n.Dl %s\n.Bl -tag -width Ds\n", v->name, v->arguments, v->details,
-          v->example);
-  gmf_options_man(&GMF_OPTIONS, v->verb, out);
+  fprintf(out, ".Ss gridmf %s %s\n%s\n.Pp\nExample:\n.Dl %s\n", v->name, v->arguments, v->details, v->example);
+  man_options(v, out);
+}
+
+static void man_exit_status(FILE *out)
+{
+  fprintf(out, ".Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
+  for (size_t e = 0; e < sizeof EXIT_CODES / sizeof *EXIT_CODES; e++)
+    fprintf(out, ".It %d\n%s\n", (int)EXIT_CODES[e].status, EXIT_CODES[e].meaning);
   fprintf(out, ".El\n");
 }
 
 void gmf_manual_page(FILE *out)
 {
-  fprintf(out,
-          ".Dd November 21, 2026\n.Dt GRIDMF 1\n.Os\n.Sh NAME\n.Nm gridmf\n"
-          ".Nd train recommender models on MPI clusters\n.Sh SYNOPSIS\n");
+  fprintf(out, ".Dd " MANUAL_DATE
+               "\n.Dt GRIDMF 1\n.Os\n.Sh NAME\n.Nm gridmf\n"
+               ".Nd train recommender models on MPI clusters\n.Sh SYNOPSIS\n");
   for (int v = 0; v < N_VERBS; v++)
     fprintf(out, ".Nm gridmf %s %s\n.Op Ar options\n", VERBS[v].name, VERBS[v].arguments);
   fprintf(out,
@@ -142,8 +159,30 @@ void gmf_manual_page(FILE *out)
       ".Sh FILES\n.Bl -tag -width Ds\n.It Pa FILE.lock\nIs there while a run writes\n.Pa FILE ,\nand says which. "
       "After a run that was killed it hinders nobody, but for file systems without locks, where a message says when "
       "to remove it.\n.It Pa FILE.tmp.HOST.PID\nThe file as far as it is written. The next run that writes\n.Pa FILE\n"
-      "removes what runs that were killed left.\n.El\n.Sh EXIT STATUS\n.Bl -tag -width 999 -compact\n");
-  for (size_t e = 0; e < sizeof EXIT_CODES / sizeof *EXIT_CODES; e++)
-    fprintf(out, ".It %d\n%s\n", (int)EXIT_CODES[e].status, EXIT_CODES[e].meaning);
-  fprintf(out, ".El\n.Sh SEE ALSO\n.Xr gridmf-query 1\n");
+      "removes what runs that were killed left.\n.El\n");
+  man_exit_status(out);
+  fprintf(out, ".Sh SEE ALSO\n");
+  for (int v = 0; v < N_VERBS; v++) fprintf(out, ".Xr gridmf-%s 1 ,\n", VERBS[v].name);
+  fprintf(out, ".Xr gridmf-query 1\n");
+}
+
+void gmf_manual_verb_page(gmf_verb verb, FILE *out)
+{
+  for (int v = 0; v < N_VERBS; v++) {
+    if (VERBS[v].verb != verb) continue;
+    fprintf(out, ".Dd " MANUAL_DATE "\n.Dt GRIDMF-");
+    for (const char *c = VERBS[v].name; *c != '\0'; c++) fputc(toupper((unsigned char)*c), out);
+    fprintf(out,
+            " 1\n.Os\n.Sh NAME\n.Nm gridmf-%s\n.Nd %s\n.Sh SYNOPSIS\n.Nm gridmf %s %s\n.Op Ar options\n"
+            ".Sh DESCRIPTION\n%s\n.Pp\nMetrics, environment and files are described in\n.Xr gridmf 1 .\n.Pp\n",
+            VERBS[v].name, VERBS[v].summary, VERBS[v].name, VERBS[v].arguments, VERBS[v].details);
+    man_options(&VERBS[v], out);
+    man_exit_status(out);
+    fprintf(out, ".Sh EXAMPLES\n.Dl %s\n.Sh SEE ALSO\n.Xr gridmf 1 ,\n.Xr gridmf-query 1\n", VERBS[v].example);
+  }
+}
+
+void gmf_manual_words(FILE *out)
+{
+  for (int v = 0; v < N_VERBS; v++) gmf_options_words(&GMF_OPTIONS, VERBS[v].verb, VERBS[v].name, out);
 }

@@ -8,7 +8,10 @@
 
 void gmf_manual_help(FILE *out);
 void gmf_manual_verb_help(gmf_verb verb, FILE *out);
-/* gridmf(1) in mdoc(7). */
+/* gridmf(1) in mdoc(7), and the page of one verb, such as gridmf-train(1). */
 void gmf_manual_page(FILE *out);
+void gmf_manual_verb_page(gmf_verb verb, FILE *out);
+/* All verbs and their options, for the shell's completion; see gmf_options_words. */
+void gmf_manual_words(FILE *out);
 
 #endif

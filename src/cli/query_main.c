@@ -240,6 +240,8 @@ int main(int argc, char **argv)
     print_version();
   else if (gmf_options_asked(argc, argv, "--manual"))
     print_manual();
+  else if (gmf_options_asked(argc, argv, "--words")) /* for the shell's completion */
+    for (int v = 0; v < N_VERBS; v++) gmf_options_words(&TABLE, VERBS[v].bit, VERBS[v].name, stdout);
   else
     status = answer(argc, argv, &err);
   if ((fflush(stdout) != 0 || ferror(stdout)) && status == GMF_OK)

@@ -31,7 +31,7 @@ class Style(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("shellcheck"), "shellcheck is not installed")
     def test_shell(self):
-        scripts = [p for p in files("scripts/*", "jobs/*", ".ci/*", "tests/**/*.sh")
+        scripts = [p for p in files("scripts/**/*", "jobs/*", ".ci/*", "tests/**/*.sh")
                    if p.is_file() and re.match(rb"#!.*\b(ba)?sh\b|# shellcheck", p.read_bytes()[:64])]
         self.assertGreater(len(scripts), 3)
         done = run("shellcheck", "-x", "-P", SOURCE, *scripts)

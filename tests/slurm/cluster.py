@@ -159,22 +159,26 @@ class Cluster:
         return pid if command.strip() in DAEMONS else None
 
     def processes_of(self, node):
-        """The pids of all that runs on a node: its slurmd, the daemons of the steps, and their ranks."""
-        found = []
+        """The pids of all that runs on a node: its slurmd and the daemons of the steps first, then what these started."""
+        found = {}
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 environment = (path / "environ").read_bytes().split(b"\0")
+                name = (path / "comm").read_text().strip()
             except OSError:
                 continue
             if f"SLURM_CONF={self.folder}/slurm.conf".encode() in environment and f"SLURMD_NODENAME={node}".encode() in environment:
-                found.append(int(path.name))
-        return found
+                found[int(path.name)] = not name.startswith("slurm")
+        daemon = self.pid(f"slurmd.{node}.")
+        return ([daemon] if daemon else []) + sorted(found, key=found.get)
 
     def kill_node(self, node):
-        """What a power failure does: nothing of the node goes on, and nobody says so."""
-        for pid in [self.pid(f"slurmd.{node}."), *self.processes_of(node)]:
-            with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(pid, signal.SIGKILL)
+        """What a power failure does: nothing of the node goes on, and nobody is left to say so."""
+        processes = self.processes_of(node)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def close(self):
         if self.pid("slurmctld."):

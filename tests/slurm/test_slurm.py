@@ -145,10 +145,12 @@ class TestScripts(SlurmCase):
 
     def test_recommend(self):
         run_good(1, "train", self.folder / "train.h5", "-o", self.out / "m.h5", *TRAIN)
-        self.succeeds(self.submit("recommend.sbatch", "m.h5", "r.csv", "--top", 3))
-        wanted = harness.execute([GRIDMF_QUERY, self.out / "m.h5", "recommend", "--all", "--format", "csv", "--top", 3])
-        self.assertEqual((self.out / "r.csv").read_text(), wanted.stdout)
-        self.assertEqual(len(wanted.stdout.splitlines()), 1 + 3 * 1000)
+        self.assertIn("2 ranks", self.succeeds(self.submit("recommend.sbatch", "m.h5", "r.h5", "--top", 3)))
+        run_good(1, "recommend", self.out / "m.h5", "-o", self.out / "wanted.h5", "--top", 3)
+        with h5py.File(self.out / "r.h5") as f, h5py.File(self.out / "wanted.h5") as g:
+            self.assertEqual(f["top/item"].shape, (1000, 3))
+            for name in ("top/item", "top/score"):
+                self.assertEqual(f[name][()].tobytes(), g[name][()].tobytes(), name)
 
     def test_sweep(self):
         """A task a line; lines too many are no error, a line that fails is left out; the best comes first."""
@@ -178,8 +180,8 @@ class TestScripts(SlurmCase):
             jobs = dict(line.split() for line in listed.splitlines())
             self.assertEqual(list(jobs), ["import", "train", "recommend"])
             self.assertEqual([self.slurm.wait(number)["JobState"] for number in jobs.values()], states)
-        with h5py.File(self.out / "small/data.h5") as f:
-            self.assertEqual(len((self.out / "small/recommended.csv").read_text().splitlines()), 1 + 20 * len(f["users/id"]))
+        with h5py.File(self.out / "small/data.h5") as f, h5py.File(self.out / "small/recommended.h5") as g:
+            self.assertEqual(g["top/item"].shape, (len(f["users/id"]), 20))
 
     def test_chain(self):
         """Runs that are stopped are gone on with by the next, and the last ones find nothing to do."""
@@ -221,6 +223,100 @@ class TestScripts(SlurmCase):
                                    PATH=f"{self.out}/bin:{self.slurm.environment['PATH']}")
         self.succeeds(number)
         self.assertTrue((self.out / "model.h5").exists())
+
+
+@unittest.skipUnless(SLOW, "the long tests: scripts/test -L slow")
+class TestFourNodes(SlurmCase):
+    """What takes minutes: limits are whole minutes, and failed nodes are found by silence."""
+
+    N_NODES = 4
+    MANY = 3000  # sweeps of ten milliseconds
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The bits that all must end with, on 4 ranks.
+        run_good(4, "train", cls.folder / "train.h5", "-o", cls.folder / "whole.h5", *TRAIN, "--iterations", cls.MANY, timeout=600)
+
+    def test_eight_ranks_on_four_nodes(self):
+        jobs = [self.train(f"{launcher}.h5", iterations=20, options=["--nodes=4"], GRIDMF_LAUNCHER=launcher) for launcher in ("srun", "mpirun")]
+        for number in jobs:
+            self.assertRegex(self.succeeds(number), r"run 1: 8 ranks x 1 threads by .* on n\[1-4\], 16384 MB a rank")
+        self.assertSameModel(self.out / "srun.h5", self.out / "mpirun.h5")
+
+    def test_node_that_dies(self):
+        """Ranks, step daemons and slurmd of a node are gone: Slurm notices, and the job goes on elsewhere."""
+        for launcher, which in (("srun", 1), ("mpirun", 1), ("srun", 0)):  # node 0 has the batch script
+            with self.subTest(launcher=launcher, which=which):
+                name = f"{launcher}-{which}"
+                number = self.train(f"{name}.h5", iterations=self.MANY, words=["--checkpoint-every", "1s"], GRIDMF_LAUNCHER=launcher)
+                self.wait_for_output(number, "^checkpoint ")
+                victim = self.slurm.command("scontrol", "show", "hostnames", self.slurm.job(number)["NodeList"]).split()[which]
+                self.slurm.kill_node(victim)
+                self.slurm.wait_for_state(number, "PENDING")
+                output = self.succeeds(number, 300)
+                self.assertRegex(output, r"run 2: 4 ranks(.|\n)*resumed after sweep \d+")
+                self.assertEqual(self.slurm.job(number)["Restarts"], "1")
+                self.assertSameModel(self.folder / "whole.h5", self.out / f"{name}.h5")
+                self.slurm.start_node(victim)
+                harness.wait_for(lambda: self.slurm.nodes_in("idle") == self.N_NODES, 120)
+
+    def test_node_taken_down(self):
+        """An administrator takes a node from a running job, which goes on elsewhere."""
+        number = self.train("m.h5", iterations=self.MANY, words=["--checkpoint-every", "1s"])
+        self.wait_for_output(number, "^checkpoint ")
+        node = self.slurm.job(number)["BatchHost"]
+        for state in ("drain", "down"):  # nothing new begins there, and what runs ends
+            self.slurm.command("scontrol", "update", f"nodename={node}", f"state={state}", "reason=test")
+        self.succeeds(number, 300)
+        self.assertNotIn(node, self.slurm.command("scontrol", "show", "hostnames", self.slurm.job(number)["NodeList"]).split())
+        self.assertSameModel(self.folder / "whole.h5", self.out / "m.h5")
+        self.slurm.command("scontrol", "update", f"nodename={node}", "state=resume")
+        harness.wait_for(lambda: self.slurm.nodes_in("idle") == self.N_NODES, 120)
+
+    def test_time_limit(self):
+        """With the signal in time the job queues itself again; without it Slurm ends it, and the next submission goes on."""
+        begin = time.monotonic()
+        run_good(4, "train", self.folder / "train.h5", "-o", self.out / "short.h5", *TRAIN, "--iterations", 1000)
+        long = int(1000 * 120 / (time.monotonic() - begin))  # two minutes
+        run_good(4, "train", self.folder / "train.h5", "-o", self.out / "whole.h5", *TRAIN, "--iterations", long, timeout=900)
+        signalled = self.train("signalled.h5", iterations=long, options=["--time=2", "--signal=B:USR1@60"])  # 0 to 60 s after its start
+        killed = self.train("killed.h5", iterations=long, options=["--time=1", "--signal=B:USR1@0"], words=["--checkpoint-every", "1s"])
+        job = self.slurm.wait(killed, 300)
+        self.assertEqual(job["JobState"], "TIMEOUT", self.output(killed))
+        again = self.train("killed.h5", iterations=long)
+        output = self.succeeds(signalled, 900)
+        self.assertRegex(output, r"stopped with a checkpoint; queueing again(.|\n)*run 2: 4 ranks(.|\n)*resumed after sweep \d+")
+        self.assertSameModel(self.out / "whole.h5", self.out / "signalled.h5")
+        self.assertRegex(self.succeeds(again, 900), r"resumed after sweep \d+")
+        self.assertSameModel(self.out / "whole.h5", self.out / "killed.h5")
+
+    def test_signal_before_ranks_listen(self):
+        """It ends them; the job queues itself again all the same."""
+        (self.out / "bin").mkdir()
+        (self.out / "bin/gridmf").write_text(f'#!/bin/sh\n[ -n "$SLURM_RESTART_COUNT" ] || {{ touch waits; sleep 60; }}\nexec {GRIDMF} "$@"\n')
+        (self.out / "bin/gridmf").chmod(0o755)
+        for launcher in ("srun", "mpirun"):
+            number = self.train(f"{launcher}.h5", iterations=5, GRIDMF_LAUNCHER=launcher, PATH=f"{self.out}/bin:{self.slurm.environment['PATH']}")
+            harness.wait_for((self.out / "waits").exists)
+            time.sleep(1)
+            self.slurm.command("scancel", "--batch", "--signal=USR1", number)
+            self.assertIn("run 2", self.succeeds(number))
+            (self.out / "waits").unlink()
+
+    def test_large_sweep(self):
+        """Twelve tasks, four at a time; some are signalled."""
+        (self.out / "list").write_text("".join(f"--algorithm ials --alpha 1 --factors 8 --lambda {k + 1} --iterations 200\n" for k in range(12)))
+        number = self.submit("sweep.sbatch", self.folder / "train.h5", self.folder / "test.h5", "found", "list", options=["--array=0-11%4"])
+        for k in (1, 3):
+            log = self.out / f"found/{k}/log.jsonl"
+            harness.wait_for(lambda: log.exists() and '"sweep"' in log.read_text())  # pylint: disable=cell-var-from-loop
+            self.slurm.command("scancel", "--batch", "--signal=USR1", f"{number}_{k}", check=False)
+        harness.wait_for(lambda: all(self.slurm.job(f"{number}_{k}")["JobState"] == "COMPLETED" for k in range(12)), 300)
+        done = subprocess.run([JOBS / "collect.sh", self.out / "found"], capture_output=True, text=True, check=True)
+        figures = [float(line.split("\t")[0]) for line in done.stdout.splitlines()[1:]]
+        self.assertEqual(len(figures), 12)
+        self.assertEqual(figures, sorted(figures, reverse=True))
 
 
 class TestWorkstation(harness.Case):
