@@ -140,6 +140,10 @@ static const gmf_option OPTIONS[] = {
     {"max-time", GMF_OPT_DURATION, FIELD(max_time), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "0s",
      "stop with a checkpoint and exit code 75 before so much time has passed; 0s: no limit"},
 
+    {"groups", GMF_OPT_INT, FIELD(groups), GMF_VERB_ONLY_SWEEP, false, "G", 0, 1e6, NULL, "0",
+     "sweep: groups of equally many ranks, each of which trains one point at a time; 0: as many as there are points, "
+     "ranks and memory for"},
+
     {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE | GMF_VERB_TRAIN, false, "LIST", 0, 0, NULL, "",
      "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
@@ -188,11 +192,12 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {
-    {"import", GMF_VERB_IMPORT},     {"split", GMF_VERB_SPLIT},         {"train", GMF_VERB_TRAIN},
-    {"evaluate", GMF_VERB_EVALUATE}, {"synth", GMF_VERB_SYNTH},         {"info", GMF_VERB_INFO},
-    {"verify", GMF_VERB_VERIFY},     {"recommend", GMF_VERB_RECOMMEND}, {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|evaluate|recommend|synth|info|verify";
+const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", GMF_VERB_SPLIT},
+                                        {"train", GMF_VERB_TRAIN},   {"evaluate", GMF_VERB_EVALUATE},
+                                        {"synth", GMF_VERB_SYNTH},   {"info", GMF_VERB_INFO},
+                                        {"verify", GMF_VERB_VERIFY}, {"recommend", GMF_VERB_RECOMMEND},
+                                        {"sweep", GMF_VERB_SWEEP},   {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify";
 
 #define OF(algorithm) (1 << (algorithm))
 
@@ -230,7 +235,7 @@ static bool is_of_sweeps(size_t offset)
 bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *config)
 {
   if ((o->verbs & verb) == 0) return false;
-  if (verb != GMF_VERB_TRAIN) return true;
+  if ((verb & GMF_VERB_TRAIN) == 0) return true;
   for (size_t j = 0; j < sizeof OF_SOME_ALGORITHMS / sizeof *OF_SOME_ALGORITHMS; j++)
     if (OF_SOME_ALGORITHMS[j].offset == o->offset && config->algorithm >= 0 &&
         (OF_SOME_ALGORITHMS[j].algorithms & OF(config->algorithm)) == 0)
@@ -246,6 +251,13 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   return sweeps || !is_of_sweeps(o->offset);
 }
 
+const gmf_option *gmf_option_named(const char *name)
+{
+  for (int i = 0; i < GMF_OPTIONS.n; i++)
+    if (strcmp(OPTIONS[i].name, name) == 0) return &OPTIONS[i];
+  return NULL;
+}
+
 void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size)
 {
   for (int i = 0; i < GMF_OPTIONS.n; i++)
@@ -256,41 +268,69 @@ void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t 
  */
 
 typedef struct ini_state {
-  const char *path;
   gmf_verb verb;
+  bool of_sweep; /* the second reading for sweep: its own section, which goes before the others */
   gmf_config *config;
   gmf_error error; /* of the first bad key */
 } ini_state;
+
+/* The verb of a section "sweep" or "sweep NAME"; 0 for words that are none. */
+static gmf_verb verb_of_section(const char *section)
+{
+  size_t length = strcspn(section, " ");
+  for (const gmf_verb_name *v = GMF_VERB_NAMES; v->name != NULL; v++) {
+    bool is_named = strlen(v->name) == length && strncmp(v->name, section, length) == 0;
+    if (is_named && (section[length] == '\0' || v->verb == GMF_VERB_SWEEP)) return v->verb;
+  }
+  return (gmf_verb)0;
+}
+
+/* Whether a key of a section is for this reading. What makes the points of a sweep is app/sweep_grid.c's to read. */
+static bool is_wanted(const ini_state *r, const char *section, const char *name)
+{
+  if (r->of_sweep) {
+    const gmf_option *option = gmf_option_named(name);
+    return strcmp(section, "sweep") == 0 && (option == NULL || !option->is_model);
+  }
+  gmf_verb verb = verb_of_section(section);
+  return section[0] == '\0' || (verb != GMF_VERB_SWEEP && (verb & r->verb) == verb);
+}
 
 static int set_from_ini(void *user, const char *section, const char *name, const char *value)
 {
   ini_state *r = user;
   if (r->error.status != GMF_OK) return 0;
-  if (section[0] != '\0') {
-    const gmf_verb_name *verb = GMF_VERB_NAMES;
-    while (verb->name != NULL && strcmp(verb->name, section) != 0) verb++;
-    if (verb->name == NULL) {
-      char near[32] = "";
-      bool found = gmf_nearest_word(GMF_VERB_WORDS, section, near, sizeof near);
-      gmf_fail(&r->error, GMF_ERR_CONFIG, "section [%s] is no verb%s%s%s; keys before any section hold for all verbs",
-               section, found ? "; did you mean [" : "", near, found ? "]?" : "");
-      return 0;
-    }
-    if (verb->verb != r->verb) return 1; /* another verb's */
+  if (section[0] != '\0' && verb_of_section(section) == 0) {
+    char near[32] = "";
+    bool found = gmf_nearest_word(GMF_VERB_WORDS, section, near, sizeof near);
+    gmf_fail(&r->error, GMF_ERR_CONFIG, "section [%s] is no verb%s%s%s; keys before any section hold for all verbs",
+             section, found ? "; did you mean [" : "", near, found ? "]?" : "");
+    return 0;
   }
+  if (!is_wanted(r, section, name)) return 1; /* another verb's */
   return gmf_options_set(&GMF_OPTIONS, r->verb, r->config, name, value, GMF_ERR_CONFIG, &r->error) == GMF_OK;
 }
 
-static gmf_status read_ini(const char *path, gmf_verb verb, gmf_config *config, gmf_error *err)
+gmf_status gmf_ini_status(const char *path, int line, const gmf_error *reason, gmf_error *err)
 {
-  ini_state reader = {.path = path, .verb = verb, .config = config};
-  int line = ini_parse(path, set_from_ini, &reader);
   if (line == 0) return GMF_OK;
   if (line == -1) return gmf_fail(err, GMF_ERR_NO_INPUT, "%s: %s", path, strerror(errno));
   if (line < 0) return gmf_fail(err, GMF_ERR_MEMORY, "%s: out of memory", path);
-  if (reader.error.status == GMF_OK)
+  if (reason->status == GMF_OK)
     return gmf_fail(err, GMF_ERR_CONFIG, "%s:%d: a line is 'key = value', '[section]' or a comment", path, line);
-  return gmf_fail(err, GMF_ERR_CONFIG, "%s:%d: %s", path, line, reader.error.text);
+  return gmf_fail(err, GMF_ERR_CONFIG, "%s:%d: %s", path, line, reason->text);
+}
+
+/* For a sweep [train] holds too, and [sweep] goes before it, wherever the two stand. */
+static gmf_status read_ini(const char *path, gmf_verb verb, gmf_config *config, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int pass = 0; pass < (verb == GMF_VERB_SWEEP ? 2 : 1) && status == GMF_OK; pass++) {
+    ini_state reader = {.verb = verb, .of_sweep = pass == 1, .config = config};
+    int line = ini_parse(path, set_from_ini, &reader);
+    status = gmf_ini_status(path, line, &reader.error, err);
+  }
+  return status;
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */

@@ -19,7 +19,9 @@ typedef enum gmf_verb {
   GMF_VERB_SYNTH = 16,
   GMF_VERB_INFO = 32,
   GMF_VERB_VERIFY = 64,
-  GMF_VERB_RECOMMEND = 128
+  GMF_VERB_RECOMMEND = 128,
+  GMF_VERB_ONLY_SWEEP = 1 << 14,
+  GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP /* takes what train takes, and more */
 } gmf_verb;
 
 typedef enum gmf_algorithm {
@@ -94,6 +96,8 @@ typedef struct gmf_config {
   double checkpoint_every; /* seconds */
   int64_t keep;
   double max_time; /* seconds, 0: none */
+  /* sweep */
+  int64_t groups; /* 0: chosen */
   /* evaluate */
   char metrics[1024];
   bool explain;
@@ -119,11 +123,17 @@ extern const gmf_verb_name GMF_VERB_NAMES[];
 /* The same as "import|split|...". */
 extern const char GMF_VERB_WORDS[];
 
+/* Local. NULL where there is none of this name. */
+const gmf_option *gmf_option_named(const char *name);
+
 /* Local. Whether an option means something beside the others: --alpha and --loss do nothing for als. */
 bool gmf_option_applies(const gmf_option *option, gmf_verb verb, const gmf_config *config);
 
 /* Local. The value of the option that is stored at `offset` of the configuration, as it could be given again. */
 void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size);
+
+/* Local. What ini_parse(3) of a file came to, with the error of the first bad key. */
+gmf_status gmf_ini_status(const char *path, int line, const gmf_error *reason, gmf_error *err);
 
 /*
  * Collective. Fills the configuration on all ranks: defaults, then --config FILE as rank 0 reads it, then the command

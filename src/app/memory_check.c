@@ -70,29 +70,42 @@ cleanup:
   return status;
 }
 
+static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n_grid_rows, int n_grid_cols)
+{
+  bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
+  return (gmf_train_shape){.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
+                           .nnz = d->nnz,
+                           .n_ranks = n_grid_rows * n_grid_cols,
+                           .n_grid_rows = n_grid_rows,
+                           .n_grid_cols = n_grid_cols,
+                           .n_threads = omp_get_max_threads(),
+                           .n_factors = (int)c->factors,
+                           .bias = c->bias,
+                           .weighted = d->has_weight,
+                           .all_pairs = all_pairs,
+                           .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
+                           .deterministic = c->deterministic,
+                           .seen = c->seen,
+                           .early_stop = c->test[0] != '\0' && c->early_stop > 0,
+                           .saves = c->checkpoint[0] != '\0',
+                           .program_bytes = gmf_process_resident()};
+}
+
+int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int n_ranks)
+{
+  gmf_memory_share shares[GMF_N_SIDES];
+  gmf_train_shape shape = shape_of(c, d, n_ranks, 1);
+  gmf_expect_shares(&shape, shares);
+  return gmf_plan_train(&shape, shares).peak;
+}
+
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
                                   gmf_train_memory *memory, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_memory_share shares[GMF_N_SIDES];
-  bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
-  memory->shape = (gmf_train_shape){.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
-                                    .nnz = d->nnz,
-                                    .n_ranks = grid->size,
-                                    .n_grid_rows = grid->n_rows,
-                                    .n_grid_cols = grid->n_cols,
-                                    .n_threads = omp_get_max_threads(),
-                                    .n_factors = (int)c->factors,
-                                    .bias = c->bias,
-                                    .weighted = d->has_weight,
-                                    .all_pairs = all_pairs,
-                                    .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
-                                    .deterministic = c->deterministic,
-                                    .seen = c->seen,
-                                    .early_stop = c->test[0] != '\0' && c->early_stop > 0,
-                                    .saves = c->checkpoint[0] != '\0',
-                                    .program_bytes = gmf_process_resident()};
+  memory->shape = shape_of(c, d, grid->n_rows, grid->n_cols);
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
   gmf_expect_shares(&memory->shape, shares);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);

@@ -32,6 +32,9 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *config
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
                                   const gmf_train_memory *memory, gmf_error *err);
 
+/* Local. The peak of a rank that trains with n_ranks ranks in one column, bytes, by the sizes of the dataset. */
+int64_t gmf_train_memory_expected(const gmf_config *config, const gmf_dataset *dataset, int n_ranks);
+
 /* Collective. files [n]: the text of an import; a missing one counts nothing, the import says so. */
 gmf_status gmf_import_memory(const gmf_grid *grid, const gmf_config *config, const char *const *files, int n,
                              const gmf_log *log, gmf_error *err);

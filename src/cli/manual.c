@@ -58,6 +58,19 @@ static const verb_text VERBS[] = {
      "gridmf info model.h5"},
     {GMF_VERB_VERIFY, "verify", "FILE...", "checksums of a file",
      "Reads everything and compares it with the XXH3-64 checksums of its blocks.", "gridmf verify model.h5"},
+    {GMF_VERB_SWEEP, "sweep", "DATA.h5 -o DIR --config GRID.ini --test TEST.h5",
+     "the best of many options: a grid or a list of them",
+     "GRID.ini has a section [sweep]; options of the model (those that a model file stores) may have several values "
+     "there, separated by commas, and all combinations are the points. Sections [sweep NAME], where there are some, are "
+     "lists of points instead, on top of what [sweep] says, and may have several values too. [train] holds for all "
+     "points, and the command line goes before the file. The ranks are divided into groups of equal size; each group "
+     "holds all ratings, which are read once, and trains one point at a time, to the bits that train gives on as many "
+     "ranks; groups take the points that need most work first. Points are ranked by the first metric; DIR/best.h5 is "
+     "the model of the best, DIR/results.csv and results.jsonl have all of them, DIR/points/ID.jsonl is a point's log. "
+     "A point that fails by its numbers or does not fit into memory is recorded, and the others go on. The same command "
+     "given again trains what is not done, half-done points from their checkpoints; points may be added to the grid. "
+     "Signals, --max-time and a file DIR/STOP stop it as they stop train.",
+     "mpirun -n 4 gridmf sweep train.h5 -o sweep --config inputs/sweep.ini --test test.h5 --metrics ndcg@10"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 

@@ -181,6 +181,9 @@ void gmf_dataset_close(gmf_dataset **dataset)
   gmf_h5_array_close(&d->weights);
   if (d->file > 0) H5Fclose(d->file);
   gmf_free(d->indptr);
+  gmf_free(d->held_items);
+  gmf_free(d->held_values);
+  gmf_free(d->held_weights);
   gmf_free(d);
   *dataset = NULL;
 }
@@ -199,11 +202,25 @@ cleanup:
   return status;
 }
 
+/* What was held has been checked when it was read. */
+static void copy_held(const gmf_dataset *d, int64_t at, int64_t n, int64_t *items, float *values, float *weights)
+{
+  memcpy(items, d->held_items + at, (size_t)n * sizeof *items);
+  memcpy(values, d->held_values + at, (size_t)n * sizeof *values);
+  if (weights != NULL && d->has_weight) memcpy(weights, d->held_weights + at, (size_t)n * sizeof *weights);
+  for (int64_t j = 0; j < n && weights != NULL && !d->has_weight; j++) weights[j] = 1;
+}
+
 gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int64_t *items, float *values,
                             int64_t *times, float *weights, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_beat();
+  if (d->held_items != NULL && times == NULL && begin >= d->indptr[0] &&
+      begin + n <= d->indptr[d->row_end - d->row_begin]) {
+    copy_held(d, begin - d->indptr[0], n, items, values, weights);
+    return GMF_OK;
+  }
   GMF_TRY(gmf_h5_array_read(&d->items, begin, n, GMF_I8, items, err));
   GMF_TRY(gmf_h5_array_read(&d->values, begin, n, GMF_F4, values, err));
   if (times != NULL) GMF_TRY(gmf_h5_array_read(&d->times, begin, n, GMF_I8, times, err));
@@ -218,6 +235,34 @@ gmf_status gmf_dataset_read(const gmf_dataset *d, int64_t begin, int64_t n, int6
                        begin + j));
   }
 cleanup:
+  return status;
+}
+
+gmf_status gmf_dataset_hold(const gmf_grid *peers, gmf_dataset *d, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *items = NULL, first = d->indptr[0], n = d->indptr[d->row_end - d->row_begin] - first;
+  float *values = NULL, *weights = NULL;
+  gmf_phase before = gmf_trace_phase(peers->trace, GMF_PHASE_READ);
+
+  status = GMF_NEW(items, n, err);
+  if (status == GMF_OK) status = GMF_NEW(values, n, err);
+  if (status == GMF_OK && d->has_weight) status = GMF_NEW(weights, n, err);
+  if (status == GMF_OK && peers->rank == 0) status = gmf_dataset_read(d, first, n, items, values, NULL, weights, err);
+  GMF_TRY(gmf_agree(peers, status, err));
+  gmf_broadcast(peers, items, n * (int64_t)sizeof *items);
+  gmf_broadcast(peers, values, n * (int64_t)sizeof *values);
+  if (d->has_weight) gmf_broadcast(peers, weights, n * (int64_t)sizeof *weights);
+  d->held_items = items;
+  d->held_values = values;
+  d->held_weights = weights;
+  items = NULL;
+  values = weights = NULL;
+cleanup:
+  gmf_free(items);
+  gmf_free(values);
+  gmf_free(weights);
+  gmf_trace_phase(peers->trace, before);
   return status;
 }
 

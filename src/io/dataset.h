@@ -34,11 +34,20 @@ typedef struct gmf_dataset {
   int64_t row_begin, row_end;                 /* my users */
   int64_t *indptr;                            /* owned [row_end - row_begin + 1]: positions in the whole file */
   gmf_h5_array items, values, times, weights; /* owned */
+  int64_t *held_items; /* owned [ratings of my users], like the next two: NULL before gmf_dataset_hold */
+  float *held_values, *held_weights;
 } gmf_dataset;
 
 /* Collective. GMF_ERR_NO_INPUT, GMF_ERR_DATA. */
 gmf_status gmf_dataset_open(const gmf_grid *grid, const char *path, gmf_dataset **out, gmf_error *err);
 void gmf_dataset_close(gmf_dataset **dataset);
+
+/*
+ * Collective over peers: ranks that have opened one dataset with the same slice of it. Rank 0 of them reads the slice,
+ * and all keep it, so that it is read once for several trainings; gmf_dataset_read then takes from memory what it has.
+ * 12 bytes a rating, 16 with weights.
+ */
+gmf_status gmf_dataset_hold(const gmf_grid *peers, gmf_dataset *dataset, gmf_error *err);
 
 /*
  * Local. Ratings [begin, begin + n) of the file, counted over all users: items [n], values [n]; times [n] and weights

@@ -16,6 +16,7 @@
 #include "io/checksum.h"
 #include "io/layout.h"
 #include "io/lock.h"
+#include "io/small_file.h"
 #include "runtime/exchange.h"
 
 enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_LINKS = 40 };
@@ -680,20 +681,6 @@ cleanup:
   return status;
 }
 
-/* Forces this node's pages of a file (or a folder's entries) to the disk. Local. */
-static gmf_status sync_path(const char *path, int flags, gmf_error *err)
-{
-  int fd = open(path, flags);
-  bool is_folder = (flags & O_DIRECTORY) != 0;
-  if (fd < 0 || (fsync(fd) != 0 && !(is_folder && errno == EINVAL))) { /* some file systems sync no folders */
-    gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", path, strerror(errno));
-    if (fd >= 0) close(fd);
-    return GMF_ERR_IO;
-  }
-  close(fd);
-  return GMF_OK;
-}
-
 static gmf_status seal_checksums(hid_t file, const char *array_name, const uint64_t *checksums, gmf_error *err)
 {
   char name[2 * NAME_BYTES];
@@ -736,7 +723,7 @@ static gmf_status seal_file(gmf_writer *w, gmf_error *err)
   GMF_TRY(status);
   status = seal_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
-  GMF_TRY(sync_path(w->temporary, O_RDWR, err));
+  GMF_TRY(gmf_sync_path(w->temporary, O_RDWR, err));
 cleanup:
   return status;
 }
@@ -754,7 +741,7 @@ static gmf_status put_in_place(gmf_writer *const *writers, int n, gmf_error *err
   }
   for (int i = 0; i < n; i++) {
     snprintf(copy, sizeof copy, "%s", writers[i]->path);
-    GMF_TRY(sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
+    GMF_TRY(gmf_sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
   }
 cleanup:
   return status;
@@ -780,7 +767,7 @@ gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
   GMF_TRY(agree_or_break(w, close_mine(w, err), err));
-  GMF_TRY(gmf_agree(w->grid, sync_path(w->temporary, O_RDWR, err), err));
+  GMF_TRY(gmf_agree(w->grid, gmf_sync_path(w->temporary, O_RDWR, err), err));
   for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
   GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? seal_file(w, err) : GMF_OK, err));
   w->sealed = true;
