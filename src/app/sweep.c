@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "algo/svd.h"
 #include "app/evaluate.h"
 #include "app/memory_check.h"
 #include "app/stopping.h"
@@ -56,7 +57,8 @@ typedef struct sweep {
   gmf_groups *groups;
   gmf_grid *group; /* the ranks of my group */
   gmf_dataset *dataset;
-  gmf_config *point_config;  /* of the point in training */
+  int training;              /* the point that is */
+  gmf_config *point_config;  /* its options */
   gmf_lock *lock;            /* rank 0 */
   gmf_sweep_results results; /* rank 0 */
   int n_done, n_failed;      /* rank 0: in this run */
@@ -345,10 +347,11 @@ static gmf_status load_done(sweep *s, gmf_error *err)
     json_decref(records[i]);
     records[i] = NULL;
   }
-  while ((s->best.point = best_of(s, (const json_t *const *)records, &s->best.value)) >= 0) {
-    if (has_model(s, &s->points[s->best.point])) break;
+  s->best.point = best_of(s, (const json_t *const *)records, &s->best.value);
+  if (s->best.point >= 0 && !has_model(s, &s->points[s->best.point])) {
     json_decref(records[s->best.point]);
     records[s->best.point] = NULL;
+    s->best = (best_point){NAN, -1, false};
   }
   for (int i = 0; i < s->n; i++) {
     s->points[i].is_done = records[i] != NULL;
@@ -451,11 +454,18 @@ static gmf_status keep_record(sweep *s, int i, json_t *record, gmf_error *err)
   return status;
 }
 
+/* Whether a point comes before the best in the ranking: of equal ones the first of the grid does. */
+static bool is_new_best(const sweep *s, int i, double value)
+{
+  if (value == s->best.value) return i < s->best.point;
+  return gmf_sweep_is_better(s->metrics, value, s->best.value);
+}
+
 /* Called by the training, on all ranks of the group. */
 static bool is_worth_a_model(void *context, const gmf_train_outcome *outcome)
 {
   const sweep *s = context;
-  return !outcome->has_metrics || gmf_sweep_is_better(s->metrics, outcome->metrics[0], s->best.value);
+  return !outcome->has_metrics || is_new_best(s, s->training, outcome->metrics[0]);
 }
 
 static void set_point_config(sweep *s, int i, double seconds_left)
@@ -470,7 +480,8 @@ static void set_point_config(sweep *s, int i, double seconds_left)
   snprintf(c->log_json, sizeof c->log_json, "%.*s", GMF_PATH_BYTES - 1, path);
   c->quiet = true;
   c->max_time = seconds_left;
-  if (c->algorithm != GMF_ALGORITHM_ALS && c->algorithm != GMF_ALGORITHM_IALS) return;
+  bool in_one_piece = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method == GMF_SVD_GRAM;
+  if (c->algorithm == GMF_ALGORITHM_POPULARITY || in_one_piece) return;
   checkpoint_path(s, p, path);
   snprintf(c->checkpoint, sizeof c->checkpoint, "%.*s", GMF_PATH_BYTES - 1, path);
 }
@@ -515,7 +526,7 @@ static void compare_with_best(sweep *s, int i, double value)
 {
   char path[SWEEP_PATH_BYTES];
   int loser = i;
-  if (gmf_sweep_is_better(s->metrics, value, s->best.value)) {
+  if (is_new_best(s, i, value)) {
     loser = s->best.is_mine ? s->best.point : -1;
     s->best = (best_point){value, i, true};
   }
@@ -533,6 +544,7 @@ static gmf_status run_point(sweep *s, int i, gmf_error *err)
   gmf_train_outcome outcome = {.objective = NAN};
   double metrics[GMF_METRICS_MAX], begin = gmf_monotonic_seconds(), left = s->config->max_time;
 
+  s->training = i;
   if (left > 0) left = fmax(1e-3, left - (begin - s->stopping.begin));
   GMF_TRY(gmf_sweep_grid_config(&s->grid, s->points[i].entry, s->config, s->argc, s->argv, s->point_config, err));
   set_point_config(s, i, left);
@@ -607,6 +619,10 @@ static gmf_status name_best(sweep *s, gmf_error *err)
     if (!is_best) unlink(model);
   }
   GMF_CHECK(p != NULL);
+  if (!has_model(s, p)) { /* trained again with another outcome than before: it was the best, and no model is left */
+    gmf_log_line(s->log, "warning: the model of the best point is lost; give the same command again to train it");
+    return GMF_OK;
+  }
   point_path(s, p, ".h5", model);
   if (access(model, F_OK) == 0) {
     unlink(about);

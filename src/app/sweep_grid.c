@@ -70,12 +70,18 @@ cleanup:
   return status;
 }
 
-/* A key that stands twice in a section, as in a list over several lines, has the values of both. */
-static gmf_status add_setting(reading *r, const char *section, const gmf_option *option, const char *values)
+/* A key that stands twice in a section, as in a list over several lines, has the values of both; a line may end in a
+ * comma. */
+static gmf_status add_setting(reading *r, const char *section, const gmf_option *option, const char *line)
 {
   gmf_status status = GMF_OK;
   int index = 0;
   setting *s = NULL;
+  char values[VALUES_BYTES];
+  size_t n = strlen(line);
+  while (n > 0 && isspace((unsigned char)line[n - 1])) n--;
+  if (n > 1 && line[n - 1] == ',') n--;
+  snprintf(values, sizeof values, "%.*s", (int)n, line);
   GMF_TRY(check_values(r, option, values));
   GMF_TRY(find_section(r, section, &index));
   for (int64_t j = 0; j < r->n && s == NULL; j++)

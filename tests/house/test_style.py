@@ -74,7 +74,7 @@ class Style(unittest.TestCase):
     def test_manual(self):
         """The page has every option that the verbs' helps have, and mandoc reads it without errors."""
         page = run(GRIDMF, "--manual").stdout
-        for verb in ("import", "split", "train", "evaluate", "synth", "info", "verify"):
+        for verb in ("import", "split", "train", "evaluate", "synth", "info", "verify", "sweep"):
             for option in re.findall(r"^  (?:-o, )?--(\S+)", run(GRIDMF, verb, "--help").stdout, re.MULTILINE):
                 self.assertIn(f"Fl -{option}", page, verb)
         if shutil.which("mandoc"):
