@@ -254,6 +254,25 @@ cleanup:
   return status;
 }
 
+/* What the sweep says of a point, beside its options of the grid. */
+static void set_point_config(sweep *s, int i, double seconds_left)
+{
+  const point *p = &s->points[i];
+  gmf_config *c = s->point_config;
+  char path[SWEEP_PATH_BYTES];
+  metrics_text(s->metrics, c->metrics, sizeof c->metrics);
+  point_path(s, p, ".h5", path);
+  snprintf(c->output, sizeof c->output, "%.*s", GMF_PATH_BYTES - 1, path);
+  point_path(s, p, ".jsonl", path);
+  snprintf(c->log_json, sizeof c->log_json, "%.*s", GMF_PATH_BYTES - 1, path);
+  c->quiet = true;
+  c->max_time = seconds_left;
+  bool in_one_piece = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method == GMF_SVD_GRAM;
+  if (c->algorithm == GMF_ALGORITHM_POPULARITY || in_one_piece) return;
+  checkpoint_path(s, p, path);
+  snprintf(c->checkpoint, sizeof c->checkpoint, "%.*s", GMF_PATH_BYTES - 1, path);
+}
+
 /* Local. The most groups of equal size that have a point each and whose ranks have the memory: each group holds all
  * ratings. */
 static int most_groups(sweep *s, const gmf_dataset *d, int64_t allowed)
@@ -263,10 +282,13 @@ static int most_groups(sweep *s, const gmf_dataset *d, int64_t allowed)
     int size = s->world->size / n;
     int64_t held = d->nnz / size * (d->has_weight ? 16 : 12), needed = 0;
     if (n * size != s->world->size || n > s->n) continue;
-    for (int i = 0; i < s->n && needed <= allowed; i++)
-      if (gmf_sweep_grid_config(&s->grid, s->points[i].entry, s->config, s->argc, s->argv, s->point_config, &ignored) ==
+    for (int i = 0; i < s->n && needed <= allowed; i++) {
+      if (gmf_sweep_grid_config(&s->grid, s->points[i].entry, s->config, s->argc, s->argv, s->point_config, &ignored) !=
           GMF_OK)
-        needed = gmf_max64(needed, gmf_train_memory_expected(s->point_config, d, size) + held);
+        continue;
+      set_point_config(s, i, 0);
+      needed = gmf_max64(needed, gmf_train_memory_expected(s->point_config, d, size) + held);
+    }
     if (needed <= allowed) return n;
   }
   return 1;
@@ -466,24 +488,6 @@ static bool is_worth_a_model(void *context, const gmf_train_outcome *outcome)
 {
   const sweep *s = context;
   return !outcome->has_metrics || is_new_best(s, s->training, outcome->metrics[0]);
-}
-
-static void set_point_config(sweep *s, int i, double seconds_left)
-{
-  const point *p = &s->points[i];
-  gmf_config *c = s->point_config;
-  char path[SWEEP_PATH_BYTES];
-  metrics_text(s->metrics, c->metrics, sizeof c->metrics);
-  point_path(s, p, ".h5", path);
-  snprintf(c->output, sizeof c->output, "%.*s", GMF_PATH_BYTES - 1, path);
-  point_path(s, p, ".jsonl", path);
-  snprintf(c->log_json, sizeof c->log_json, "%.*s", GMF_PATH_BYTES - 1, path);
-  c->quiet = true;
-  c->max_time = seconds_left;
-  bool in_one_piece = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method == GMF_SVD_GRAM;
-  if (c->algorithm == GMF_ALGORITHM_POPULARITY || in_one_piece) return;
-  checkpoint_path(s, p, path);
-  snprintf(c->checkpoint, sizeof c->checkpoint, "%.*s", GMF_PATH_BYTES - 1, path);
 }
 
 /* Collective over the group. Trains a point whose configuration is set, and finds its metrics [n]. */
