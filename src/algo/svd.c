@@ -9,6 +9,7 @@
  */
 #include "algo/svd.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -32,9 +33,43 @@ void gmf_svd_destroy(gmf_svd **result)
   *result = NULL;
 }
 
-int gmf_svd_width(const gmf_svd_options *options, int64_t n_users, int64_t n_items)
+gmf_status gmf_svd_check(const gmf_svd_options *options, int64_t n_users, int64_t n_items, gmf_error *err)
 {
-  return gmf_svd_block(options, n_users, n_items);
+  int64_t shorter = gmf_min64(n_users, n_items);
+  if (options->k > shorter)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--factors %d: a matrix of %" PRId64 " x %" PRId64 " has %" PRId64
+                    " singular values; use "
+                    "--factors %" PRId64 " or less",
+                    options->k, n_users, n_items, shorter, shorter);
+  if (options->method == GMF_SVD_GRAM && n_items > GMF_GRAM_MAX_ORDER)
+    return gmf_fail(err, GMF_ERR_PLAN,
+                    "--svd-method gram makes a dense matrix of the items' order, and takes up to %d items, not %" PRId64
+                    "; use --svd-method krylov",
+                    GMF_GRAM_MAX_ORDER, n_items);
+  return GMF_OK;
+}
+
+/* Vectors that randomized goes on with. */
+static int randomized_columns(const gmf_svd_options *options, int64_t n_users, int64_t n_items)
+{
+  return gmf_int(gmf_min64(gmf_min64(n_users, n_items), options->k + gmf_max64(10, options->k / 4)));
+}
+
+gmf_svd_sizes gmf_svd_measure(const gmf_svd_options *options, int64_t n_users, int64_t n_items)
+{
+  int n = options->method == GMF_SVD_RANDOMIZED ? randomized_columns(options, n_users, n_items) : options->k;
+  gmf_svd_sizes sizes = {gmf_svd_block(options, n_users, n_items), n, {n, n}, {0, 0}, 0};
+  if (options->method == GMF_SVD_RANDOMIZED) sizes.of_state[GMF_ITEMS] = sizes.of_copies = n;
+  if (options->method != GMF_SVD_KRYLOV) return sizes;
+  gmf_krylov_sizes m = gmf_krylov_measure(options, n_users, n_items, options->tolerance >= GMF_SVD_NORMAL_TOLERANCE);
+  gmf_side right_side = gmf_other_side(m.left_side);
+  sizes.order = m.capacity;
+  sizes.columns[m.left_side] = m.n_left;
+  sizes.columns[right_side] = m.n_right;
+  sizes.of_state[m.left_side] = m.normal ? 0 : m.kept;
+  sizes.of_state[right_side] = m.kept + m.block;
+  return sizes;
 }
 
 void gmf_svd_apply(gmf_operator *op, gmf_side updated, gmf_columns x, gmf_columns y)
@@ -156,8 +191,7 @@ static gmf_status randomized(gmf_svd *svd, const gmf_svd_options *options, gmf_e
 {
   gmf_status status = GMF_OK;
   workspace w = {0};
-  int64_t shorter = gmf_min64(svd->op->axes[GMF_USERS]->n, svd->op->axes[GMF_ITEMS]->n);
-  int n = gmf_int(gmf_min64(shorter, svd->k + gmf_max64(10, svd->k / 4)));
+  int n = randomized_columns(options, svd->op->axes[GMF_USERS]->n, svd->op->axes[GMF_ITEMS]->n);
   GMF_TRY(open_workspace(svd, options, n, &w, err));
   gmf_columns u = {svd->vectors[GMF_USERS], 0, n}, v = {svd->vectors[GMF_ITEMS], 0, n};
   GMF_TRY(first_basis(svd, options, v, &w, err));
@@ -290,7 +324,6 @@ static gmf_status from_gram(gmf_svd *svd, const gmf_svd_options *options, gmf_er
   gmf_gram_problem problem = {.n_users = op->axes[GMF_USERS]->n, .n = gmf_int(op->axes[GMF_ITEMS]->n)};
   gmf_phase before = gmf_trace_phase(op->grid->trace, GMF_PHASE_GRAM);
 
-  GMF_TRY(gmf_gram_plan(op->grid, problem.n, err));
   GMF_TRY(open_workspace(svd, options, svd->k, &w, err));
   GMF_TRY(list_entries(op, &entries, &problem.n_entries, err));
   problem.entries = entries;
@@ -359,7 +392,7 @@ gmf_status gmf_svd_create(const gmf_grid *grid, const gmf_svd_options *options, 
     local = GMF_NEW_ZERO(svd->values, svd->k, err);
   }
   GMF_TRY(gmf_agree(grid, local, err));
-  int width = gmf_svd_width(options, axes[GMF_USERS]->n, axes[GMF_ITEMS]->n);
+  int width = gmf_svd_block(options, axes[GMF_USERS]->n, axes[GMF_ITEMS]->n);
   GMF_TRY(gmf_operator_create(grid, axes, blocks, width, options->centering, &svd->op, err));
   if (!isfinite(svd->op->square))
     GMF_TRY(gmf_fail(err, GMF_ERR_NUMERIC, "the squares of the ratings have no finite sum: ratings are too large"));

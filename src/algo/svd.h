@@ -88,13 +88,26 @@ struct gmf_svd {
   int64_t n_spectrum;
 };
 
-/* Local. The largest block of vectors that a run has in one product: what the blocks' expansion is to carry. */
-int gmf_svd_width(const gmf_svd_options *options, int64_t n_users, int64_t n_items);
+/* Local. GMF_ERR_USAGE where a matrix of such a size has fewer than k singular values, GMF_ERR_PLAN where gram takes no
+ * such order. */
+gmf_status gmf_svd_check(const gmf_svd_options *options, int64_t n_users, int64_t n_items, gmf_error *err);
+
+/* What a run holds, in columns of doubles. */
+typedef struct gmf_svd_sizes {
+  int width;                 /* vectors in one product, at most: what the blocks' expansion is to carry */
+  int order;                 /* of the projected matrix */
+  int columns[GMF_N_SIDES];  /* of the vectors of each side */
+  int of_state[GMF_N_SIDES]; /* those that a state has of them */
+  int of_copies;             /* randomized: further columns of the items' side while a state is saved */
+} gmf_svd_sizes;
+
+/* Local. For k that gmf_svd_check lets pass. krylov: by the normal equations where they are likely to do. */
+gmf_svd_sizes gmf_svd_measure(const gmf_svd_options *options, int64_t n_users, int64_t n_items);
 
 /*
- * Collective. k must not exceed either side. axes and blocks must outlive the result; the blocks' expansion carries
- * rows of gmf_svd_width doubles. GMF_ERR_NUMERIC where the tolerance was not reached; GMF_ERR_PLAN where A'A is too
- * large.
+ * Collective. For options that gmf_svd_check lets pass. axes and blocks must outlive the result; the blocks' expansion
+ * carries rows of gmf_svd_sizes.width doubles. GMF_ERR_NUMERIC where the tolerance was not reached; GMF_ERR_PLAN where
+ * A'A is too large.
  *
  * The sign of a triplet is the one that makes the largest entry of v positive; of entries that are equal to 1e-8, the
  * first in dataset order counts.

@@ -7,6 +7,10 @@
 #include "algo/svd.h"
 #include "linalg/small_svd.h"
 
+/* The normal equations are likely to be accurate enough for residuals of that size: of singular values down to 1e-2 of
+ * the largest, that is. */
+#define GMF_SVD_NORMAL_TOLERANCE 1e-12
+
 /* Vectors that products take at a time, no more than a side has. */
 static inline int gmf_svd_block(const gmf_svd_options *options, int64_t n_users, int64_t n_items)
 {
@@ -16,6 +20,18 @@ static inline int gmf_svd_block(const gmf_svd_options *options, int64_t n_users,
 
 /* Lengths of bases and blocks may be added to this many times before rounding is sure to be over. */
 static inline double gmf_svd_negligible(const gmf_operator *op) { return 0x1p-50 * sqrt(op->square); }
+
+/* How krylov's bases are sized. */
+typedef struct gmf_krylov_sizes {
+  gmf_side left_side;  /* the longer one */
+  int block, capacity; /* vectors in a step, and in a full basis */
+  int kept;            /* triplets at a restart */
+  int n_left, n_right; /* columns of each side's vectors */
+  bool normal;         /* no basis on the left: asked for, and possible */
+} gmf_krylov_sizes;
+
+/* Local. */
+gmf_krylov_sizes gmf_krylov_measure(const gmf_svd_options *options, int64_t n_users, int64_t n_items, bool normal);
 
 /* Collective. Y = A X or A'X for any number of columns, by blocks. */
 void gmf_svd_apply(gmf_operator *op, gmf_side updated, gmf_columns x, gmf_columns y);

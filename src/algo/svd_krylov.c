@@ -42,13 +42,13 @@ typedef struct krylov {
   gmf_operator *op;
   gmf_tall *left, *right; /* of the longer and the shorter side */
   gmf_side left_side, right_side;
-  int k, block;
-  int capacity;     /* columns of a full basis; `right` has room for the next block besides */
-  int p;            /* columns of the basis now */
-  int last;         /* columns of the last block */
-  double *b;        /* owned [capacity][capacity], row by row */
-  double *c;        /* owned [block][block]: coupling of the last block to the next */
-  double *coupling; /* owned [capacity][block]: the next columns of B, as far as c tells: the rows `coupled` */
+  int k, block, kept; /* kept: triplets at a restart */
+  int capacity;       /* columns of a full basis; `right` has room for the next block besides */
+  int p;              /* columns of the basis now */
+  int last;           /* columns of the last block */
+  double *b;          /* owned [capacity][capacity], row by row */
+  double *c;          /* owned [block][block]: coupling of the last block to the next */
+  double *coupling;   /* owned [capacity][block]: the next columns of B, as far as c tells: the rows `coupled` */
   gmf_expected coupled;
   double *worst;  /* owned [k]: residuals relative to the largest value */
   double *before; /* owned [k]: values before the check for missed ones */
@@ -82,24 +82,38 @@ static int basis_columns(int k, int block, int64_t shorter)
   return gmf_int(columns + block <= shorter ? columns : shorter);
 }
 
+gmf_krylov_sizes gmf_krylov_measure(const gmf_svd_options *options, int64_t n_users, int64_t n_items, bool normal)
+{
+  gmf_krylov_sizes m = {.left_side = n_users >= n_items ? GMF_USERS : GMF_ITEMS};
+  int64_t shorter = gmf_min64(n_users, n_items);
+  m.block = gmf_svd_block(options, n_users, n_items);
+  m.capacity = basis_columns(options->k, m.block, shorter);
+  m.kept = options->k + (m.capacity - options->k) / 3 / m.block * m.block;
+  m.normal = normal && m.capacity < shorter;
+  m.n_left = m.normal ? gmf_int(gmf_max64(options->k, m.block)) : m.capacity;
+  m.n_right = m.capacity + m.block;
+  return m;
+}
+
 static gmf_status start(krylov *s, gmf_svd *svd, const gmf_svd_options *options, bool normal, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_operator *op = svd->op;
-  bool users_are_longer = op->axes[GMF_USERS]->n >= op->axes[GMF_ITEMS]->n;
-  *s = (krylov){.grid = op->grid, .options = options, .op = op, .k = options->k, .normal = normal};
-  s->left_side = users_are_longer ? GMF_USERS : GMF_ITEMS;
-  s->right_side = gmf_other_side(s->left_side);
-  int64_t shorter = op->axes[s->right_side]->n;
-  s->block = gmf_svd_block(options, op->axes[GMF_USERS]->n, op->axes[GMF_ITEMS]->n);
-  s->capacity = basis_columns(s->k, s->block, shorter);
+  gmf_krylov_sizes m = gmf_krylov_measure(options, op->axes[GMF_USERS]->n, op->axes[GMF_ITEMS]->n, normal);
+  *s = (krylov){.grid = op->grid,
+                .options = options,
+                .op = op,
+                .left_side = m.left_side,
+                .right_side = gmf_other_side(m.left_side),
+                .k = options->k,
+                .block = m.block,
+                .capacity = m.capacity,
+                .kept = m.kept,
+                .normal = m.normal};
   s->basis = (gmf_basis_options){options->seed, &s->n_random, gmf_svd_negligible(op)};
-  if (s->capacity == shorter) s->normal = false;
-  int n_left = s->normal ? gmf_int(gmf_max64(s->k, s->block)) : s->capacity;
-  local = gmf_tall_create(s->grid, op->axes[s->left_side], n_left, &svd->vectors[s->left_side], err);
+  local = gmf_tall_create(s->grid, op->axes[s->left_side], m.n_left, &svd->vectors[s->left_side], err);
   if (local == GMF_OK)
-    local =
-        gmf_tall_create(s->grid, op->axes[s->right_side], s->capacity + s->block, &svd->vectors[s->right_side], err);
+    local = gmf_tall_create(s->grid, op->axes[s->right_side], m.n_right, &svd->vectors[s->right_side], err);
   s->left = svd->vectors[s->left_side];
   s->right = svd->vectors[s->right_side];
   if (local == GMF_OK) local = GMF_NEW_ZERO(s->b, (int64_t)s->capacity * s->capacity, err);
@@ -340,24 +354,24 @@ cleanup:
 }
 
 /* Collective. Takes the search to where the saved state was. */
-static gmf_status resume(krylov *s, gmf_svd *svd, int n_kept, int64_t *n_restarts, gmf_error *err)
+static gmf_status resume(krylov *s, gmf_svd *svd, int64_t *n_restarts, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_svd_saver *saver = s->options->saver;
   double *kept = NULL;
-  GMF_TRY(gmf_agree(s->grid, GMF_NEW(kept, (int64_t)n_kept * (1 + s->block), err), err));
-  s->p = n_kept;
+  GMF_TRY(gmf_agree(s->grid, GMF_NEW(kept, (int64_t)s->kept * (1 + s->block), err), err));
+  s->p = s->kept;
   s->n_random = (uint32_t)saver->resumed->n_random;
   s->op->n_products = saver->resumed->n_products;
   svd->n_steps = saver->resumed->n_steps;
   *n_restarts = saver->resumed->n_restarts;
   gmf_svd_state state = state_of(s, svd, *n_restarts, kept);
   GMF_TRY(saver->load(saver->context, &state, err));
-  for (int i = 0; i < n_kept; i++) {
+  for (int i = 0; i < s->kept; i++) {
     s->b[i * s->capacity + i] = kept[i * (1 + s->block)];
     memcpy(s->coupling + i * s->block, kept + i * (1 + s->block) + 1, (size_t)s->block * sizeof *kept);
   }
-  s->coupled = (gmf_expected){0, n_kept};
+  s->coupled = (gmf_expected){0, s->kept};
 cleanup:
   gmf_free(kept);
   return status;
@@ -397,11 +411,10 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_svd_restart restart = {0};
-  int kept = s->k + (s->capacity - s->k) / 3 / s->block * s->block;
   bool missed = false;
   const gmf_svd_state *resumed = s->options->saver != NULL ? s->options->saver->resumed : NULL;
   if (resumed != NULL && resumed->normal == s->normal) /* else it is of the search that was given up before this one */
-    GMF_TRY(resume(s, svd, kept, &restart.n_restarts, err));
+    GMF_TRY(resume(s, svd, &restart.n_restarts, err));
   else
     GMF_TRY(draw_next(s, err));
   for (;; restart.n_restarts++) {
@@ -421,7 +434,7 @@ static gmf_status search(krylov *s, gmf_svd *svd, gmf_error *err)
           "--factors",
           restart.n_converged, s->k, s->options->tolerance, (long long)restart.n_restarts, restart.worst));
     } else {
-      GMF_TRY(keep(s, kept, err));
+      GMF_TRY(keep(s, s->kept, err));
       GMF_TRY(save(s, svd, restart.n_restarts + 1, err));
     }
   }

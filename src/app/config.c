@@ -429,6 +429,20 @@ gmf_loss gmf_config_loss(const gmf_config *c)
       .kind = (gmf_loss_kind)(GMF_LOSS_HKV + c->loss), .alpha = (float)c->alpha, .alpha0 = (float)c->alpha0};
 }
 
+gmf_svd_options gmf_config_svd(const gmf_config *c)
+{
+  bool both = c->center == GMF_CENTER_BOTH;
+  return (gmf_svd_options){.k = (int)c->factors,
+                           .method = (gmf_svd_method)c->svd_method,
+                           .tolerance = c->tolerance,
+                           .block = (int)c->block,
+                           .max_restarts = c->max_restarts,
+                           .power_steps = c->power_steps,
+                           .seed = (uint64_t)c->seed,
+                           .centering = {c->center == GMF_CENTER_GLOBAL,
+                                         {both || c->center == GMF_CENTER_USER, both || c->center == GMF_CENTER_ITEM}}};
+}
+
 gmf_row_options gmf_config_row(const gmf_config *c)
 {
   return (gmf_row_options){(int)c->factors,       c->bias,          gmf_config_loss(c),

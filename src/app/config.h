@@ -6,6 +6,7 @@
 #define GMF_APP_CONFIG_H
 
 #include "algo/als.h"
+#include "algo/svd.h"
 #include "base/options.h"
 #include "kernel/row_solver.h"
 #include "runtime/grid.h"
@@ -148,6 +149,7 @@ gmf_status gmf_config_resolve_train(gmf_config *config, gmf_error *err);
 /* Local. The loss of a resolved training configuration, the system of a row, and its regularisation. */
 gmf_loss gmf_config_loss(const gmf_config *config);
 gmf_row_options gmf_config_row(const gmf_config *config);
+gmf_svd_options gmf_config_svd(const gmf_config *config);
 gmf_regularisation gmf_config_regularisation(const gmf_config *config);
 
 /* Local. "RxC" or "auto" for n_ranks ranks. */

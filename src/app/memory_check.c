@@ -73,7 +73,7 @@ cleanup:
 static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n_grid_rows, int n_grid_cols)
 {
   bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
-  return (gmf_train_shape){.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
+  gmf_train_shape shape = {.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
                            .nnz = d->nnz,
                            .n_ranks = n_grid_rows * n_grid_cols,
                            .n_grid_rows = n_grid_rows,
@@ -88,7 +88,14 @@ static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n
                            .seen = c->seen,
                            .early_stop = c->test[0] != '\0' && c->early_stop > 0,
                            .saves = c->checkpoint[0] != '\0',
-                           .program_bytes = gmf_process_resident()};
+                           .program_bytes = gmf_process_resident(),
+                           .is_svd = c->algorithm == GMF_ALGORITHM_SVD};
+  gmf_svd_options options = gmf_config_svd(c);
+  if (shape.is_svd)
+    shape.svd = (gmf_svd_shape){.sizes = gmf_svd_measure(&options, d->n[GMF_USERS], d->n[GMF_ITEMS]),
+                                .dense = c->svd_method == GMF_SVD_GRAM,
+                                .centered = c->center != GMF_CENTER_NONE};
+  return shape;
 }
 
 int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int n_ranks)
@@ -104,6 +111,10 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
 {
   gmf_status status = GMF_OK;
   gmf_memory_share shares[GMF_N_SIDES];
+  if (c->algorithm == GMF_ALGORITHM_SVD) {
+    gmf_svd_options options = gmf_config_svd(c);
+    GMF_TRY(gmf_svd_check(&options, d->n[GMF_USERS], d->n[GMF_ITEMS], err));
+  }
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
   memory->shape = shape_of(c, d, grid->n_rows, grid->n_cols);
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));

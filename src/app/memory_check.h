@@ -24,8 +24,8 @@ typedef struct gmf_train_memory {
 
 /*
  * Collective. GMF_ERR_PLAN with a table of the parts when a run does not fit: gmf_train_memory_start by the sizes of
- * the dataset, before anything large; gmf_train_memory_exact when the blocks are there and the solver is not. That one
- * writes the line of the log.
+ * the dataset, before anything large, and with the errors of gmf_svd_check; gmf_train_memory_exact when the blocks are
+ * there and the solver is not. That one writes the line of the log.
  */
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *config, const gmf_dataset *d,
                                   const gmf_log *log, gmf_train_memory *memory, gmf_error *err);

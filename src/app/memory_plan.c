@@ -9,6 +9,7 @@
 #include "kernel/dense.h"
 #include "kernel/row_solver.h"
 #include "kernel/toplists.h"
+#include "linalg/scalapack.h"
 
 enum {
   F4 = 4,
@@ -16,7 +17,8 @@ enum {
   I8 = 8,
   ROUND_RATINGS = 1 << 19,   /* dist/block.c: ratings that a rank sends in one round */
   ROUND_BYTES = 4 * I8 + 12, /* of its buffers, for each of them, beside the message */
-  FOLD_BATCH_BYTES = 32 << 20
+  FOLD_BATCH_BYTES = 32 << 20,
+  BLAS_BYTES = 24 << 20 /* panels that OpenBLAS packs for its products, of a rank of one thread, as measured */
 };
 
 static int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
@@ -63,17 +65,17 @@ static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_sha
   return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
 }
 
-static int64_t expanded_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+/* Rows of the fixed side, as they are received and as they are sent. */
+static int64_t expanded_rows(const gmf_memory_share b[GMF_N_SIDES])
 {
-  int64_t rows = gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + b[GMF_USERS].sent + b[GMF_ITEMS].sent;
-  return rows * row_length(s) * F4;
+  return gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + b[GMF_USERS].sent + b[GMF_ITEMS].sent;
 }
 
-/* Of both sides, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the summands, and one or two
- * blocks of it on their way. */
-static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+/* Of both sides, `words` doubles a row, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the
+ * summands, and one or two blocks of it on their way. */
+static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t words)
 {
-  int64_t n = gmf_row_order(s->n_factors, s->bias), words = n * (n + 1) / 2 + n, bytes = 0, longest = 0;
+  int64_t bytes = 0, longest = 0;
   for (int side = 0; side < GMF_N_SIDES && s->n_grid_cols > 1; side++) {
     int64_t rows = gmf_max64(1, FOLD_BATCH_BYTES / (s->n_grid_cols * words * F8));
     int64_t part = gmf_min64(rows, gmf_max64(1, b[side].own)) * words * F8;
@@ -123,43 +125,110 @@ static int64_t factor_bytes(const gmf_train_shape *s, const gmf_memory_share b[G
 }
 
 /*
- * Factors in the order of the file. While they are made, of one side after the other, everything else is still there:
- * a row is in its message as it is sent and as it is received, then there and in its slice. After that the ratings as
- * they are stored again.
+ * Factors of `row` bytes in the order of the file. While they are made, of one side after the other, everything else is
+ * still there: a row is in its message as it is sent and as it is received, then there and in its slice. After that the
+ * ratings as they are stored again.
  */
-static int64_t slice_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+static int64_t slice_bytes(int64_t row, const gmf_memory_share b[GMF_N_SIDES])
 {
-  int64_t row = s->n_factors * F4, users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
+  int64_t users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
   return gmf_max64(users * 2 * (row + I8), users * (row + I8) + items * 2 * (row + I8));
 }
 
-static int64_t writing_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+static int64_t writing_bytes(const gmf_train_shape *s, int64_t row, const gmf_memory_share b[GMF_N_SIDES])
 {
-  int64_t row = s->n_factors * F4, users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
+  int64_t users = b[GMF_USERS].own, items = b[GMF_ITEMS].own;
   int64_t seen = s->seen ? divide_up(s->nnz, s->n_ranks) * (I8 + F4 + 2 * F4) : 0;
   return (users + items) * (row + I8) + gmf_max64(gmf_max64(users, items) * row, seen);
 }
 
-gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+/* What every algorithm needs. */
+static void add_common_parts(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t *parts)
 {
-  gmf_memory_plan plan = {.peak = 0};
-  int64_t *parts = plan.parts, slices = slice_bytes(s, b), writing = writing_bytes(s, b), sweeps = 0;
   parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
   parts[GMF_MEMORY_TABLES] = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * 8 : 0;
   parts[GMF_MEMORY_RATINGS_BY_USER] = block_bytes(s, &b[GMF_USERS]);
   parts[GMF_MEMORY_RATINGS_BY_ITEM] = block_bytes(s, &b[GMF_ITEMS]);
+  parts[GMF_MEMORY_DISTRIBUTION] = distribution_bytes(s, b);
+}
+
+static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t n = gmf_row_order(s->n_factors, s->bias), row = s->n_factors * F4, sweeps = 0;
+  int64_t *parts = plan.parts, slices = slice_bytes(row, b), writing = writing_bytes(s, row, b);
+  add_common_parts(s, b, parts);
   parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
-  parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
-  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b);
+  parts[GMF_MEMORY_EXPANDED] = expanded_rows(b) * row_length(s) * F4;
+  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, n * (n + 1) / 2 + n);
   parts[GMF_MEMORY_SOLVER] = solver_bytes(s);
   parts[GMF_MEMORY_VALIDATION] = validation_bytes(s, b);
-  parts[GMF_MEMORY_DISTRIBUTION] = distribution_bytes(s, b);
   if (s->saves) slices += best_bytes(s, b); /* in the order of the file, too */
   parts[GMF_MEMORY_WRITING] = gmf_max64(slices, writing);
   for (int p = GMF_MEMORY_RATINGS_BY_USER; p <= GMF_MEMORY_VALIDATION; p++) sweeps += parts[p];
   plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
               max3(parts[GMF_MEMORY_DISTRIBUTION], sweeps + slices, writing);
   return plan;
+}
+
+/* ---- singular value decompositions ------------------------------------------------------------------------------- */
+
+/* The dense matrices of gram, and the ratings as they are listed for it, sent to the ranks of a process row and
+ * received. */
+static int64_t dense_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  double n = (double)s->n[GMF_ITEMS], part = sqrt((double)s->n_ranks);
+  int64_t list = b[GMF_USERS].ratings * (int64_t)sizeof(gmf_entry);
+  int64_t gather = (int64_t)((double)list * 2 * part) + s->n[GMF_USERS] * I8;
+  return list + gmf_max64(gather, (int64_t)(GMF_GRAM_MATRICES * F8 * n * n / s->n_ranks)) + (int64_t)n * 3 * F8;
+}
+
+/* The projected matrix, its factors, LAPACK's copy and workspace on rank 0; and what a basis grows by. */
+static int64_t projected_bytes(const gmf_svd_sizes *z)
+{
+  int64_t order = z->order;
+  return order * order * F8 * 8 + 4 * order * z->width * F8;
+}
+
+/* What is moved into the order of the file while a state is saved: bases, and the triplets so far. */
+static int64_t state_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  const gmf_svd_sizes *z = &s->svd.sizes;
+  int64_t there = b[GMF_ITEMS].own * z->of_copies * F8, most = 0;
+  for (int part = 0; part < 2 * GMF_N_SIDES; part++) {
+    int64_t own = b[part % GMF_N_SIDES].own;
+    int64_t row = (part < GMF_N_SIDES ? z->of_state[part] : s->n_factors) * F8;
+    if (row > 0) most = gmf_max64(most, there + own * 2 * (row + I8));
+    there += own * row;
+  }
+  return most;
+}
+
+/* Vectors, ratings and the operator are there until the end; beside them first what the search needs, then the blocks
+ * of the certificates, then the slices of the file. */
+static gmf_memory_plan plan_svd(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  gmf_memory_plan plan = {.peak = 0};
+  const gmf_svd_sizes *z = &s->svd.sizes;
+  int64_t *parts = plan.parts, users = b[GMF_USERS].own, items = b[GMF_ITEMS].own, row = s->n_factors * F8, held = 0;
+  add_common_parts(s, b, parts);
+  parts[GMF_MEMORY_FACTORS] = (users * z->columns[GMF_USERS] + items * z->columns[GMF_ITEMS]) * F8 +
+                              (s->svd.centered ? (users + items) * F8 : 0);
+  parts[GMF_MEMORY_EXPANDED] = (expanded_rows(b) + gmf_max64(users, items)) * z->width * F8;
+  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, z->width);
+  parts[GMF_MEMORY_SOLVER] =
+      BLAS_BYTES + max3(projected_bytes(z), (users + items) * z->width * F8, s->svd.dense ? dense_bytes(s, b) : 0);
+  parts[GMF_MEMORY_WRITING] = max3(slice_bytes(row, b), writing_bytes(s, row, b), s->saves ? state_bytes(s, b) : 0);
+  for (int p = GMF_MEMORY_RATINGS_BY_USER; p < GMF_MEMORY_SOLVER; p++) held += parts[p];
+  plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
+              gmf_max64(parts[GMF_MEMORY_DISTRIBUTION],
+                        held + gmf_max64(parts[GMF_MEMORY_SOLVER], BLAS_BYTES + parts[GMF_MEMORY_WRITING]));
+  return plan;
+}
+
+gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  return s->is_svd ? plan_svd(s, b) : plan_als(s, b);
 }
 
 /* ---- import and evaluation --------------------------------------------------------------------------------------- */

@@ -2,8 +2,8 @@
  * How much memory a run will take, from numbers alone: no MPI, no files, so that `gridmf plan` can ask for machines
  * that are not there. All Local.
  *
- * The parts are the arrays of dist/, algo/als.c and io/model_write.c by their shapes; a test holds their sum against
- * the measured peak (test_memory).
+ * The parts are the arrays of dist/, algo/als.c, algo/svd*.c and io/model_write.c by their shapes; a test holds their
+ * sum against the measured peak (test_memory).
  */
 #ifndef GMF_APP_MEMORY_PLAN_H
 #define GMF_APP_MEMORY_PLAN_H
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/side.h"
+#include "algo/svd.h"
 
 typedef enum gmf_memory_part {
   GMF_MEMORY_PROGRAM, /* what the process holds before it begins: libraries, MPI, the row pointers of the dataset */
@@ -45,6 +45,13 @@ typedef struct gmf_memory_share {
   int64_t sent;  /* rows of the fixed side that the rank sends to others, and to itself */
 } gmf_memory_share;
 
+/* Of an SVD beside the rest of the shape. */
+typedef struct gmf_svd_shape {
+  gmf_svd_sizes sizes;
+  bool dense; /* --svd-method gram */
+  bool centered;
+} gmf_svd_shape;
+
 typedef struct gmf_train_shape {
   int64_t n[GMF_N_SIDES], nnz;
   int n_ranks, n_grid_rows, n_grid_cols, n_threads;
@@ -57,6 +64,8 @@ typedef struct gmf_train_shape {
   bool early_stop;
   bool saves;            /* checkpoints are written between sweeps */
   int64_t program_bytes; /* GMF_MEMORY_PROGRAM */
+  bool is_svd;
+  gmf_svd_shape svd; /* where it is */
 } gmf_train_shape;
 
 /*

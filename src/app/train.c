@@ -106,7 +106,10 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
   size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
-  if (t->config->algorithm == GMF_ALGORITHM_SVD) row_bytes = gmf_train_svd_row_bytes(t->config, d);
+  if (t->config->algorithm == GMF_ALGORITHM_SVD) {
+    gmf_svd_options svd = gmf_config_svd(t->config);
+    row_bytes = (size_t)gmf_svd_measure(&svd, d->n[GMF_USERS], d->n[GMF_ITEMS]).width * sizeof(double);
+  }
   GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, row_bytes, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
@@ -342,12 +345,12 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(gmf_saving_start(grid, job, &t.saving, err));
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
   GMF_TRY(distribute(&t, err));
+  GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_SVD) {
     gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer, &t.saving, resumed};
     status = gmf_train_svd(&run, err);
     goto cleanup;
   }
-  GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_POPULARITY && config->test[0] != '\0')
     gmf_log_line(t.log, "note: popularity has no sweeps to validate; use gridmf evaluate with %s", config->test);
   if (config->algorithm == GMF_ALGORITHM_POPULARITY)

@@ -10,27 +10,6 @@
 #include "app/provenance.h"
 #include "app/training_svd.h"
 #include "base/memory.h"
-#include "base/narrow.h"
-
-static gmf_svd_options svd_options(const gmf_config *c)
-{
-  bool both = c->center == GMF_CENTER_BOTH;
-  return (gmf_svd_options){.k = (int)c->factors,
-                           .method = (gmf_svd_method)c->svd_method,
-                           .tolerance = c->tolerance,
-                           .block = (int)c->block,
-                           .max_restarts = c->max_restarts,
-                           .power_steps = c->power_steps,
-                           .seed = (uint64_t)c->seed,
-                           .centering = {c->center == GMF_CENTER_GLOBAL,
-                                         {both || c->center == GMF_CENTER_USER, both || c->center == GMF_CENTER_ITEM}}};
-}
-
-size_t gmf_train_svd_row_bytes(const gmf_config *config, const gmf_dataset *d)
-{
-  gmf_svd_options options = svd_options(config);
-  return (size_t)gmf_svd_width(&options, d->n[GMF_USERS], d->n[GMF_ITEMS]) * sizeof(double);
-}
 
 /* Called after each restart, on every rank. */
 static void note_restart(void *context, const gmf_svd_restart *r)
@@ -155,14 +134,8 @@ gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err)
   gmf_svd_state resumed = {0};
   gmf_svd_saver saver = {
       .due = save_is_due, .save = gmf_svd_training_save, .load = gmf_svd_training_load, .context = &t};
-  gmf_svd_options options = svd_options(run->config);
-  int64_t shorter = gmf_min64(d->n[GMF_USERS], d->n[GMF_ITEMS]);
+  gmf_svd_options options = gmf_config_svd(run->config);
 
-  if (options.k > shorter)
-    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE,
-                     "--factors %d: a matrix of %" PRId64 " x %" PRId64 " has %" PRId64 " singular values; use "
-                     "--factors %" PRId64 " or less",
-                     options.k, d->n[GMF_USERS], d->n[GMF_ITEMS], shorter, shorter));
   if (d->has_weight) gmf_log_line(run->log, "warning: the ratings have weights, which play no part in an SVD");
   GMF_TRY(gmf_agree(run->grid, open_history(&t.history, run, err), err));
   if (run->resumed != NULL) GMF_TRY(gmf_svd_training_resume(&t, &resumed, err));

@@ -12,16 +12,13 @@ typedef struct gmf_svd_run {
   gmf_log *log;
   const gmf_dataset *dataset;
   gmf_axis *const *axes;    /* [GMF_N_SIDES] */
-  gmf_block *const *blocks; /* [GMF_N_SIDES]; their expansion carries gmf_train_svd_row_bytes */
+  gmf_block *const *blocks; /* [GMF_N_SIDES]; their expansion carries what gmf_svd_measure says */
   gmf_writer *writer;       /* opened, with the attributes of the run */
   gmf_saving *saving;       /* started */
   gmf_model_file *resumed;  /* a checkpoint that fits; NULL: from the start */
 } gmf_svd_run;
 
-/* Local. The longest row that a run expands. */
-size_t gmf_train_svd_row_bytes(const gmf_config *config, const gmf_dataset *dataset);
-
-/* Collective. Computes, prints and writes. GMF_ERR_USAGE where there are fewer singular values than --factors. */
+/* Collective. Computes, prints and writes, for options that gmf_svd_check lets pass. */
 gmf_status gmf_train_svd(const gmf_svd_run *run, gmf_error *err);
 
 #endif

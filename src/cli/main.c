@@ -253,9 +253,9 @@ int main(int argc, char **argv)
   if (answer_questions(argc, argv)) return 0;
   signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
+  gmf_memory_setup();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   fail_allocations();
-  gmf_memory_setup();
   gmf_h5_setup();
   gmf_trace trace;
   gmf_trace_start(&trace);

@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -16,29 +15,6 @@
 void pdsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *ia, const int *ja,
               const int *desca, double *w, double *z, const int *iz, const int *jz, const int *descz, double *work,
               const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
-
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
-
-/* Collective. The matrix, its eigenvectors and the workspace of divide and conquer: four times n^2 over the ranks. */
-gmf_status gmf_gram_plan(const gmf_grid *grid, int n, gmf_error *err)
-{
-  int n_ranks = 0, n_cores = 0;
-  gmf_status status = GMF_OK;
-  if (n > GMF_GRAM_MAX_ORDER)
-    return gmf_fail(err, GMF_ERR_PLAN,
-                    "--svd-method gram makes a dense matrix of the items' order, and takes up to %d items, not %d; use "
-                    "--svd-method krylov",
-                    GMF_GRAM_MAX_ORDER, n);
-  gmf_node_share(grid, &n_ranks, &n_cores);
-  double need = 4.0 * n * n * (double)sizeof(double) * n_ranks / grid->size;
-  double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-  if (need > 0.9 * have)
-    status = gmf_fail(err, GMF_ERR_PLAN,
-                      "--svd-method gram of %d items needs %.1f GB on this node of %.1f GB; use more nodes, or "
-                      "--svd-method krylov",
-                      n, need / 1e9, have / 1e9);
-  return gmf_agree(grid, status, err);
-}
 
 /* ---- eigenpairs -------------------------------------------------------------------------------------------------- */
 

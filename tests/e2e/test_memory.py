@@ -85,6 +85,28 @@ class Estimate(harness.Case):
                                              test, "--metrics", "ndcg@10,auc", *words, *checkpoints)
                 self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 5, (planned, peak))
 
+    def test_singular_values(self):
+        """By exact counts within 10 % + 10 MB."""
+        for n_ranks, grid, words in ((1, "1x1", ["--factors", 64]),
+                                     (2, "2x1", ["--factors", 64, "--center", "both"]),
+                                     (4, "2x2", ["--factors", 100, "--block", 16]),
+                                     (1, "1x1", ["--factors", 100, "--checkpoint", self.out / "a", "--checkpoint-every", "0s"]),
+                                     (2, "2x1", ["--factors", 100, "--svd-method", "randomized", "--power-steps", 2,
+                                                 "--checkpoint", self.out / "b", "--checkpoint-every", "0s"])):
+            with self.subTest(ranks=n_ranks, grid=grid, words=words):
+                planned, peak = self.measure(n_ranks, "train", self.data, "--algorithm", "svd", "--grid", grid, *words)
+                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 10, (planned, peak))
+                self.assertGreater(planned["start"], 0.85 * peak - 25, (planned, peak))
+                self.assertLess(planned["start"], 1.3 * peak + 25, (planned, peak))
+
+    def test_dense_gram_matrix(self):
+        data = self.out / "data.h5"
+        run_good(1, "synth", "-o", data, "--users", 9000, "--items", 1600, "--ratings", 300000, "--quiet")
+        for n_ranks in (1, 4):
+            with self.subTest(ranks=n_ranks):
+                planned, peak = self.measure(n_ranks, "train", data, "--algorithm", "svd", "--svd-method", "gram", "--factors", 20)
+                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 10, (planned, peak))
+
     def test_import(self):
         """From the size of the text alone: within a third + 25 MB."""
         text = self.out / "ratings.csv"
