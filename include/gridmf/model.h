@@ -38,9 +38,9 @@ typedef struct gmf_model gmf_model;
 typedef struct gmf_model_info {
   const char *path;
   const char *format_version;
-  const char *algorithm; /* "als", "ials", "svd", "popularity" */
+  const char *algorithm; /* "als", "ials", "svd", "popularity", "item-knn", "ease" */
   int64_t n_users, n_items;
-  int n_factors;
+  int n_factors;      /* 0 for item-based models, see query.h */
   double global_mean; /* added to every score; 0 where the model has none */
   bool has_bias;      /* of users or items */
   bool has_seen;      /* the training pattern is in the file, so that seen items can be left out */

@@ -5,6 +5,10 @@
  *
  *     s_ui = global_mean + b_u + b_i + sum_f x_uf y_if          (terms that the model does not have are 0)
  *
+and for item-based models (item-knn, ease), with the ratings a_uj of the user in training and weights W of the items,
+ *
+ *     s_ui = sum_j a_uj W_ji
+ *
  * in single precision. A pair has the same score, to the last bit, in every call on the same machine.
  */
 #ifndef GRIDMF_QUERY_H

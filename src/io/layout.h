@@ -21,6 +21,8 @@
 #define GMF_ATTR_CANDIDATES "candidates" /* "all", or a checksum of the lists that --allow and --deny name */
 #define GMF_ATTR_USERS_BEGIN "users_begin"
 #define GMF_ATTR_USERS_TOTAL "users_total"
+#define GMF_ATTR_VALUES "values" /* item-based models: "ratings", "binary": what a user's row is made of */
+#define GMF_VALUES_BINARY "binary"
 
 /* Below /users and /items; see gmf_side_name. */
 #define GMF_NAME_ID "id"
@@ -28,7 +30,9 @@
 #define GMF_NAME_BIAS "bias"
 #define GMF_NAME_COUNT "count" /* training ratings of the row, i8: 0 means the row was never seen */
 #define GMF_NAME_GRAM "gram"
-#define GMF_ATTR_SORTED "sorted" /* on id: 1 when ascending (integers, or UTF-8 bytes) */
+#define GMF_NAME_WEIGHTS "weights"       /* item-based models: [n_items][n_items] */
+#define GMF_NAME_SIMILARITY "similarity" /* the same, sparse: a csr group */
+#define GMF_ATTR_SORTED "sorted"         /* on id: 1 when ascending (integers, or UTF-8 bytes) */
 
 /* Groups. */
 #define GMF_GROUP_RATINGS "ratings"

@@ -43,6 +43,8 @@ struct gmf_model_file {
   gmf_h5_array count[GMF_N_SIDES];        /* [n] */
   gmf_h5_array seen_indptr, seen_indices; /* [n_users + 1], [n_seen] */
   gmf_h5_array seen_data, seen_weight;    /* [n_seen] */
+  gmf_item_weights *weights;              /* owned; NULL for models with factors */
+  bool is_item_based, is_binary;          /* item-based: every rating counts as 1 */
   side_ids ids[GMF_N_SIDES];
   attribute *attributes; /* owned */
   int64_t n_attributes, attributes_capacity;
@@ -107,6 +109,7 @@ static gmf_status open_ids(gmf_model_file *m, gmf_side side, gmf_error *err)
   int64_t sorted = 0;
 
   GMF_TRY(open_array(m, gmf_side_name(side), GMF_NAME_ID, 1, m->n[side], &ids->array, err));
+  m->n[side] = ids->array.dims[0];
   gmf_type type = ids->array.type;
   if (type.kind == GMF_I4) ids->array.type = gmf_type_of(GMF_I8); /* read as int64 */
   if ((type.kind != GMF_TEXT && type.kind != GMF_I8 && type.kind != GMF_I4) || type.size >= GMF_ID_SIZE)
@@ -119,7 +122,7 @@ cleanup:
   return status;
 }
 
-static gmf_status open_side(gmf_model_file *m, gmf_side side, gmf_error *err)
+static gmf_status open_factors(gmf_model_file *m, gmf_side side, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const char *group = gmf_side_name(side);
@@ -133,11 +136,22 @@ static gmf_status open_side(gmf_model_file *m, gmf_side side, gmf_error *err)
     GMF_TRY(damaged(m, err, what));
   }
   GMF_TRY(open_optional(m, group, GMF_NAME_BIAS, m->n[side], &m->bias[side], err));
+cleanup:
+  return status;
+}
+
+static gmf_status open_side(gmf_model_file *m, gmf_side side, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const char *group = gmf_side_name(side);
+
+  m->n[side] = -1;
+  if (!m->is_item_based) GMF_TRY(open_factors(m, side, err));
+  GMF_TRY(open_ids(m, side, err));
   GMF_TRY(open_optional(m, group, GMF_NAME_COUNT, m->n[side], &m->count[side], err));
   if ((m->bias[side].id >= 0 && !is_real(m->bias[side].type)) ||
       (m->count[side].id >= 0 && !is_whole(m->count[side].type)))
     GMF_TRY(damaged(m, err, "a bias or a count has the wrong type"));
-  GMF_TRY(open_ids(m, side, err));
 cleanup:
   return status;
 }
@@ -163,6 +177,31 @@ cleanup:
   return status;
 }
 
+static gmf_status check_algorithm(gmf_model_file *m, gmf_error *err)
+{
+  static const struct {
+    const char *name;
+    bool is_item_based;
+  } KNOWN[] = {{"als", false},        {"ials", false},    {"svd", false},
+               {"popularity", false}, {"item-knn", true}, {"ease", true}};
+  char values[32] = "";
+  bool known = false;
+  for (size_t j = 0; j < sizeof KNOWN / sizeof *KNOWN; j++) {
+    if (strcmp(m->algorithm, KNOWN[j].name) != 0) continue;
+    known = true;
+    m->is_item_based = KNOWN[j].is_item_based;
+  }
+  if (!known)
+    return gmf_fail(
+        err, GMF_ERR_DATA,
+        "%s: a model of algorithm '%.60s'; this version scores als, ials, svd, popularity, item-knn and ease", m->path,
+        m->algorithm);
+  if (m->is_item_based && gmf_h5_attr_text(m->file, "/", GMF_ATTR_VALUES, values, sizeof values, NULL) != GMF_OK)
+    return damaged(m, err, "attribute @" GMF_ATTR_VALUES " is missing or no text");
+  m->is_binary = strcmp(values, GMF_VALUES_BINARY) == 0;
+  return GMF_OK;
+}
+
 static gmf_status read_root(gmf_model_file *m, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -171,14 +210,9 @@ static gmf_status read_root(gmf_model_file *m, gmf_error *err)
   GMF_TRY(gmf_h5_attr_text(m->file, "/", GMF_ATTR_VERSION, m->format_version, sizeof m->format_version, err));
   if (gmf_h5_attr_text(m->file, "/", GMF_ATTR_ALGORITHM, m->algorithm, sizeof m->algorithm, NULL) != GMF_OK)
     GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_ALGORITHM " is missing or no text"));
-  static const char *const KNOWN[] = {"als", "ials", "svd", "popularity"};
-  bool known = false;
-  for (size_t j = 0; j < sizeof KNOWN / sizeof *KNOWN; j++) known = known || strcmp(m->algorithm, KNOWN[j]) == 0;
-  if (!known)
-    GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
-                     "%s: a model of algorithm '%.60s'; this version scores als, ials, svd and popularity", m->path,
-                     m->algorithm));
-  if (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 || factors > MAX_FACTORS)
+  GMF_TRY(check_algorithm(m, err));
+  if (!m->is_item_based && (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 ||
+                            factors > MAX_FACTORS))
     GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_FACTORS " is missing or out of range"));
   m->info.n_factors = gmf_int(factors);
   if (gmf_h5_attr_exists(m->file, "/", GMF_ATTR_GLOBAL_MEAN))
@@ -341,6 +375,7 @@ gmf_status gmf_model_file_open(const char *path, gmf_model_file **out, gmf_error
   GMF_TRY(read_root(m, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(open_side(m, (gmf_side)s, err));
   GMF_TRY(open_seen(m, err));
+  if (m->is_item_based) GMF_TRY(gmf_item_weights_open(m->file, m->path, m->n[GMF_ITEMS], &m->weights, err));
   GMF_TRY(collect(m, err));
   m->info.path = m->path;
   m->info.algorithm = m->algorithm;
@@ -371,6 +406,7 @@ void gmf_model_file_close(gmf_model_file **file)
   gmf_h5_array_close(&m->seen_indices);
   gmf_h5_array_close(&m->seen_data);
   gmf_h5_array_close(&m->seen_weight);
+  gmf_item_weights_close(&m->weights);
   if (m->file >= 0) H5Fclose(m->file);
   for (int64_t a = 0; a < m->n_attributes; a++) {
     gmf_free(m->attributes[a].name);
@@ -384,14 +420,16 @@ void gmf_model_file_close(gmf_model_file **file)
 
 void gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERPRINT])
 {
-  static const char *const ARRAYS[] = {"users/" GMF_NAME_FACTORS, "items/" GMF_NAME_FACTORS, "items/" GMF_NAME_COUNT};
+  static const char *const ARRAYS[][3] = {
+      {"users/" GMF_NAME_FACTORS, "items/" GMF_NAME_FACTORS, "items/" GMF_NAME_COUNT},
+      {"items/" GMF_NAME_WEIGHTS, "items/" GMF_NAME_SIMILARITY "/" GMF_CSR_DATA, "items/" GMF_NAME_COUNT}};
   const int64_t sizes[] = {m->n[GMF_USERS], m->n[GMF_ITEMS], m->info.n_factors};
   memcpy(out, sizes, sizeof sizes);
   for (int a = 0; a < 3; a++) {
     char name[96];
     uint64_t *sums = NULL;
     int64_t dims[2];
-    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, ARRAYS[a]);
+    snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, ARRAYS[m->is_item_based][a]);
     bool has = gmf_h5_read_new(m->file, m->path, name, GMF_U8, (void **)&sums, dims, NULL) == GMF_OK;
     out[3 + a] = has ? (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums) : 0; /* others' files lack it */
     gmf_free(sums);
@@ -496,7 +534,7 @@ cleanup:
 gmf_status gmf_model_file_factors(gmf_model_file *m, gmf_side side, int64_t begin, int64_t n, float *out,
                                   gmf_error *err)
 {
-  return read_reals(m, &m->factors[side], side, begin, n, out, err);
+  return m->is_item_based ? GMF_OK : read_reals(m, &m->factors[side], side, begin, n, out, err);
 }
 
 gmf_status gmf_model_file_bias(gmf_model_file *m, gmf_side side, int64_t begin, int64_t n, float *out, gmf_error *err)
@@ -528,6 +566,11 @@ static gmf_status read_finite(gmf_model_file *m, const char *group, const char *
 cleanup:
   gmf_h5_array_close(&array);
   return status;
+}
+
+gmf_status gmf_model_file_weights(gmf_model_file *m, int64_t begin, int64_t n, gmf_weight_rows *out, gmf_error *err)
+{
+  return gmf_item_weights_read(m->weights, begin, n, out, err);
 }
 
 gmf_status gmf_model_file_gram(gmf_model_file *m, double *out, gmf_error *err)
@@ -627,6 +670,7 @@ gmf_status gmf_model_file_ratings(gmf_model_file *m, int64_t begin, int64_t n, g
   GMF_TRY(GMF_RESERVE(out->weights, out->weights_capacity, n_ratings, err));
   GMF_TRY(gmf_h5_array_read(&m->seen_data, first, n_ratings, GMF_F4, out->values, err));
   for (int64_t j = 0; j < n_ratings; j++) out->weights[j] = 1;
+  for (int64_t j = 0; m->is_binary && j < n_ratings; j++) out->values[j] = 1;
   if (m->seen_weight.id >= 0) GMF_TRY(gmf_h5_array_read(&m->seen_weight, first, n_ratings, GMF_F4, out->weights, err));
   if (first_not_finite(out->values, n_ratings) >= 0 || first_not_finite(out->weights, n_ratings) >= 0)
     GMF_TRY(damaged(m, err, "/seen holds a rating or a weight that is not finite"));

@@ -9,6 +9,7 @@
 #include "base/side.h"
 #include "gridmf/model.h"
 #include "io/h5.h"
+#include "io/item_weights.h"
 
 typedef struct gmf_model_file gmf_model_file;
 
@@ -39,7 +40,8 @@ gmf_status gmf_model_file_history(gmf_model_file *file, const char *name, int64_
 gmf_status gmf_model_file_extra(gmf_model_file *file, const char *name, int64_t n_rows, int64_t n_cols,
                                 gmf_type_kind type, int64_t begin, int64_t n, void *out, gmf_error *err);
 
-/* out [n][k]: factors of rows [begin, begin + n). Each is below 1e15 in size, so no score can overflow. */
+/* out [n][k]: factors of rows [begin, begin + n); nothing where k is 0. Each is below 1e15 in size, so no score can
+ * overflow. */
 gmf_status gmf_model_file_factors(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, float *out,
                                   gmf_error *err);
 
@@ -77,9 +79,13 @@ typedef struct gmf_seen {
 
 /* All lists are empty where the file has no /seen. */
 gmf_status gmf_model_file_seen(gmf_model_file *file, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err);
-/* The same with the ratings. GMF_ERR_DATA where the file does not have them. */
+/* The same with the ratings, which are 1 in item-based models of binary values. GMF_ERR_DATA where the file does not
+ * have them. */
 gmf_status gmf_model_file_ratings(gmf_model_file *file, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err);
 void gmf_seen_free(gmf_seen *seen);
+
+/* Rows of the weights of an item-based model, as gmf_item_weights_read. */
+gmf_status gmf_model_file_weights(gmf_model_file *file, int64_t begin, int64_t n, gmf_weight_rows *out, gmf_error *err);
 
 /* Type of a side's ids (GMF_I8 or GMF_TEXT), and the ids of rows [begin, begin + n) in that type. */
 gmf_type gmf_model_file_id_type(const gmf_model_file *file, gmf_side side);

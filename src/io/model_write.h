@@ -34,9 +34,20 @@ typedef struct gmf_model_array {
   int64_t n;
 } gmf_model_array;
 
+/* The weights of an item-based model, [n_items][n_items]. */
+typedef struct gmf_model_weights {
+  gmf_type_kind type;       /* in the file: GMF_F4 or GMF_F8 */
+  int64_t n_sparse;         /* their number on all ranks where they are sparse; -1: dense */
+  const gmf_csr_rows *rows; /* sparse: mine, of the type */
+  /* Dense, Collective: out [n][n_items], rows [begin, begin + n); each rank asks for its own, or none. */
+  gmf_status (*make)(void *context, int64_t begin, int64_t n, double *out, gmf_error *err);
+  void *context;
+} gmf_model_weights;
+
 typedef struct gmf_model_parts {
-  int k;
-  gmf_type_kind type; /* of factors and biases: GMF_F4 or GMF_F8 */
+  int k;                            /* 0: an item-based model, without factors */
+  const gmf_model_weights *weights; /* item-based models; NULL for others */
+  gmf_type_kind type;               /* of factors and biases: GMF_F4 or GMF_F8 */
   gmf_model_side sides[GMF_N_SIDES];
   bool with_bias;
   double global_mean;

@@ -256,7 +256,7 @@ void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_INDICES);
   gmf_writer_add(w, name, gmf_type_of(n_cols <= INT32_MAX ? GMF_I4 : GMF_I8), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_DATA);
-  gmf_writer_add(w, name, gmf_type_of(GMF_F4), nnz, 0);
+  gmf_writer_add(w, name, gmf_type_of((extras & GMF_CSR_F8) != 0 ? GMF_F8 : GMF_F4), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_TIME);
   if ((extras & GMF_CSR_WITH_TIME) != 0) gmf_writer_add(w, name, gmf_type_of(GMF_I8), nnz, 0);
   snprintf(name, sizeof name, "%s/%s", group, GMF_CSR_WEIGHT);

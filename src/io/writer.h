@@ -56,7 +56,7 @@ void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, c
 
 /* Local, the same on all ranks. Declares a csr group as AnnData does: attributes, indptr i8 [n_rows + 1], indices i4
  * or i8 as n_cols asks, data f4, and what `extras` names. */
-enum { GMF_CSR_WITH_TIME = 1, GMF_CSR_WITH_WEIGHT = 2 }; /* time i8, weight f4 */
+enum { GMF_CSR_WITH_TIME = 1, GMF_CSR_WITH_WEIGHT = 2, GMF_CSR_F8 = 4 }; /* time i8, weight f4; data f8 */
 void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras);
 
 /* Collective. Phase A. GMF_ERR_IO. */
@@ -83,7 +83,7 @@ typedef struct gmf_csr_rows {
   int64_t row_begin, n_rows;
   const int64_t *indptr;  /* [n_rows + 1], ascending from any number */
   const int64_t *indices; /* [n], n = indptr[n_rows] - indptr[0] */
-  const float *data;      /* [n] */
+  const void *data;       /* [n] f4; f8 where the group was declared so */
   const int64_t *times;   /* [n]; not read where the group was declared without */
   const float *weights;   /* [n]; the same */
 } gmf_csr_rows;
