@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "kernel/topn.h"
-#include "query/internal.h"
+#include "query/item_model.h"
 
 /* One row of a side: factors [k] and what is added to the product. */
 typedef struct scored_row {
@@ -53,6 +53,7 @@ gmf_status gmf_score_pairs(gmf_model *model, int64_t n, const int64_t *users, co
 {
   gmf_status status = GMF_OK;
   scored_row x = {.row = -1}, y = {.row = -1};
+  if (gmf_is_item_based(model)) return gmf_item_score_pairs(model, n, users, items, scores, states, err);
 
   GMF_TRY(GMF_NEW(x.factors, model->info.n_factors, err));
   GMF_TRY(GMF_NEW(y.factors, model->info.n_factors, err));

@@ -4,7 +4,9 @@
  *     s_ij = y_i . y_j / (|y_i| |y_j|)
  *
  * as in implicit and Spark, or by their product (query/search.c). Biases play no part. The row itself is left out.
+ * Item-based models have their weights instead.
  */
+#include "query/item_model.h"
 #include "query/search.h"
 
 static gmf_status similar(gmf_model *model, gmf_side side, const gmf_similar_options *options, int64_t n,
@@ -24,6 +26,8 @@ static gmf_status similar(gmf_model *model, gmf_side side, const gmf_similar_opt
 
   if (gmf_is_popularity(model))
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%s: a popularity model has no factors to compare", model->info.path));
+  if (gmf_is_item_based(model) && side == GMF_USERS)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%s: an item-based model has no rows of users to compare", model->info.path));
   GMF_TRY(gmf_search_open(&s, model, &what, n, err));
   GMF_TRY(gmf_search_add_rows(&s, side, n, rows, out, err));
   for (int64_t q = 0; q < s.n; q++) {
@@ -31,7 +35,7 @@ static gmf_status similar(gmf_model *model, gmf_side side, const gmf_similar_opt
     if (cosines) gmf_normalise(s.x + q * s.k, s.k); /* a row of zeros has cosine 0 with all others */
     GMF_TRY(gmf_search_exclude(&s, q, &s.row[q], 1, err));
   }
-  GMF_TRY(gmf_search_run(&s, out, err));
+  GMF_TRY(gmf_is_item_based(model) ? gmf_item_search_items(&s, out, err) : gmf_search_run(&s, out, err));
 cleanup:
   gmf_search_close(&s);
   return status;
