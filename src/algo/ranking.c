@@ -80,7 +80,7 @@ void gmf_ranker_destroy(gmf_ranker **ranker)
 static gmf_status allocate(gmf_ranker *r, int64_t longest, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t ld = r->source->ld, threads = omp_get_max_threads();
+  int64_t ld = r->source->is_scores ? 0 : r->source->ld, threads = omp_get_max_threads(); /* of items' rows */
   GMF_TRY(GMF_NEW_ZERO(r->lists, r->capacity, err));
   for (int64_t u = 0; u < r->capacity; u++) GMF_TRY(gmf_topn_create(&r->lists[u], longest, err));
   for (int m = 0; m < r->metrics->n; m++)
@@ -165,6 +165,12 @@ static void score_held_out(gmf_ranker *r, const gmf_user_batch *b, int64_t j, in
 static gmf_status score_all_held_out(gmf_ranker *r, const gmf_user_batch *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  if (r->source->is_scores) {
+    for (int64_t j = 0; j < b->n; j++)
+      for (int64_t h = b->begin[j]; h < b->begin[j + 1]; h++)
+        r->held_out_scores[h] = b->rows[j * r->source->ld + b->items[h]];
+    return GMF_OK;
+  }
   for (int64_t j = 0; j < b->n; j++) r->next[j] = b->begin[j];
   for (int64_t begin = 0; begin < r->n_items; begin += PANEL_ITEMS) {
     int64_t end = gmf_min64(begin + PANEL_ITEMS, r->n_items);
@@ -219,11 +225,24 @@ static void rank_panel(gmf_ranker *r, const gmf_user_batch *b, int64_t j, int64_
   count_pairs(scores, n, r->thresholds + b->begin[j], &r->pairs[j]);
 }
 
+/* Scores of users [first, first + m) and the items [begin, begin + n) of the panel, rows PANEL_ITEMS apart. */
+static void score_tile(const gmf_ranker *r, const gmf_user_batch *b, int64_t first, int64_t m, int64_t begin, int64_t n,
+                       float *scores)
+{
+  int64_t ld = r->source->ld;
+  if (!r->source->is_scores) {
+    gmf_scores(b->rows + first * ld, m, ld, r->panel, n, ld, r->source->ld, scores, PANEL_ITEMS);
+    return;
+  }
+  for (int64_t j = 0; j < m; j++)
+    memcpy(scores + j * PANEL_ITEMS, b->rows + (first + j) * ld + begin, (size_t)n * sizeof *scores);
+}
+
 /* Collective. Users of the batch against all items. A rank without users asks for no rows. */
 static gmf_status rank_all(gmf_ranker *r, const gmf_user_batch *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t ld = r->source->ld;
+  bool fetches = !r->source->is_scores;
   for (int64_t begin = 0; begin < r->n_items; begin += PANEL_ITEMS) {
     int64_t n = gmf_min64(PANEL_ITEMS, r->n_items - begin);
     r->n_untrained = 0;
@@ -231,13 +250,13 @@ static gmf_status rank_all(gmf_ranker *r, const gmf_user_batch *b, gmf_error *er
       r->rows[i] = begin + i;
       if (!gmf_bits_has(r->trained, begin + i)) r->untrained[r->n_untrained++] = gmf_i32(i);
     }
-    GMF_TRY(r->source->fetch(r->source->context, GMF_ITEMS, r->rows, b->n > 0 ? n : 0, r->panel, err));
+    if (fetches) GMF_TRY(r->source->fetch(r->source->context, GMF_ITEMS, r->rows, b->n > 0 ? n : 0, r->panel, err));
 #pragma omp parallel for schedule(dynamic, 1)
     for (int64_t first = 0; first < b->n; first += TILE_USERS) {
       int64_t m = gmf_min64(TILE_USERS, b->n - first);
       float *scores = of_thread(r->scores, TILE_USERS * PANEL_ITEMS);
       gmf_beat();
-      gmf_scores(b->rows + first * ld, m, ld, r->panel, n, ld, r->source->ld, scores, PANEL_ITEMS);
+      score_tile(r, b, first, m, begin, n, scores);
       for (int64_t j = 0; j < m; j++) rank_panel(r, b, first + j, begin, n, scores + j * PANEL_ITEMS);
     }
   }

@@ -4,6 +4,8 @@
  *
  * A row has `ld` floats. With biases a user's is [x_u, b_u, 1] and an item's [y_i, 1, b_i], zeros after, so that their
  * product is the whole score but for the model's mean.
+ *
+ * A user's row may also be his scores themselves, of all items; items have no rows then.
  */
 #ifndef GMF_ALGO_ROW_SOURCE_H
 #define GMF_ALGO_ROW_SOURCE_H
@@ -13,6 +15,7 @@
 typedef struct gmf_row_source {
   int64_t n[GMF_N_SIDES]; /* rows of a side */
   int ld;
+  bool is_scores; /* rows of users are scores; ld is n[GMF_ITEMS] */
   /* Collective. out [n][ld] gets `rows` of a side, which ascend without repetition; each rank asks for its own. */
   gmf_status (*fetch)(void *context, gmf_side side, const int64_t *rows, int64_t n, float *out, gmf_error *err);
   void *context; /* borrowed */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "algo/item_knn.h"
 #include "algo/svd.h"
 #include "base/memory.h"
 #include "base/narrow.h"
@@ -67,16 +68,18 @@ static const gmf_option OPTIONS[] = {
      "users: share of a held-out user's ratings for --test, rounded down, by chance; the rest is for --fold-in; users "
      "with fewer than 5 ratings are not tested"},
 
-    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0, "als|ials|popularity|svd", "",
+    {"algorithm", GMF_OPT_CHOICE, FIELD(algorithm), GMF_VERB_TRAIN, true, NULL, 0, 0,
+     "als|ials|popularity|svd|item-knn|ease", "",
      "als: explicit ratings, squared error; ials: implicit feedback, all pairs weighted; popularity: the number of "
      "ratings, a yardstick; svd: the largest singular triplets of the matrix that is zero where there is no rating, as in "
-     "PureSVD"},
+     "PureSVD; item-knn: the most similar items of each item; ease: Steck's linear item-item model, from the inverse of a "
+     "dense items x items matrix. The last two have no factors and no sweeps: no checkpoints, no validation"},
     {"factors", GMF_OPT_INT, FIELD(factors), GMF_VERB_TRAIN | GMF_VERB_SYNTH, true, "K", 1, GMF_MAX_FACTORS, NULL, "64",
      "length of a factor row"},
     {"iterations", GMF_OPT_INT, FIELD(iterations), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "15",
      "sweeps: users given items, then items given users"},
     {"lambda", GMF_OPT_REAL, FIELD(lambda), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "",
-     "regularisation; 0.05 for als, 0.1 for ials where it is not given"},
+     "regularisation; 0.05 for als, 0.1 for ials, 200 for ease where it is not given"},
     {"lambda-scale", GMF_OPT_CHOICE, FIELD(lambda_scale), GMF_VERB_TRAIN, true, NULL, 0, 0, "none|count|ials", "",
      "what lambda is multiplied by in a row with n ratings: none 1, count n^NU, ials (n + A0 N)^NU for N rows of the "
      "other side; count for als, none for ials where not given"},
@@ -119,6 +122,28 @@ static const gmf_option OPTIONS[] = {
      "randomized: passes over the matrix and its transpose; more are more accurate"},
     {"scaling", GMF_OPT_CHOICE, FIELD(scaling), GMF_VERB_TRAIN, true, NULL, 0, 0, "usv|sqrt", "usv",
      "svd: what the factors are; usv: U S and V; sqrt: U S^1/2 and V S^1/2"},
+    {"similarity", GMF_OPT_CHOICE, FIELD(similarity), GMF_VERB_TRAIN, true, NULL, 0, 0,
+     "cosine|adjusted-cosine|jaccard|tfidf|bm25", "cosine",
+     "item-knn: of two items' columns of ratings; adjusted-cosine takes off each user's mean before; tfidf and bm25 weigh "
+     "as benfred/implicit does; jaccard counts common users"},
+    {"neighbours", GMF_OPT_INT, FIELD(neighbours), GMF_VERB_TRAIN, true, "K", 1, 1e6, NULL, "20",
+     "item-knn: similar items that are kept for each item"},
+    {"shrinkage", GMF_OPT_REAL, FIELD(shrinkage), GMF_VERB_TRAIN, true, "S", 0, 1e30, NULL, "0",
+     "item-knn: a similarity from n common users is multiplied by n / (n + S); 10 to 100 suits most data"},
+    {"bm25-k1", GMF_OPT_REAL, FIELD(bm25_k1), GMF_VERB_TRAIN, true, "K1", 0, 1e30, NULL, "1.2",
+     "bm25: how fast a larger rating stops counting more"},
+    {"bm25-b", GMF_OPT_REAL, FIELD(bm25_b), GMF_VERB_TRAIN, true, "B", 0, 1, NULL, "0.75",
+     "bm25: how far items with many ratings count less"},
+    {"values", GMF_OPT_CHOICE, FIELD(values), GMF_VERB_TRAIN, true, NULL, 0, 0, "ratings|binary", "",
+     "item-knn, ease: what a rating is in training and in a user's scores; binary: 1. Where not given: binary for ease, as "
+     "its author has it, and for jaccard, else ratings"},
+    {"precision", GMF_OPT_CHOICE, FIELD(precision), GMF_VERB_TRAIN, true, NULL, 0, 0, "f8|f4", "f8",
+     "ease: of the inverse; f4 takes half of the memory and of the time, and loses as many digits as lambda is smaller "
+     "than the largest item's number of ratings"},
+    {"keep-per-item", GMF_OPT_INT, FIELD(keep_per_item), GMF_VERB_TRAIN, true, "N", 0, 1e6, NULL, "0",
+     "ease: store only the N largest weights that make an item's score; 0: all, items x items"},
+    {"store", GMF_OPT_CHOICE, FIELD(store), GMF_VERB_TRAIN, true, NULL, 0, 0, "f8|f4", "f4",
+     "item-knn, ease: numbers of the weights in the model"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
@@ -200,33 +225,47 @@ const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", G
 const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify";
 
 #define OF(algorithm) (1 << (algorithm))
+#define ITEM_BASED (OF(GMF_ALGORITHM_ITEM_KNN) | OF(GMF_ALGORITHM_EASE))
 
 /* Options of training that some algorithms alone take. */
 static const struct {
   size_t offset;
   int algorithms; /* a sum of OF() */
-} OF_SOME_ALGORITHMS[] = {{offsetof(gmf_config, alpha), OF(GMF_ALGORITHM_IALS)},
-                          {offsetof(gmf_config, alpha0), OF(GMF_ALGORITHM_IALS)},
-                          {offsetof(gmf_config, loss), OF(GMF_ALGORITHM_IALS)},
-                          {offsetof(gmf_config, bias), OF(GMF_ALGORITHM_ALS)},
-                          {offsetof(gmf_config, lambda_bias), OF(GMF_ALGORITHM_ALS)},
-                          {offsetof(gmf_config, center), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, seed), ~OF(GMF_ALGORITHM_POPULARITY)},
-                          {offsetof(gmf_config, svd_method), OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, tolerance), OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, max_restarts), OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, block), OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, power_steps), OF(GMF_ALGORITHM_SVD)},
-                          {offsetof(gmf_config, scaling), OF(GMF_ALGORITHM_SVD)}};
+} OF_SOME_ALGORITHMS[] = {
+    {offsetof(gmf_config, alpha), OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, alpha0), OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, loss), OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, bias), OF(GMF_ALGORITHM_ALS)},
+    {offsetof(gmf_config, lambda_bias), OF(GMF_ALGORITHM_ALS)},
+    {offsetof(gmf_config, center), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, seed), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, factors), ~ITEM_BASED},
+    {offsetof(gmf_config, seen), ~ITEM_BASED},
+    {offsetof(gmf_config, grid), ~ITEM_BASED},
+    {offsetof(gmf_config, lambda), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_EASE)},
+    {offsetof(gmf_config, similarity), OF(GMF_ALGORITHM_ITEM_KNN)},
+    {offsetof(gmf_config, neighbours), OF(GMF_ALGORITHM_ITEM_KNN)},
+    {offsetof(gmf_config, shrinkage), OF(GMF_ALGORITHM_ITEM_KNN)},
+    {offsetof(gmf_config, bm25_k1), OF(GMF_ALGORITHM_ITEM_KNN)},
+    {offsetof(gmf_config, bm25_b), OF(GMF_ALGORITHM_ITEM_KNN)},
+    {offsetof(gmf_config, values), ITEM_BASED},
+    {offsetof(gmf_config, precision), OF(GMF_ALGORITHM_EASE)},
+    {offsetof(gmf_config, keep_per_item), OF(GMF_ALGORITHM_EASE)},
+    {offsetof(gmf_config, store), ITEM_BASED},
+    {offsetof(gmf_config, svd_method), OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, tolerance), OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, max_restarts), OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, block), OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, power_steps), OF(GMF_ALGORITHM_SVD)},
+    {offsetof(gmf_config, scaling), OF(GMF_ALGORITHM_SVD)}};
 
-/* Options that popularity and svd, which have no sweeps, take none of. */
+/* Options that algorithms without sweeps take none of. */
 static bool is_of_sweeps(size_t offset)
 {
-  static const size_t FIELDS[] = {offsetof(gmf_config, iterations),   offsetof(gmf_config, lambda),
-                                  offsetof(gmf_config, lambda_scale), offsetof(gmf_config, lambda_exponent),
-                                  offsetof(gmf_config, nonnegative),  offsetof(gmf_config, solver),
-                                  offsetof(gmf_config, cg_steps),     offsetof(gmf_config, validate_every),
-                                  offsetof(gmf_config, early_stop),   offsetof(gmf_config, deterministic)};
+  static const size_t FIELDS[] = {
+      offsetof(gmf_config, iterations),     offsetof(gmf_config, lambda_scale), offsetof(gmf_config, lambda_exponent),
+      offsetof(gmf_config, nonnegative),    offsetof(gmf_config, solver),       offsetof(gmf_config, cg_steps),
+      offsetof(gmf_config, validate_every), offsetof(gmf_config, early_stop),   offsetof(gmf_config, deterministic)};
   for (size_t f = 0; f < sizeof FIELDS / sizeof *FIELDS; f++)
     if (FIELDS[f] == offset) return true;
   return false;
@@ -247,7 +286,10 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   if (o->offset == offsetof(gmf_config, tolerance) || o->offset == offsetof(gmf_config, max_restarts))
     return config->svd_method == GMF_SVD_KRYLOV;
   if (o->offset == offsetof(gmf_config, power_steps)) return config->svd_method == GMF_SVD_RANDOMIZED;
-  bool sweeps = config->algorithm != GMF_ALGORITHM_POPULARITY && config->algorithm != GMF_ALGORITHM_SVD;
+  if (o->offset == offsetof(gmf_config, bm25_k1) || o->offset == offsetof(gmf_config, bm25_b))
+    return config->similarity == GMF_SIMILARITY_BM25;
+  bool sweeps =
+      config->algorithm < 0 || config->algorithm == GMF_ALGORITHM_ALS || config->algorithm == GMF_ALGORITHM_IALS;
   return sweeps || !is_of_sweeps(o->offset);
 }
 
@@ -366,20 +408,36 @@ gmf_status gmf_config_load(const gmf_grid *grid, gmf_verb verb, int argc, char *
   return GMF_OK;
 }
 
-static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
+static bool is_item_based(const gmf_config *c)
 {
+  return c->algorithm == GMF_ALGORITHM_ITEM_KNN || c->algorithm == GMF_ALGORITHM_EASE;
+}
+
+/* What an algorithm without sweeps has not. */
+static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
+{
+  char algorithm[32];
+  gmf_config_text(c, offsetof(gmf_config, algorithm), algorithm, sizeof algorithm);
   const struct {
     const char *option;
     bool given;
-  } without[] = {{"test", c->test[0] != '\0'},
+  } without[] = {{"checkpoint", is_item_based(c) && c->checkpoint[0] != '\0'},
+                 {"test", c->test[0] != '\0'},
                  {"fold-in", c->fold_in[0] != '\0'},
                  {"early-stop", c->early_stop > 0},
                  {"nonnegative", c->nonnegative},
                  {"bias", c->bias},
-                 {"deterministic", c->deterministic}};
+                 {"deterministic", c->deterministic},
+                 {"no-seen", is_item_based(c) && !c->seen},
+                 {"grid", is_item_based(c) && strcmp(c->grid, "auto") != 0}};
   for (size_t o = 0; o < sizeof without / sizeof *without; o++)
     if (without[o].given)
-      return gmf_fail(err, GMF_ERR_USAGE, "--algorithm svd has no --%s: leave it out", without[o].option);
+      return gmf_fail(err, GMF_ERR_USAGE, "--algorithm %s has no --%s: leave it out", algorithm, without[o].option);
+  return GMF_OK;
+}
+
+static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
+{
   bool from_path = strcmp(c->resume, "auto") != 0 && strcmp(c->resume, "never") != 0;
   if (c->svd_method == GMF_SVD_GRAM && (c->checkpoint[0] != '\0' || from_path))
     return gmf_fail(
@@ -388,7 +446,19 @@ static gmf_status resolve_svd(gmf_config *c, gmf_error *err)
         "krylov or randomized",
         from_path ? "resume" : "checkpoint");
   if (c->center < 0) c->center = GMF_CENTER_NONE;
-  return GMF_OK;
+  return refuse_sweeps(c, err);
+}
+
+static gmf_status resolve_item_based(gmf_config *c, gmf_error *err)
+{
+  bool ease = c->algorithm == GMF_ALGORITHM_EASE, jaccard = !ease && c->similarity == GMF_SIMILARITY_JACCARD;
+  if (isnan(c->lambda)) c->lambda = 200;
+  if (c->values < 0) c->values = ease || jaccard ? GMF_VALUES_BINARY : GMF_VALUES_RATINGS;
+  if (!ease && c->similarity == GMF_SIMILARITY_ADJUSTED_COSINE && c->values == GMF_VALUES_BINARY)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--similarity adjusted-cosine compares ratings with their user's mean: leave out --values binary");
+  c->iterations = 0;
+  return refuse_sweeps(c, err);
 }
 
 gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
@@ -404,6 +474,7 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->max_time > 0 && c->checkpoint[0] == '\0')
     return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");
   if (c->algorithm == GMF_ALGORITHM_SVD) return resolve_svd(c, err);
+  if (is_item_based(c)) return resolve_item_based(c, err);
   if (c->center > GMF_CENTER_GLOBAL)
     return gmf_fail(err, GMF_ERR_USAGE, "--center %s is for --algorithm svd; als takes none and global",
                     c->center == GMF_CENTER_USER   ? "user"

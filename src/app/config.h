@@ -29,7 +29,9 @@ typedef enum gmf_algorithm {
   GMF_ALGORITHM_ALS,
   GMF_ALGORITHM_IALS,
   GMF_ALGORITHM_POPULARITY,
-  GMF_ALGORITHM_SVD
+  GMF_ALGORITHM_SVD,
+  GMF_ALGORITHM_ITEM_KNN,
+  GMF_ALGORITHM_EASE
 } gmf_algorithm;
 typedef enum gmf_split_method {
   GMF_SPLIT_RANDOM,
@@ -44,6 +46,9 @@ typedef enum gmf_center {
   GMF_CENTER_ITEM,
   GMF_CENTER_BOTH
 } gmf_center;
+/* What the ratings of item-based models are, in training and in scores. */
+typedef enum gmf_values { GMF_VALUES_RATINGS, GMF_VALUES_BINARY } gmf_values;
+typedef enum gmf_precision { GMF_PRECISION_F8, GMF_PRECISION_F4 } gmf_precision;
 typedef enum gmf_scaling { GMF_SCALING_USV, GMF_SCALING_SQRT } gmf_scaling;
 
 enum { GMF_PATH_BYTES = 4096 };
@@ -89,7 +94,14 @@ typedef struct gmf_config {
   int svd_method; /* gmf_svd_method */
   double tolerance;
   int64_t block, max_restarts, power_steps;
-  int scaling; /* gmf_scaling */
+  int scaling;    /* gmf_scaling */
+  int similarity; /* gmf_similarity */
+  int64_t neighbours;
+  double shrinkage, bm25_k1, bm25_b;
+  int values;    /* gmf_values, -1 until gmf_config_resolve */
+  int precision; /* gmf_precision */
+  int64_t keep_per_item;
+  int store; /* gmf_precision */
   char grid[32];
   bool seen;
   int64_t validate_every, early_stop;

@@ -141,6 +141,30 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
   return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "exact", true, log, err);
 }
 
+/* ---- item-based models ------------------------------------------------------------------------------------------- */
+
+gmf_status gmf_items_memory(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
+                            gmf_error *err)
+{
+  bool ease = c->algorithm == GMF_ALGORITHM_EASE;
+  gmf_memory_allowance allowed = gmf_memory_allowed(grid, c->memory_limit);
+  gmf_items_shape shape = {.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
+                           .nnz = d->nnz,
+                           .n_ranks = grid->size,
+                           .n_threads = omp_get_max_threads(),
+                           .single = c->precision == GMF_PRECISION_F4,
+                           .n_kept = gmf_min64(ease ? c->keep_per_item : c->neighbours, d->n[GMF_ITEMS]),
+                           .weight_bytes = c->store == GMF_PRECISION_F4 ? 4 : 8,
+                           .program_bytes = gmf_process_resident()};
+  gmf_memory_plan plan = ease ? gmf_plan_ease(&shape) : gmf_plan_item_knn(&shape);
+  return check(grid, &plan, &allowed,
+               ease
+                   ? "use more ranks or nodes, --precision f4, an import with a larger --min-item-count, or a larger "
+                     "--memory-limit; the parts:"
+                   : "use more ranks or nodes, fewer --neighbours or --threads, or a larger --memory-limit; the parts:",
+               "exact", true, log, err);
+}
+
 /* ---- import and evaluation --------------------------------------------------------------------------------------- */
 
 /* Rank 0. The text of all files, and the length of its lines as the beginning of the first shows it. Compressed text is

@@ -35,6 +35,10 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
 /* Local. The peak of a rank that trains with n_ranks ranks in one column, bytes, by the sizes of the dataset. */
 int64_t gmf_train_memory_expected(const gmf_config *config, const gmf_dataset *dataset, int n_ranks);
 
+/* Collective. item-knn and ease, by the sizes of the dataset; writes the line of the log. */
+gmf_status gmf_items_memory(const gmf_grid *grid, const gmf_config *config, const gmf_dataset *d, const gmf_log *log,
+                            gmf_error *err);
+
 /* Collective. files [n]: the text of an import; a missing one counts nothing, the import says so. */
 gmf_status gmf_import_memory(const gmf_grid *grid, const gmf_config *config, const char *const *files, int n,
                              const gmf_log *log, gmf_error *err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "algo/als.h"
+#include "algo/best_lists.h"
 #include "base/narrow.h"
 #include "dist/axis.h"
 #include "kernel/dense.h"
@@ -231,6 +232,73 @@ gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share 
   return s->is_svd ? plan_svd(s, b) : plan_als(s, b);
 }
 
+/* ---- item-based models ------------------------------------------------------------------------------------------- */
+
+enum { WEIGHT = 16, PARCEL = 16, PILE_RATING = F4 + F8, CELL = 16 + 4, PANEL_COLUMNS = 512, DENSE_ROWS = 4 << 20 };
+
+/* The ratings as they are stored again, and indices of sparse weights in the width of the file. */
+static int64_t items_writing_bytes(const gmf_items_shape *s)
+{
+  int64_t seen = divide_up(s->nnz, s->n_ranks) * (I8 + F4 + 2 * F4);
+  int64_t sparse = divide_up(s->n[GMF_ITEMS], s->n_ranks) * s->n_kept;
+  return sparse * (I8 + F8 + s->weight_bytes) + gmf_max64(seen, sparse * 2 * s->weight_bytes);
+}
+
+/* algo/item_knn.c: shares of the items and of their ratings are even, but for a tenth. */
+gmf_memory_plan gmf_plan_item_knn(const gmf_items_shape *s)
+{
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t n = s->n[GMF_ITEMS], *parts = plan.parts;
+  bool alone = s->n_ranks == 1;
+  int64_t r = divide_up(s->nnz + (alone ? 0 : s->nnz / 10), s->n_ranks);
+  int64_t users = gmf_min64(s->n[GMF_USERS], r), own = divide_up(n + (alone ? 0 : n / 10), s->n_ranks);
+  int64_t lists = gmf_best_lists_bytes(own, s->n_kept), kept = own * s->n_kept, pile = r * PILE_RATING + users * 2 * I8;
+  parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  parts[GMF_MEMORY_TABLES] = n * (2 * I8 + (alone ? 16 : 8));
+  parts[GMF_MEMORY_RATINGS_BY_ITEM] = pile + r * (4 + I8) + users * I8 + own * 2 * I8;
+  parts[GMF_MEMORY_VISITORS] = alone ? 0 : 2 * (pile + own * I8);
+  parts[GMF_MEMORY_LISTS] = lists + (alone ? 0 : lists + 2 * kept * WEIGHT);
+  parts[GMF_MEMORY_SOLVER] = s->n_threads * own * CELL;
+  parts[GMF_MEMORY_DISTRIBUTION] = gmf_max64(2 * r * PARCEL, r * PARCEL + pile) + n * 16;
+  parts[GMF_MEMORY_WRITING] = gmf_max64(lists + kept * WEIGHT, gmf_max64(kept * 3 * WEIGHT, items_writing_bytes(s)));
+  plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
+              max3(parts[GMF_MEMORY_DISTRIBUTION],
+                   parts[GMF_MEMORY_RATINGS_BY_ITEM] + parts[GMF_MEMORY_VISITORS] + parts[GMF_MEMORY_LISTS] +
+                       parts[GMF_MEMORY_SOLVER],
+                   parts[GMF_MEMORY_WRITING]);
+  return plan;
+}
+
+/*
+ * linalg/gram.c and spd_inverse.c on a grid of R x C processes. Ratings go to C and then to R of them, and are put in
+ * order there, before the matrix is; what PBLAS takes for its panels, of each direction and of those under way, is
+ * there when the ratings are not.
+ */
+gmf_memory_plan gmf_plan_ease(const gmf_items_shape *s)
+{
+  gmf_memory_plan plan = {.peak = 0};
+  int64_t n = s->n[GMF_ITEMS], *parts = plan.parts, rows = (int64_t)sqrt((double)s->n_ranks);
+  while (s->n_ranks % rows != 0) rows--;
+  int64_t columns = s->n_ranks / rows, size = s->single ? F4 : F8, r = divide_up(s->nnz, s->n_ranks);
+  int64_t of_rows = divide_up(s->nnz, rows), of_columns = divide_up(s->nnz, columns), users = s->n[GMF_USERS] * I8;
+  int64_t n_rows = gmf_min64(n, divide_up(n, rows) + 64), n_columns = gmf_min64(n, divide_up(n, columns) + 64);
+  int64_t piles = of_rows * F8 + users + of_columns * PARCEL, panel = gmf_min64(n, PANEL_COLUMNS);
+  parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
+  parts[GMF_MEMORY_RATINGS_BY_USER] = r * PARCEL + piles;
+  parts[GMF_MEMORY_MATRIX] = n_rows * n_columns * size;
+  parts[GMF_MEMORY_SOLVER] = gmf_max64(2 * (n_rows + n_columns) * panel * size, s->n_threads * n_rows * F8);
+  parts[GMF_MEMORY_DISTRIBUTION] = r * PARCEL + gmf_max64((r * columns + 2 * of_rows) * PARCEL,
+                                                          of_rows * F8 + users + (r * rows + 2 * of_columns) * PARCEL);
+  int64_t row_bytes = n * F8, panel_bytes = 4 * gmf_max64(DENSE_ROWS, row_bytes);
+  int64_t kept = divide_up(n, s->n_ranks) * s->n_kept * 3 * WEIGHT;
+  parts[GMF_MEMORY_WRITING] = gmf_max64(panel_bytes + kept, items_writing_bytes(s));
+  plan.peak = parts[GMF_MEMORY_PROGRAM] +
+              max3(parts[GMF_MEMORY_DISTRIBUTION],
+                   parts[GMF_MEMORY_MATRIX] + gmf_max64(parts[GMF_MEMORY_RATINGS_BY_USER], parts[GMF_MEMORY_SOLVER]),
+                   parts[GMF_MEMORY_MATRIX] + parts[GMF_MEMORY_WRITING]);
+  return plan;
+}
+
 /* ---- import and evaluation --------------------------------------------------------------------------------------- */
 
 /*
@@ -257,12 +325,17 @@ gmf_memory_plan gmf_plan_import(const gmf_import_shape *s)
 gmf_memory_plan gmf_plan_evaluate(const gmf_evaluate_shape *s)
 {
   enum { PANEL_ITEMS = 4096, BATCH_USERS = 1024, TILE_USERS = 32, KEY_BYTES = 48, RATING_BYTES = 16 };
+  enum { SCORE_BYTES = 1 << 26, READ_WEIGHTS = 1 << 22 };
   gmf_memory_plan plan = {.peak = 0};
   int64_t row = s->n_factors * F4, ids = s->n_test_items + divide_up(s->n_test_users, s->n_ranks);
   plan.parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
   plan.parts[GMF_MEMORY_TABLES] = ids * KEY_BYTES;
   plan.parts[GMF_MEMORY_RATINGS_BY_USER] = divide_up(s->n_test, s->n_ranks) * RATING_BYTES;
   plan.parts[GMF_MEMORY_FACTORS] = (gmf_min64(BATCH_USERS, s->n_users) + gmf_min64(PANEL_ITEMS, s->n_items)) * row;
+  if (s->n_factors == 0) /* two batches of scores, and rows of weights */
+    plan.parts[GMF_MEMORY_FACTORS] =
+        2 * gmf_max64(gmf_min64(SCORE_BYTES, s->n_users * s->n_items * F4), s->n_items * F4) +
+        gmf_max64(gmf_min64(READ_WEIGHTS, s->n_items * s->n_items), s->n_items) * (F4 + I8);
   plan.parts[GMF_MEMORY_SOLVER] = (int64_t)s->n_threads * TILE_USERS * PANEL_ITEMS * F4;
   for (int p = 0; p < GMF_N_MEMORY_PARTS; p++) plan.peak += plan.parts[p];
   return plan;
@@ -298,10 +371,10 @@ gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *s)
 
 const char *gmf_memory_part_name(gmf_memory_part part)
 {
-  static const char *const NAMES[] = {"program and libraries", "row tables",        "ratings by user",
-                                      "ratings by item",       "factors",           "expanded rows",
-                                      "fold buffers",          "solver and scores", "validation",
-                                      "text as it was read",   "distribution",      "writing"};
+  static const char *const NAMES[] = {
+      "program and libraries", "row tables",   "ratings by user",     "ratings by item",  "factors",
+      "expanded rows",         "fold buffers", "dense matrix",        "visiting ratings", "lists of neighbours",
+      "solver and scores",     "validation",   "text as it was read", "distribution",     "writing"};
   return NAMES[part];
 }
 

@@ -22,6 +22,9 @@ typedef enum gmf_memory_part {
   GMF_MEMORY_FACTORS,
   GMF_MEMORY_EXPANDED, /* fixed rows, as they are sent and as they are received */
   GMF_MEMORY_FOLDS,
+  GMF_MEMORY_MATRIX,       /* dense, of items: ease */
+  GMF_MEMORY_VISITORS,     /* ratings of others' items: item-knn */
+  GMF_MEMORY_LISTS,        /* of neighbours */
   GMF_MEMORY_SOLVER,       /* k x k matrices and scratch, for each thread */
   GMF_MEMORY_VALIDATION,   /* the ratings of --test and what scores them; the best rows of --early-stop */
   GMF_MEMORY_TEXT,         /* of import: blocks of text, and the ratings read from them */
@@ -76,6 +79,19 @@ void gmf_expect_shares(const gmf_train_shape *shape, gmf_memory_share shares[GMF
 
 gmf_memory_plan gmf_plan_train(const gmf_train_shape *shape, const gmf_memory_share shares[GMF_N_SIDES]);
 
+/* item-knn and ease. */
+typedef struct gmf_items_shape {
+  int64_t n[GMF_N_SIDES], nnz;
+  int n_ranks, n_threads;
+  bool single;    /* ease: the matrix is f4 */
+  int64_t n_kept; /* weights of an item that are kept; ease: 0 for all */
+  int64_t weight_bytes;
+  int64_t program_bytes;
+} gmf_items_shape;
+
+gmf_memory_plan gmf_plan_item_knn(const gmf_items_shape *shape);
+gmf_memory_plan gmf_plan_ease(const gmf_items_shape *shape);
+
 typedef struct gmf_import_shape {
   int64_t n_bytes;         /* of text */
   int64_t n_bytes_at_once; /* of that, what one rank has to read: its part, or a compressed file */
@@ -90,7 +106,7 @@ gmf_memory_plan gmf_plan_import(const gmf_import_shape *shape);
 typedef struct gmf_evaluate_shape {
   int64_t n_users, n_items;                   /* of the model */
   int64_t n_test_users, n_test_items, n_test; /* of the test set */
-  int n_ranks, n_threads, n_factors;
+  int n_ranks, n_threads, n_factors;          /* without factors: item-based */
   int64_t program_bytes;
 } gmf_evaluate_shape;
 

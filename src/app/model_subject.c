@@ -24,6 +24,7 @@ struct gmf_model_subject {
   float *factors; /* [STRETCH][k] */
   float *bias;    /* [STRETCH] */
   gmf_seen seen;
+  gmf_user_ratings rated; /* item-based: of the users that are scored */
   gmf_config training;
   bool has_lambda; /* the file tells it */
 };
@@ -60,11 +61,66 @@ cleanup:
   return status;
 }
 
+/* ---- item-based models: scores in the place of rows ---------------------------------------------------------------
+ */
+
+static gmf_status read_weights(void *context, int64_t begin, int64_t n, gmf_weight_rows *out, gmf_error *err)
+{
+  return gmf_model_file_weights(((gmf_model_subject *)context)->file, begin, n, out, err);
+}
+
+/* What n users, by rows of the model, rated in training. */
+static gmf_status read_rated(gmf_model_subject *m, const int64_t *rows, int64_t n, gmf_user_ratings *out,
+                             gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(gmf_user_ratings_reserve(out, n, 0, err));
+  out->begin[0] = 0;
+  for (int64_t j = 0; j < n;) {
+    int64_t length = gmf_run_length(rows + j, n - j), at = out->begin[j];
+    GMF_TRY(gmf_model_file_ratings(m->file, rows[j], length, &m->seen, err));
+    size_t n_rated = (size_t)m->seen.indptr[length];
+    GMF_TRY(gmf_user_ratings_reserve(out, n, at + m->seen.indptr[length], err));
+    if (n_rated > 0) memcpy(out->items + at, m->seen.items, n_rated * sizeof *out->items);
+    if (n_rated > 0) memcpy(out->values + at, m->seen.values, n_rated * sizeof *out->values);
+    for (int64_t r = 1; r <= length; r++) out->begin[j + r] = at + m->seen.indptr[r];
+    j += length;
+  }
+cleanup:
+  return status;
+}
+
+static gmf_status score_rows(gmf_model_subject *m, const int64_t *rows, int64_t n, float *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(read_rated(m, rows, n, &m->rated, err));
+  gmf_item_users users = {n, m->rated.begin, m->rated.items, m->rated.values};
+  GMF_TRY(gmf_item_scores(&users, m->info->n_items, read_weights, m, 0, out, err));
+cleanup:
+  return status;
+}
+
+static gmf_status score_ratings(void *context, const gmf_user_ratings *ratings, int64_t first, int64_t n, float *out,
+                                gmf_error *err)
+{
+  gmf_model_subject *m = context;
+  if (n == 0) return GMF_OK;
+  gmf_item_users users = {n, ratings->begin + first, ratings->items, ratings->values};
+  for (int64_t j = users.begin[0]; m->training.values == GMF_VALUES_BINARY && j < users.begin[n]; j++)
+    ratings->values[j] = 1;
+  return gmf_item_scores(&users, m->info->n_items, read_weights, m, 0, out, err);
+}
+
+/* ---- any model ----------------------------------------------------------------------------------------------------
+ */
+
 /* Collective. */
 static gmf_status fetch(void *context, gmf_side side, const int64_t *rows, int64_t n, float *out, gmf_error *err)
 {
   gmf_model_subject *m = context;
-  return gmf_agree(m->grid, fetch_local(m, side, rows, n, out, err), err);
+  gmf_status local =
+      m->view.rows.is_scores ? score_rows(m, rows, n, out, err) : fetch_local(m, side, rows, n, out, err);
+  return gmf_agree(m->grid, local, err);
 }
 
 /* ---- ids and training ratings ------------------------------------------------------------------------------------ */
@@ -132,7 +188,8 @@ cleanup:
 static bool is_of_training(const gmf_option *option)
 {
   static const char *const NAMES[] = {"algorithm",       "loss", "alpha",       "alpha0",      "lambda", "lambda-scale",
-                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative", "center", "scaling"};
+                                      "lambda-exponent", "bias", "lambda-bias", "nonnegative", "values", "center",
+                                      "scaling"};
   for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
     if (strcmp(option->name, NAMES[i]) == 0) return true;
   return false;
@@ -161,6 +218,7 @@ const gmf_config *gmf_model_subject_training(const gmf_model_subject *m) { retur
 gmf_status gmf_model_subject_can_fold_in(const gmf_model_subject *m, gmf_error *err)
 {
   if (m->training.algorithm == GMF_ALGORITHM_SVD) return GMF_OK; /* its projection says what is missing */
+  if (m->view.score != NULL) return GMF_OK;
   if (!m->has_lambda)
     return gmf_fail(err, GMF_ERR_DATA, "%s: has no attribute @lambda, without which no user can be folded in",
                     m->info->path);
@@ -195,6 +253,8 @@ static gmf_status open_local(gmf_model_subject *m, const char *path, gmf_error *
   gmf_status status = GMF_OK;
   GMF_TRY(gmf_model_file_open(path, &m->file, err));
   m->info = gmf_model_file_info(m->file);
+  if (m->info->n_factors == 0 && m->info->n_items > INT_MAX)
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: an item-based model has up to %d items", path, INT_MAX));
   GMF_TRY(GMF_NEW(m->factors, (int64_t)STRETCH * m->info->n_factors, err));
   GMF_TRY(GMF_NEW(m->bias, STRETCH, err));
   GMF_TRY(GMF_NEW_ZERO(m->trained, gmf_bits_words(m->info->n_items), err));
@@ -234,6 +294,11 @@ static void make_view(gmf_model_subject *m)
                           .gram = read_gram,
                           .project = m->training.algorithm == GMF_ALGORITHM_SVD ? make_projection : NULL,
                           .context = m};
+  if (info->n_factors == 0) {
+    m->view.rows.is_scores = true;
+    m->view.rows.ld = gmf_int(info->n_items);
+    m->view.score = score_ratings;
+  }
   m->view.fold_in.row.k = info->n_factors;
   m->view.fold_in.row.bias = info->has_bias;
   for (int s = 0; s < GMF_N_SIDES; s++)
@@ -270,6 +335,7 @@ void gmf_model_subject_close(gmf_model_subject **subject)
   if (m == NULL) return;
   gmf_model_file_close(&m->file);
   gmf_seen_free(&m->seen);
+  gmf_user_ratings_free(&m->rated);
   gmf_free(m->trained);
   gmf_free(m->factors);
   gmf_free(m->bias);

@@ -19,6 +19,10 @@ typedef struct gmf_subject {
   const uint64_t *trained;        /* items with training ratings (base/bits.h) */
   /* What users, by rows of the model in any order, had in training; values of *out are not set. */
   gmf_status (*seen)(void *context, const int64_t *rows, int64_t n, gmf_user_ratings *out, gmf_error *err);
+  /* Local, item-based models (rows.is_scores): out [n][rows.ld], the scores of users with these ratings, in the
+   * numbering of the model. NULL for models with factors. */
+  gmf_status (*score)(void *context, const gmf_user_ratings *ratings, int64_t first, int64_t n, float *out,
+                      gmf_error *err);
   gmf_fold_in_rule fold_in; /* how rows of other users are solved */
   /* Collective. out [k][k] = Y'Y of all item rows, on every rank; for losses over all pairs. */
   gmf_status (*gram)(void *context, double *out, gmf_error *err);

@@ -7,6 +7,7 @@
 
 #include "algo/popularity.h"
 #include "app/memory_check.h"
+#include "app/train_items.h"
 #include "app/train_svd.h"
 #include "app/training.h"
 #include "base/memory.h"
@@ -341,6 +342,11 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   *out = (gmf_train_outcome){.objective = NAN};
   GMF_TRY(open_files(&t, err));
   log_start(&t);
+  if (config->algorithm == GMF_ALGORITHM_ITEM_KNN || config->algorithm == GMF_ALGORITHM_EASE) {
+    gmf_items_run run = {grid, config, t.log, t.dataset, t.writer};
+    status = gmf_train_items(&run, err);
+    goto cleanup;
+  }
   GMF_TRY(gmf_train_memory_start(grid, config, t.dataset, t.log, &memory, err));
   GMF_TRY(gmf_saving_start(grid, job, &t.saving, err));
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));

@@ -28,7 +28,7 @@ struct gmf_batch_loader {
   place *places;              /* [capacity] */
   float *rows;                /* [capacity][ld]: of the batch */
   float *fetched;             /* [capacity][ld]: of those whom the model has, or of the folded ones */
-  gmf_fold_in *fold;          /* NULL without a fold-in file */
+  gmf_fold_in *fold;          /* NULL without a fold-in file, and for models without factors */
   gmf_projection *projection; /* of that; NULL where rows are solved */
 };
 
@@ -70,7 +70,7 @@ gmf_status gmf_batch_loader_create(const gmf_held_out *held_out, int64_t n_users
   GMF_TRY(gmf_agree(held_out->grid, status, err));
   l->held_out = held_out;
   l->capacity = n_users;
-  if (held_out->fold_in != NULL) GMF_TRY(create_fold_in(l, err));
+  if (held_out->fold_in != NULL && held_out->subject->score == NULL) GMF_TRY(create_fold_in(l, err));
   *out = l;
   l = NULL;
 cleanup:
@@ -197,6 +197,8 @@ static gmf_status fold_users(gmf_batch_loader *l, int64_t first, int64_t end, fl
 {
   gmf_status status = GMF_OK;
   const gmf_subject *s = l->held_out->subject;
+  if (s->score != NULL)
+    return gmf_agree(l->held_out->grid, s->score(s->context, &l->folded, first, end - first, x, err), err);
   const int64_t *all = l->folded.begin;
   int64_t begin = end > first ? all[first] : 0, n = end > first ? all[end] - begin : 0, n_items = 0;
   int64_t *items = NULL, *places = NULL;
