@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "runtime/exchange.h"
+#include "runtime/heartbeat.h"
 
 /* ScaLAPACK has no header. */
 void pdsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *ia, const int *ja,
@@ -44,8 +45,10 @@ static gmf_status call_scalapack(const gmf_grid *grid, const gmf_block_cyclic *l
   local = GMF_NEW_ZERO(work, n_work + GMF_BLOCK_CYCLIC_SLACK, err);
   if (local == GMF_OK) local = GMF_NEW(int_work, n_int_work, err);
   GMF_TRY(gmf_agree(grid, local, err));
+  gmf_beat_leave();
   pdsyevd_("V", "L", &n, g, &one, &one, l->desc, w, z, &one, &one, l->desc, work, &n_work, int_work, &n_int_work, &info,
            1, 1);
+  gmf_beat_return();
   if (info != 0)
     local = gmf_fail(err, GMF_ERR_NUMERIC,
                      "ScaLAPACK's pdsyevd failed on a Gram matrix of order %d (info %d); use "
@@ -116,8 +119,10 @@ gmf_status gmf_gram_eigen(const gmf_grid *grid, const gmf_gram_problem *problem,
   if (local == GMF_OK) local = GMF_NEW_ZERO(z, gmf_block_cyclic_words(&l), err);
   GMF_TRY(gmf_agree(grid, local, err));
 #pragma omp parallel for schedule(dynamic, 8)
-  for (int j = 0; j < l.columns.n_mine; j++)
+  for (int j = 0; j < l.columns.n_mine; j++) {
+    gmf_beat();
     gmf_gram_column(&l, &ratings, problem->centers, j, 0, g + (int64_t)j * l.desc[8]);
+  }
   gmf_gram_ratings_free(&ratings);
   GMF_TRY(call_scalapack(grid, &l, n, g, values, z, err));
   gmf_broadcast(grid, values, n * (int64_t)sizeof *values);

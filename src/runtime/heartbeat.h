@@ -10,6 +10,7 @@ typedef struct gmf_heartbeat {
   atomic_llong n_collectives; /* that this process has entered */
   atomic_int phase;           /* gmf_phase */
   atomic_int is_waiting;      /* inside a collective */
+  atomic_int is_elsewhere;    /* inside a library that does not beat */
   atomic_llong listener;      /* beats of the thread that listens: stands still when the process does */
   atomic_int rank;
   atomic_int is_over; /* has nothing left to do, and may be silent */
@@ -38,6 +39,19 @@ static inline void gmf_beat_wait(void)
 static inline void gmf_beat_resume(void)
 {
   atomic_store_explicit(&gmf_heart->is_waiting, 0, memory_order_relaxed);
+  gmf_beat();
+}
+
+/* Around a call of a library that works and communicates for as long as it takes and says nothing of it. */
+static inline void gmf_beat_leave(void)
+{
+  atomic_store_explicit(&gmf_heart->is_elsewhere, 1, memory_order_relaxed);
+  gmf_beat();
+}
+
+static inline void gmf_beat_return(void)
+{
+  atomic_store_explicit(&gmf_heart->is_elsewhere, 0, memory_order_relaxed);
   gmf_beat();
 }
 

@@ -135,7 +135,8 @@ static double listen(gmf_watchdog *w, double elapsed)
     gmf_heartbeat *heart = &w->page->hearts[i];
     ear *e = &w->ears[i];
     long long beats = atomic_load(&heart->beats), listener = atomic_load(&heart->listener);
-    e->silence = beats != e->beats ? 0 : e->silence + elapsed;
+    bool moves = beats != e->beats || (atomic_load(&heart->is_elsewhere) && listener != e->listener);
+    e->silence = moves ? 0 : e->silence + elapsed;
     e->listener_silence = listener != e->listener ? 0 : e->listener_silence + elapsed;
     e->beats = beats;
     e->listener = listener;

@@ -6,6 +6,9 @@
  *   a rank that works               ends the job when it has not beaten for the given time
  *   a rank that waits for others    ends it when no rank of its node has: as long as one beats, it waits with reason
  *
+ *   a rank inside a library that     does not end it, and counts as one that beats as long as its process runs
+ *   does not beat (ScaLAPACK)
+ *
  * Nothing is known of other nodes, where a rank that waits may have to wait for one that works: then, too, the time
  * counts from the last beat of a rank of its own node. A freeze of the listener itself (a job that is suspended, a
  * laptop that sleeps) does not count.

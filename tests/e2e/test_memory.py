@@ -105,7 +105,7 @@ class Estimate(harness.Case):
         for n_ranks in (1, 4):
             with self.subTest(ranks=n_ranks):
                 planned, peak = self.measure(n_ranks, "train", data, "--algorithm", "svd", "--svd-method", "gram", "--factors", 20)
-                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 10, (planned, peak))
+                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 20, (planned, peak))
 
     def test_import(self):
         """From the size of the text alone: within a third + 25 MB."""

@@ -3,6 +3,7 @@
 FAULTIO names the shared library made of faultio.c, MISMATCH and MISMATCH_CHECKED the programs made of mismatch.c.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -122,6 +123,19 @@ class Stall(harness.Case):
         result = harness.finish(job)
         self.assertEqual(result.rc, 0, str(result))
         self.assertGreater(time.monotonic() - begin, 2 * PATIENCE, "too fast to test anything")
+
+    def test_eigensolver_is_not_stalled(self):
+        """ScaLAPACK's says nothing for longer than the patience."""
+        data, log = self.out / "dense.h5", self.out / "log.json"
+        harness.run_good(2, "synth", "-o", data, "--users", 3000, "--items", 2500, "--ratings", 90000, "--quiet")
+        job = self.start(2, "train", data, "-o", self.model, "--algorithm", "svd", "--svd-method", "gram", "--factors", 8,
+                         "--log-json", log, "--quiet")
+        result = harness.finish(job)
+        self.assertEqual(result.rc, 0, str(result))
+        events = map(json.loads, log.read_text().splitlines())
+        seconds = next(e["seconds_solve"] for e in events if e["event"] == "svd")
+        if seconds < 2 * PATIENCE:
+            self.skipTest("%.1f s: this machine is too fast to test it" % seconds)
 
     def test_freeze_that_ends(self):
         """One rank for less than the patience, then all ranks for longer, as a batch system suspends a job."""
