@@ -15,6 +15,11 @@ export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-${OMP_NUM_THREADS:-1}}
 export SRUN_CPUS_PER_TASK=$OMP_NUM_THREADS # from Slurm 22.05 on, srun does not take it from sbatch
 export SLURM_PMIX_FENCE=ring               # the tree fence of Slurm 22.05 can crash MPI_Init on 3 nodes and more
 
+# mpirun misses a node that is silent after 2 minutes, instead of 8.
+export OMPI_MCA_oob_tcp_keepalive_time=${OMPI_MCA_oob_tcp_keepalive_time:-60}
+export OMPI_MCA_oob_tcp_keepalive_intvl=${OMPI_MCA_oob_tcp_keepalive_intvl:-10}
+export OMPI_MCA_oob_tcp_keepalive_probes=${OMPI_MCA_oob_tcp_keepalive_probes:-6}
+
 say() {
   printf '== %s  %s\n' "$(date +%FT%T)" "$*"
 }
