@@ -552,7 +552,7 @@ static gmf_status run_point(sweep *s, int i, gmf_error *err)
   if (left > 0) left = fmax(1e-3, left - (begin - s->stopping.begin));
   GMF_TRY(gmf_sweep_grid_config(&s->grid, s->points[i].entry, s->config, s->argc, s->argv, s->point_config, err));
   set_point_config(s, i, left);
-  GMF_TRY(gmf_log_open(s->group, s->point_config, &log, err));
+  GMF_TRY(gmf_log_open(s->group, "train", s->point_config, &log, err));
   trained = train_point(s, &log, &outcome, metrics, &reason);
   if (trained != GMF_OK)
     gmf_log_event(&log, "error", json_pack("{s:i, s:s}", "status", (int)trained, "text", reason.text));

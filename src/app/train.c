@@ -82,8 +82,17 @@ static void log_balance(const gmf_training *t)
 static void show_progress(void *context, gmf_side side, double share)
 {
   const gmf_training *t = context;
-  gmf_log_live(t->log, "sweep %3" PRId64 "/%" PRId64 "  %s %3.0f%%", t->n_sweeps + 1, t->config->iterations,
-               gmf_side_name(side), 100 * share);
+  char left[32];
+  int64_t n = t->dataset->n[side];
+  double now = MPI_Wtime(), halves = (side == GMF_USERS ? 0 : 1) + share; /* of this sweep */
+  double sweeps = (double)(t->n_sweeps - t->first_sweep) + halves / 2;
+  double rate = halves * (double)t->dataset->nnz / fmax(now - t->sweep_started, 1e-9);
+  gmf_duration_text(
+      (now - t->started) / fmax(sweeps, 1e-9) * ((double)(t->config->iterations - t->first_sweep) - sweeps), left,
+      sizeof left);
+  gmf_log_live(t->log, "sweep %3" PRId64 "/%" PRId64 "  %s of %s %s  %.2f M ratings/s  %s left", t->n_sweeps + 1,
+               t->config->iterations, gmf_thousands((int64_t)(share * (double)n)), gmf_thousands(n),
+               gmf_side_name(side), rate / 1e6, left);
 }
 
 static gmf_als_options als_options(gmf_training *t)
@@ -137,19 +146,6 @@ static gmf_status name_singular_row(const gmf_training *t, const gmf_als_singula
                   gmf_side_noun(singular->side));
 }
 
-static void format_duration(double seconds, char *out, size_t size)
-{
-  int64_t s = (int64_t)(seconds + 0.5);
-  if (seconds < 10)
-    snprintf(out, size, "%.1f s", seconds);
-  else if (s < 60)
-    snprintf(out, size, "%" PRId64 " s", s);
-  else if (s < 3600)
-    snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
-  else
-    snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
-}
-
 /* Metrics after sweep i: in words, the first two, and as members of a JSON object. */
 static void describe_metrics(const gmf_training *t, int64_t i, char *out, size_t size, json_t *event)
 {
@@ -164,6 +160,7 @@ static void describe_metrics(const gmf_training *t, int64_t i, char *out, size_t
   }
 }
 
+/* Collective. */
 static void log_sweep(const gmf_training *t, int64_t i, const gmf_als_sweep *sweep)
 {
   char left[32], metrics[160];
@@ -174,9 +171,11 @@ static void log_sweep(const gmf_training *t, int64_t i, const gmf_als_sweep *swe
       json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "n", (json_int_t)(i + 1), "objective", sweep->objective, "loss",
                 sweep->loss, "seconds", t->seconds[i], "ratings_per_second", rate, "rows_in_f8",
                 (json_int_t)sweep->n_retried, "rows_with_jitter", (json_int_t)sweep->n_jittered);
+  json_t *phases = gmf_log_phases(t->log, t->grid);
+  if (phases != NULL) json_object_set_new(event, "phases", phases);
   describe_metrics(t, i, metrics, sizeof metrics, event);
-  format_duration((MPI_Wtime() - t->started) / (double)(i + 1 - t->first_sweep) * (double)(n - 1 - i), left,
-                  sizeof left);
+  gmf_duration_text((MPI_Wtime() - t->started) / (double)(i + 1 - t->first_sweep) * (double)(n - 1 - i), left,
+                    sizeof left);
   gmf_log_line(t->log, "sweep %3" PRId64 "/%" PRId64 "  objective %.8e%s  %8.3f s  %7.2f M ratings/s%s%s%s", i + 1, n,
                sweep->objective, metrics, t->seconds[i], rate / 1e6, last ? "" : "  ", last ? "" : left,
                last ? "" : " left");
@@ -235,7 +234,7 @@ static gmf_status run_sweeps(gmf_training *t, gmf_error *err)
     gmf_als_sweep sweep = {0};
     gmf_als_singular singular = {GMF_USERS, -1};
     bool stop = false;
-    double before = MPI_Wtime();
+    t->sweep_started = MPI_Wtime();
     status = gmf_als_sweep_run(t->als, &sweep, &singular, err);
     if (status == GMF_ERR_NUMERIC) status = gmf_agree(t->grid, name_singular_row(t, &singular, err), err);
     GMF_TRY(status);
@@ -244,7 +243,7 @@ static gmf_status run_sweeps(gmf_training *t, gmf_error *err)
                        "sweep %" PRId64 ": the objective is not finite; ratings, --alpha or "
                        "--lambda are too large for single precision",
                        i + 1));
-    t->seconds[i] = MPI_Wtime() - before;
+    t->seconds[i] = MPI_Wtime() - t->sweep_started;
     t->objective[i] = sweep.objective;
     t->loss[i] = sweep.loss;
     t->n_sweeps++;

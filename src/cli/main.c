@@ -205,7 +205,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     return gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   }
   GMF_TRY(gmf_agree(run->grid, check_environment(err), err));
-  GMF_TRY(gmf_log_open(run->grid, &run->config, &run->log, err));
+  GMF_TRY(gmf_log_open(run->grid, verb->name, &run->config, &run->log, err));
   GMF_TRY(gmf_agree(run->grid, run->grid->rank == 0 ? check_outputs(run, verb->verb, err) : GMF_OK, err));
   GMF_TRY(gmf_watchdog_start(run->grid, run->config.stall_timeout, &run->watchdog, err));
   set_threads(run);
@@ -213,8 +213,11 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
   bool is_long = (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND)) !=
                  0; /* where time and memory go */
-  if (status == GMF_OK) gmf_log_end(&run->log, run->grid, status, is_long);
-  if (status != GMF_OK)
+  if (status == GMF_OK || status == GMF_STOPPED) {
+    gmf_status ended = gmf_log_end(&run->log, run->grid, status, is_long, err);
+    if (status == GMF_OK) status = ended;
+  }
+  if (status != GMF_OK && status != GMF_STOPPED)
     gmf_log_event(&run->log, "error", json_pack("{s:i, s:s}", "status", (int)status, "text", err->text));
 cleanup:
   gmf_log_close(&run->log);

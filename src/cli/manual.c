@@ -1,8 +1,10 @@
 #include "cli/manual.h"
 
 #include <ctype.h>
+#include <string.h>
 
 #include "algo/metrics.h"
+#include "app/log_schema.h"
 #include "base/build_info.h"
 
 #define MANUAL_DATE "November 21, 2026"
@@ -141,6 +143,27 @@ static void man_exit_status(FILE *out)
   fprintf(out, ".El\n");
 }
 
+/* The events of --log-json and their fields. */
+static void man_log(FILE *out)
+{
+  const char *event = "";
+  fprintf(
+      out,
+      ".Sh LOG FOR MACHINES\n.Fl -log-json Ar FILE\nappends one JSON object a line, of schema %d, and flushes each. "
+      "Readers pass over events and fields that they do not know. An error ends a log with\n.Ar error ,\na run that "
+      "was killed ends it anywhere.\n.Pa scripts/report\ndraws it. All objects have\n.Bl -tag -width Ds -compact\n",
+      GMF_LOG_SCHEMA);
+  for (int f = 0; f < GMF_LOG_N_FIELDS; f++) {
+    const gmf_log_field *field = &GMF_LOG_FIELDS[f];
+    if (strcmp(field->event, event) != 0)
+      fprintf(out, ".El\n.Pp\nEvent\n.Ar %s\n.Bl -tag -width Ds -compact\n", field->event);
+    event = field->event;
+    fprintf(out, ".It Va %s No (%s%s)\n%s\n", field->name, gmf_log_type_name(field->type),
+            field->optional ? ", may be absent" : "", field->meaning);
+  }
+  fprintf(out, ".El\n");
+}
+
 void gmf_manual_page(FILE *out)
 {
   fprintf(out, ".Dd " MANUAL_DATE
@@ -173,6 +196,7 @@ void gmf_manual_page(FILE *out)
       "After a run that was killed it hinders nobody, but for file systems without locks, where a message says when "
       "to remove it.\n.It Pa FILE.tmp.HOST.PID\nThe file as far as it is written. The next run that writes\n.Pa FILE\n"
       "removes what runs that were killed left.\n.El\n");
+  man_log(out);
   man_exit_status(out);
   fprintf(out, ".Sh SEE ALSO\n");
   for (int v = 0; v < N_VERBS; v++) fprintf(out, ".Xr gridmf-%s 1 ,\n", VERBS[v].name);

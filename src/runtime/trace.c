@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "runtime/collective.h"
 
 static const char *const PHASE_NAMES[GMF_N_PHASES] = {
@@ -60,56 +61,69 @@ int64_t gmf_process_peak_bytes(void)
   return kilobytes * 1024;
 }
 
-/* Collective. On rank 0: minimum, mean, maximum of value, and the rank of the maximum. */
-typedef struct spread {
-  double min, mean, max;
-  int rank_of_max;
-} spread;
-
-static spread spread_of(double value, MPI_Comm comm)
+void gmf_trace_seconds(const gmf_trace *trace, double seconds[GMF_N_PHASES])
 {
-  int rank = 0, size = 1;
-  MPI_Comm_rank(comm, &rank);
-  MPI_Comm_size(comm, &size);
+  memcpy(seconds, trace->seconds, sizeof trace->seconds);
+  seconds[trace->current] += MPI_Wtime() - trace->since;
+}
+
+void gmf_trace_spread(MPI_Comm comm, const double *values, int n, gmf_spread *out)
+{
   struct {
     double value;
     int rank;
-  } mine = {value, rank}, largest = {0, 0};
-  spread s = {0};
-  GMF_COLLECTIVE(comm, MPI_Reduce(&value, &s.min, 1, MPI_DOUBLE, MPI_MIN, 0, comm));
-  GMF_COLLECTIVE(comm, MPI_Reduce(&value, &s.mean, 1, MPI_DOUBLE, MPI_SUM, 0, comm));
-  GMF_COLLECTIVE(comm, MPI_Reduce(&mine, &largest, 1, MPI_DOUBLE_INT, MPI_MAXLOC, 0, comm));
-  s.mean /= size;
-  s.max = largest.value;
-  s.rank_of_max = largest.rank;
-  return s;
+  } mine[GMF_N_PHASES], largest[GMF_N_PHASES] = {{0, 0}};
+  double least[GMF_N_PHASES] = {0}, sum[GMF_N_PHASES] = {0};
+  int rank = 0, size = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  GMF_CHECK(n <= GMF_N_PHASES);
+  for (int i = 0; i < n; i++) {
+    mine[i].value = values[i];
+    mine[i].rank = rank;
+  }
+  GMF_COLLECTIVE(comm, MPI_Reduce(values, least, n, MPI_DOUBLE, MPI_MIN, 0, comm));
+  GMF_COLLECTIVE(comm, MPI_Reduce(values, sum, n, MPI_DOUBLE, MPI_SUM, 0, comm));
+  GMF_COLLECTIVE(comm, MPI_Reduce(mine, largest, n, MPI_DOUBLE_INT, MPI_MAXLOC, 0, comm));
+  for (int i = 0; i < n; i++) out[i] = (gmf_spread){least[i], sum[i] / size, largest[i].value, largest[i].rank};
+}
+
+void gmf_trace_gather(MPI_Comm comm, const double *values, int n, double *all)
+{
+  GMF_COLLECTIVE(comm, MPI_Gather(values, n, MPI_DOUBLE, all, n, MPI_DOUBLE, 0, comm));
+}
+
+/* On rank 0, in units of `unit`. */
+static void print_row(FILE *out, const char *name, int64_t calls, const gmf_spread *s, double unit, int digits)
+{
+  char count[24] = "";
+  if (calls >= 0) snprintf(count, sizeof count, "%" PRId64, calls);
+  if (out != NULL)
+    fprintf(out, "%-14s %7s %10.*f %10.*f %10.*f  %d\n", name, count, digits, s->min / unit, digits, s->mean / unit,
+            digits, s->max / unit, s->rank_of_max);
 }
 
 void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out)
 {
-  gmf_trace closed = *trace;
-  gmf_trace_phase(&closed, GMF_PHASE_OTHER);
+  double seconds[GMF_N_PHASES];
+  gmf_spread spreads[GMF_N_PHASES];
+  int64_t calls[GMF_N_PHASES];
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   if (rank != 0) out = NULL;
+  gmf_trace_seconds(trace, seconds);
+  memcpy(calls, trace->calls, sizeof calls);
+  calls[GMF_PHASE_OTHER]++; /* what runs at the end */
+  GMF_COLLECTIVE(comm, MPI_Allreduce(MPI_IN_PLACE, calls, GMF_N_PHASES, MPI_INT64_T, MPI_MAX, comm));
+  gmf_trace_spread(comm, seconds, GMF_N_PHASES, spreads);
   if (out != NULL)
     fprintf(out, "%-14s %7s %10s %10s %10s  rank of max\n", "phase", "calls", "min s", "mean s", "max s");
   for (int p = 1; p <= GMF_N_PHASES; p++) {
     int phase = p % GMF_N_PHASES; /* "other" comes last */
-    int64_t calls = closed.calls[phase];
-    GMF_COLLECTIVE(comm, MPI_Allreduce(MPI_IN_PLACE, &calls, 1, MPI_INT64_T, MPI_MAX, comm));
-    if (calls == 0) continue;
-    spread s = spread_of(closed.seconds[phase], comm);
-    if (out != NULL)
-      fprintf(out, "%-14s %7" PRId64 " %10.3f %10.3f %10.3f  %d\n", PHASE_NAMES[phase], calls, s.min, s.mean, s.max,
-              s.rank_of_max);
+    if (calls[phase] > 0) print_row(out, PHASE_NAMES[phase], calls[phase], &spreads[phase], 1, 3);
   }
-  spread sent = spread_of((double)(closed.exchange_bytes + closed.collective_bytes), comm);
-  spread memory = spread_of((double)gmf_process_peak_bytes(), comm);
-  if (out != NULL) {
-    fprintf(out, "%-14s %7" PRId64 " %10.2f %10.2f %10.2f  %d\n", "sent MB", closed.n_exchanges + closed.n_collectives,
-            sent.min / 1e6, sent.mean / 1e6, sent.max / 1e6, sent.rank_of_max);
-    fprintf(out, "%-14s %7s %10.1f %10.1f %10.1f  %d\n", "peak memory MB", "", memory.min / 1e6, memory.mean / 1e6,
-            memory.max / 1e6, memory.rank_of_max);
-  }
+  double rest[] = {(double)(trace->exchange_bytes + trace->collective_bytes), (double)gmf_process_peak_bytes()};
+  gmf_trace_spread(comm, rest, 2, spreads);
+  print_row(out, "sent MB", trace->n_exchanges + trace->n_collectives, &spreads[0], 1e6, 2);
+  print_row(out, "peak memory MB", -1, &spreads[1], 1e6, 1);
 }

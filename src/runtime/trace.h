@@ -44,6 +44,21 @@ void gmf_trace_exchange(gmf_trace *trace, int64_t bytes_sent);
 
 const char *gmf_phase_name(gmf_phase phase);
 
+/* Seconds of each phase until now, with those of the one that runs. Local. */
+void gmf_trace_seconds(const gmf_trace *trace, double seconds[GMF_N_PHASES]);
+
+/* A value of each rank. */
+typedef struct gmf_spread {
+  double min, mean, max;
+  int rank_of_max;
+} gmf_spread;
+
+/* Collective. Spreads of n values over the ranks, at most GMF_N_PHASES, on rank 0. Not counted in a trace. */
+void gmf_trace_spread(MPI_Comm comm, const double *values, int n, gmf_spread *out);
+
+/* Collective. all [ranks][n] on rank 0: the n values of every rank. Not counted in a trace. */
+void gmf_trace_gather(MPI_Comm comm, const double *values, int n, double *all);
+
 /* The most memory this process has held, bytes (VmHWM of Linux); 0 where that is not known. Local. */
 int64_t gmf_process_peak_bytes(void);
 
