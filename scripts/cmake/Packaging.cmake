@@ -1,5 +1,5 @@
 # What an installation has besides programs and library, and `cpack -G DEB`.
-install(PROGRAMS scripts/demo DESTINATION ${CMAKE_INSTALL_DATADIR}/gridmf/scripts)
+install(PROGRAMS scripts/demo scripts/report DESTINATION ${CMAKE_INSTALL_DATADIR}/gridmf/scripts)
 install(FILES scripts/lib.sh scripts/ratings.awk DESTINATION ${CMAKE_INSTALL_DATADIR}/gridmf/scripts)
 install(DIRECTORY inputs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/gridmf/inputs)
 install(DIRECTORY jobs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/gridmf/jobs USE_SOURCE_PERMISSIONS)
