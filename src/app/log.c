@@ -6,10 +6,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/log_schema.h"
+#include "app/provenance.h"
 #include "base/build_info.h"
 #include "base/memory.h"
 
@@ -18,14 +18,10 @@ static const char CLEAR_LINE[] = "\r\033[K";
 
 static void log_start(const gmf_log *log, const gmf_grid *grid, const char *verb)
 {
-  char host[256] = "", date[32];
-  struct timespec now;
-  struct tm utc;
+  char host[256], date[32];
   if (log->json == NULL) return;
-  gethostname(host, sizeof host - 1);
-  clock_gettime(CLOCK_REALTIME, &now);
-  gmtime_r(&now.tv_sec, &utc);
-  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  gmf_provenance_host(host, sizeof host);
+  gmf_provenance_date(date, sizeof date);
   json_t *event = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "verb", verb, "version", GMF_BUILD.version, "git_commit",
                             GMF_BUILD.git_commit, "ranks", grid->size, "host", host, "date", date);
   if (getenv("SLURM_JOB_ID") != NULL) json_object_set_new(event, "slurm_job_id", json_string(getenv("SLURM_JOB_ID")));

@@ -21,16 +21,27 @@ void gmf_provenance_libraries(char *mpi, char *hdf5, size_t size)
   gmf_h5_version(hdf5, size);
 }
 
-static void add_date(gmf_writer *w)
+void gmf_provenance_date(char *out, size_t size)
 {
   const char *epoch = getenv("SOURCE_DATE_EPOCH");
   time_t now = epoch != NULL ? (time_t)strtoll(epoch, NULL, 10) : time(NULL);
   struct tm utc;
-  char text[32], host[256] = "";
   gmtime_r(&now, &utc);
-  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "date", text);
-  if (epoch == NULL) gethostname(host, sizeof host - 1);
+  strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+void gmf_provenance_host(char *out, size_t size)
+{
+  memset(out, 0, size);
+  if (!gmf_provenance_reproducible()) gethostname(out, size - 1);
+}
+
+static void add_date(gmf_writer *w)
+{
+  char date[32], host[256];
+  gmf_provenance_date(date, sizeof date);
+  gmf_provenance_host(host, sizeof host);
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "date", date);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "host", host);
 }
 

@@ -24,6 +24,10 @@ void gmf_provenance_add_options(gmf_writer *w, gmf_verb verb, const gmf_config *
 /* Whether SOURCE_DATE_EPOCH asks for bytes that two runs share; clocks are then not stored. */
 bool gmf_provenance_reproducible(void);
 
+/* "2026-11-21T08:00:00Z" and the name of this host; that of SOURCE_DATE_EPOCH and "" where it is set. */
+void gmf_provenance_date(char *out, size_t size);
+void gmf_provenance_host(char *out, size_t size);
+
 /* "Open MPI v4.1.4", "HDF5 1.10.8": one line each, for --version and the files. */
 void gmf_provenance_libraries(char *mpi, char *hdf5, size_t size);
 
