@@ -24,7 +24,7 @@ class Gridmf(CMakePackage):
     depends_on("openblas threads=openmp")  # cblas.h and LAPACK's C interface come with it
     depends_on("xxhash")
     depends_on("jansson")
-    depends_on("inih")
+    depends_on("libinih")
     depends_on("zlib-api")
     depends_on("zstd")
 

@@ -7,6 +7,7 @@ the file system and TCP. Only root may make namespaces. unavailable() says why n
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Hosts:
     def __init__(self, n):
         self.names = [f"h{i}" for i in range(n + 1)]
         self.prefix = f"gmf{os.getpid()}"
+        self._remove_leftovers()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gmf-hosts-", dir="/tmp"))
         self.agent = self.folder / "agent"
         self.agent.write_text(AGENT.format(prefix=self.prefix, folder=self.folder))
@@ -68,6 +70,14 @@ class Hosts:
         except BaseException:
             self.close()
             raise
+
+    def _remove_leftovers(self):
+        """The namespaces of tests that were killed."""
+        for path in pathlib.Path("/run/netns").glob("gmf*"):
+            owner = re.match(r"gmf(\d+)", path.name)
+            if owner and not pathlib.Path(f"/proc/{owner[1]}").exists():
+                with contextlib.suppress(AssertionError):  # another test removes it at the same time
+                    self._ip("netns", "del", path.name)
 
     def _ip(self, *words):
         done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)

@@ -16,9 +16,7 @@ import time
 
 from harness import MPI_ENVIRONMENT, wait_for
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
-TOOLS = ("sbatch", "srun", "scontrol", "scancel", "sinfo", "squeue", "munge")
-PARTS = (*DAEMONS, *TOOLS)
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sinfo", "squeue", "setpriv")
 SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 # Nodes look as large as the scripts in jobs/ ask for, whatever the machine has (config_overrides).
@@ -35,9 +33,7 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
 TmpFS={folder}/tmp/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.%n.log
+SlurmdPidFile={folder}/%n.pid
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -72,7 +68,7 @@ rm -rf {folder}/tmp/$SLURMD_NODENAME/spmix_appdir_*_$SLURM_JOB_ID.* \
 
 def unavailable():
     """Why no cluster can be started here; None if it can."""
-    missing = [name for name in PARTS if not shutil.which(name, path=SEARCH_PATH)]
+    missing = [name for name in PROGRAMS if not shutil.which(name, path=SEARCH_PATH)]
     if missing:
         return f"no Slurm: {', '.join(missing)} not found (Debian: slurm-wlm, munge)"
     if os.geteuid() != 0:
@@ -105,8 +101,10 @@ class Cluster:
         self._write(CONFIGURATION.format(host=socket.gethostname().partition(".")[0], folder=self.folder, n=n_nodes, control_port=first,
                                          ports=f"{first + 1}-{first + n_nodes}" if n_nodes > 1 else first + 1,
                                          slurmd_timeout=slurmd_timeout))
+        self.daemons = {}  # by name: "munged", "slurmctld", "n1", ...
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
         # All nodes are one machine, where Open MPI's shared memory would take ranks of other nodes for neighbours.
-        self.environment = {**os.environ, **MPI_ENVIRONMENT, "PATH": SEARCH_PATH,
+        self.environment = {**outer, **MPI_ENVIRONMENT, "PATH": SEARCH_PATH,
                             "SLURM_CONF": str(self.folder / "slurm.conf"), "OMPI_MCA_btl": "self,tcp",
                             "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo"}
         del self.environment["OMP_NUM_THREADS"]  # the scripts set it
@@ -132,31 +130,25 @@ class Cluster:
 
     def _start(self):
         munge = self.folder / "munge"
-        self._run("munged", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={munge}/pid",
-                  f"--log-file={munge}/log", f"--seed-file={munge}/seed")
-        self._run("slurmctld")
+        self._run("munged", "munged", "--foreground", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket",
+                  f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed")
+        wait_for((munge / "socket").exists)
+        self._run("slurmctld", "slurmctld", "-D")
         for i in range(1, self.n_nodes + 1):
             self.start_node(f"n{i}")
-        wait_for(lambda: self.nodes_in("idle") == self.n_nodes)
+        try:
+            wait_for(lambda: self.nodes_in("idle") == self.n_nodes)
+        except AssertionError as error:
+            raise AssertionError(f"the nodes do not come up\n{self.describe()}") from error
 
     def start_node(self, node):
-        self._run("slurmd", "-N", node)
+        self._run(node, "slurmd", "-D", "-N", node)
 
-    def _run(self, *command):
-        """A daemon puts itself into the background; what it says of its start is in the message of a failure."""
-        done = subprocess.run(command, env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        if done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout}")
-
-    def pid(self, name):
-        """The process of a daemon that is running: "slurmctld", "slurmd.n1", "munge/"."""
-        try:
-            pid = int((self.folder / f"{name}pid").read_text())
-            command = pathlib.Path(f"/proc/{pid}/comm").read_text()
-        except (OSError, ValueError):
-            return None
-        return pid if command.strip() in DAEMONS else None
+    def _run(self, name, *command):
+        """Starts a daemon that ends with this process, however that ends; what it says is in NAME.log."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.daemons[name] = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], env=self.environment, cwd=self.folder,
+                                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def processes_of(self, node):
         """The pids of all that runs on a node: its slurmd and the daemons of the steps first, then what these started."""
@@ -169,8 +161,8 @@ class Cluster:
                 continue
             if f"SLURM_CONF={self.folder}/slurm.conf".encode() in environment and f"SLURMD_NODENAME={node}".encode() in environment:
                 found[int(path.name)] = not name.startswith("slurm")
-        daemon = self.pid(f"slurmd.{node}.")
-        return ([daemon] if daemon else []) + sorted(found, key=found.get)
+        daemon = self.daemons[node]
+        return ([daemon.pid] if daemon.poll() is None else []) + sorted(found, key=found.get)
 
     def kill_node(self, node):
         """What a power failure does: nothing of the node goes on, and nobody is left to say so."""
@@ -179,22 +171,22 @@ class Cluster:
             for pid in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
+        self.daemons[node].wait()
 
     def close(self):
-        if self.pid("slurmctld."):
-            self.command("scancel", "--state=PENDING", "--user=root", check=False)
-            self.command("scancel", "--state=RUNNING", "--user=root", check=False)
+        if "n1" in self.daemons:
+            self.command("scancel", "--user=root", check=False)
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: not self.command("squeue", "--noheader"), 20)
-        names = ["slurmctld.", *(f"slurmd.n{i}." for i in range(1, self.n_nodes + 1)), "munge/"]
-        for name in names:
-            pid = self.pid(name)
-            if pid:
-                os.kill(pid, signal.SIGTERM)
-                with contextlib.suppress(AssertionError):
-                    wait_for(lambda: not self.pid(name), 10)  # pylint: disable=cell-var-from-loop
-        for i in range(1, self.n_nodes + 1):  # what a test that failed has left
-            self.kill_node(f"n{i}")
+                wait_for(lambda: not self.command("squeue", "--noheader", check=False), 20)
+        for name in sorted(self.daemons, key=["munged", "slurmctld"].__contains__):  # nodes first
+            self.daemons[name].terminate()
+            try:
+                self.daemons[name].wait(10)
+            except subprocess.TimeoutExpired:
+                self.daemons[name].kill()
+                self.daemons[name].wait()
+            if name.startswith("n"):  # what a test that failed has left
+                self.kill_node(name)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---- what tests ask ----------------------------------------------------------------------------------------------

@@ -230,7 +230,7 @@ class TestFourNodes(SlurmCase):
     """What takes minutes: limits are whole minutes, and failed nodes are found by silence."""
 
     N_NODES = 4
-    MANY = 3000  # sweeps of ten milliseconds
+    MANY = 1500  # sweeps of ten milliseconds
 
     @classmethod
     def setUpClass(cls):
