@@ -10,8 +10,9 @@
 #include "kernel/scores.h"
 
 enum {
-  LEAST_SLACK = 96,   /* room beyond the capacity: two of the largest tiles at least */
-  INSERTION_SORT = 24 /* lists up to this length are sorted by insertion */
+  MOST_HITS = 64,       /* entries that gmf_topn_take adds at once */
+  FIRST_STEP = 1 << 20, /* of keys: an eighth of a factor of two in the scores */
+  INSERTION_SORT = 24   /* lists up to this length are sorted by insertion */
 };
 
 void gmf_scores(const float *users, int64_t n_users, int64_t user_stride, const float *items, int64_t n_items,
@@ -53,7 +54,7 @@ void gmf_topn_push_tiles(const gmf_scored_users *users, const gmf_item_panel *pa
 /* ---- lists ------------------------------------------------------------------------------------------------------- */
 
 /* The upper half of a full list serves gmf_topn_sort as scratch. */
-static int64_t room_for(int64_t capacity) { return capacity + gmf_max64(capacity, LEAST_SLACK); }
+static int64_t room_for(int64_t capacity) { return 2 * (capacity + MOST_HITS); }
 
 int64_t gmf_topn_bytes(int64_t capacity)
 {
@@ -88,6 +89,8 @@ void gmf_topn_reset(gmf_topn *t)
   t->excluded = NULL;
   t->n_excluded = t->next_excluded = 0;
 }
+
+static const int64_t MOST_KEYS = (int64_t)1 << 32;
 
 /* ---- dropping what is not among the best ------------------------------------------------------------------------- */
 
@@ -144,24 +147,28 @@ static void keep(gmf_topn *t, float bar, int64_t last_tie)
 
 /*
  * Drops entries that are not among the best `capacity`, where n > capacity; up to `slop` of them may stay. By bisection
- * of the scores:  count(scores >= low) >= capacity > count(scores >= high).
+ * of the scores:  count(scores >= low) >= capacity > count(scores >= high). As many reach the old bar, near which the
+ * new one mostly is: the first steps go up from there, ever longer.
  */
 static void shrink(gmf_topn *t, int64_t slop)
 {
-  float least = t->score[0], most = t->score[0];
-  for (int64_t j = 1; j < t->n; j++) {
-    least = t->score[j] < least ? t->score[j] : least;
-    most = t->score[j] > most ? t->score[j] : most;
+  float least = t->bar;
+  if (isinf(least)) {
+    least = t->score[0];
+    for (int64_t j = 1; j < t->n; j++) least = t->score[j] < least ? t->score[j] : least;
   }
-  int64_t low = key_of(least), high = (int64_t)key_of(most) + 1, n_low = t->n;
+  int64_t low = key_of(least), high = (int64_t)key_of(INFINITY) + 1, step = FIRST_STEP;
+  int64_t n_low = gmf_count_at_least(t->score, t->n, least);
   while (high - low > 1 && n_low > t->capacity + slop) {
-    int64_t middle = low + (high - low) / 2;
+    int64_t middle = low + gmf_min64(step, (high - low) / 2);
     int64_t n = gmf_count_at_least(t->score, t->n, score_of((int32_t)middle));
     if (n >= t->capacity) {
       low = middle;
       n_low = n;
+      step = gmf_min64(4 * step, MOST_KEYS);
     } else {
       high = middle;
+      step = MOST_KEYS;
     }
   }
   float bar = score_of((int32_t)low);
@@ -227,7 +234,7 @@ void gmf_topn_push_panel(gmf_topn *t, float *scores, int64_t first_row, int64_t 
 void gmf_topn_take(gmf_topn *t, const float *scores, uint64_t hits, int64_t first)
 {
   if (t->capacity == 0) return;
-  make_room(t, __builtin_popcountll(hits));
+  make_room(t, MOST_HITS);
   for (; hits != 0; hits &= hits - 1) {
     int j = __builtin_ctzll(hits);
     int64_t row = first + j;
