@@ -17,8 +17,8 @@
 
 enum {
   ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH | GMF_VERB_INFO |
-        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND,
-  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND,
+        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
+  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO,
   PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND
@@ -174,6 +174,9 @@ static const gmf_option OPTIONS[] = {
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
      "print the formula of each metric"},
 
+    {"to", GMF_OPT_CHOICE, FIELD(to), GMF_VERB_EXPORT, false, NULL, 0, 0, "npz|mtx|csv|h5ad|ann-benchmarks", "",
+     "the format to write"},
+
     {"top", GMF_OPT_INT, FIELD(top), GMF_VERB_RECOMMEND, true, "N", 1, 1e6, NULL, "10",
      "length of the lists; shorter ones are padded with item -1 and score NaN"},
     {"users", GMF_OPT_TEXT, FIELD(users_file), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
@@ -217,12 +220,18 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", GMF_VERB_SPLIT},
-                                        {"train", GMF_VERB_TRAIN},   {"evaluate", GMF_VERB_EVALUATE},
-                                        {"synth", GMF_VERB_SYNTH},   {"info", GMF_VERB_INFO},
-                                        {"verify", GMF_VERB_VERIFY}, {"recommend", GMF_VERB_RECOMMEND},
-                                        {"sweep", GMF_VERB_SWEEP},   {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify";
+const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT},
+                                        {"split", GMF_VERB_SPLIT},
+                                        {"train", GMF_VERB_TRAIN},
+                                        {"evaluate", GMF_VERB_EVALUATE},
+                                        {"synth", GMF_VERB_SYNTH},
+                                        {"info", GMF_VERB_INFO},
+                                        {"verify", GMF_VERB_VERIFY},
+                                        {"recommend", GMF_VERB_RECOMMEND},
+                                        {"export", GMF_VERB_EXPORT},
+                                        {"sweep", GMF_VERB_SWEEP},
+                                        {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export";
 
 #define OF(algorithm) (1 << (algorithm))
 #define ITEM_BASED (OF(GMF_ALGORITHM_ITEM_KNN) | OF(GMF_ALGORITHM_EASE))

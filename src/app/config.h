@@ -21,6 +21,7 @@ typedef enum gmf_verb {
   GMF_VERB_INFO = 32,
   GMF_VERB_VERIFY = 64,
   GMF_VERB_RECOMMEND = 128,
+  GMF_VERB_EXPORT = 256,
   GMF_VERB_ONLY_SWEEP = 1 << 14,
   GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP /* takes what train takes, and more */
 } gmf_verb;
@@ -114,6 +115,8 @@ typedef struct gmf_config {
   /* evaluate */
   char metrics[1024];
   bool explain;
+  /* export */
+  int to; /* gmf_export_format, -1: not given */
   /* recommend */
   char users_file[GMF_PATH_BYTES], users_range[64];
   int64_t top;

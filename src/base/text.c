@@ -122,3 +122,17 @@ void gmf_lines_free(gmf_lines *lines)
   gmf_free(lines->lines);
   *lines = (gmf_lines){0};
 }
+
+void gmf_put_csv(FILE *out, const char *text)
+{
+  if (text[strcspn(text, ",\"\r\n")] == '\0') {
+    fputs(text, out);
+    return;
+  }
+  fputc('"', out);
+  for (; *text != '\0'; text++) {
+    if (*text == '"') fputc('"', out);
+    fputc(*text, out);
+  }
+  fputc('"', out);
+}

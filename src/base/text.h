@@ -3,6 +3,7 @@
 #define GMF_BASE_TEXT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -25,5 +26,8 @@ typedef struct gmf_lines {
 /* Errors as gmf_read_text. */
 gmf_status gmf_lines_read(const char *path, gmf_lines *out, gmf_error *err);
 void gmf_lines_free(gmf_lines *lines);
+
+/* A CSV field, quoted where RFC 4180 asks for it. */
+void gmf_put_csv(FILE *out, const char *text);
 
 #endif

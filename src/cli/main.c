@@ -35,7 +35,7 @@ static const verb_entry VERBS[] = {
     {"train", GMF_VERB_TRAIN, gmf_verb_train},    {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
     {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
     {"verify", GMF_VERB_VERIFY, gmf_verb_verify}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend},
-    {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep},
+    {"export", GMF_VERB_EXPORT, gmf_verb_export}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep},
 };
 
 static const verb_entry *find_verb(const char *name)
@@ -192,10 +192,11 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   if (verb == NULL) {
     char near[32];
     bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
-    return gmf_fail(err, GMF_ERR_USAGE,
-                    "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify)",
-                    run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
-                    found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
+    return gmf_fail(
+        err, GMF_ERR_USAGE,
+        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export)",
+        run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
+        found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
   GMF_TRY(check_programs(run->grid, err));
   GMF_TRY(gmf_config_load(run->grid, verb->verb, run->argc, run->argv, &run->config, &run->arguments, err));

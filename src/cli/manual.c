@@ -73,6 +73,16 @@ static const verb_text VERBS[] = {
      "given again trains what is not done, half-done points from their checkpoints; points may be added to the grid. "
      "Signals, --max-time and a file DIR/STOP stop it as they stop train.",
      "mpirun -n 4 gridmf sweep train.h5 -o sweep --config inputs/sweep.ini --test test.h5 --metrics ndcg@10"},
+    {GMF_VERB_EXPORT, "export", "FILE.h5 --to npz|mtx|csv|h5ad|ann-benchmarks -o OUT",
+     "a file in a format of other programs",
+     "npz, for numpy.load: all arrays of a dataset (also for scipy.sparse.load_npz), a model or recommendations. csv: a "
+     "line for each rating, row of factors or recommended item, with ids. mtx, of datasets: MatrixMarket, rows and columns "
+     "counted from 1 in the order of the ids. h5ad, of datasets and models with factors: AnnData with users as obs and items "
+     "as var, the ratings as X and factors as obsm and varm. ann-benchmarks, of models with factors: HDF5 with the "
+     "items as train, the first 10,000 users as test, and their 100 neighbors by inner product, negative inner products being the distances; "
+     "a bias is one more factor. Other combinations are refused. One process does the work, in pieces of the file; only "
+     "ids of items, and for ann-benchmarks the items' factors, are held in memory.",
+     "gridmf export model.h5 --to npz -o model.npz"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 

@@ -123,20 +123,6 @@ void gmf_put_json_number(FILE *out, double number)
     fputs("null", out);
 }
 
-void gmf_put_csv(FILE *out, const char *text)
-{
-  if (text[strcspn(text, ",\"\r\n")] == '\0') {
-    fputs(text, out);
-    return;
-  }
-  fputc('"', out);
-  for (; *text != '\0'; text++) {
-    if (*text == '"') fputc('"', out);
-    fputc(*text, out);
-  }
-  fputc('"', out);
-}
-
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
 gmf_status gmf_table_add(gmf_table *table, const char *cell, gmf_error *err)

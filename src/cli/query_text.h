@@ -16,8 +16,6 @@ void gmf_put_json_score(FILE *out, float score);
 void gmf_put_json_number(FILE *out, double number);
 /* The score with the 9 digits that bring back the same float. out: 32 bytes. Much faster than printf. */
 void gmf_score_text(float score, char *out);
-/* A CSV field, quoted where RFC 4180 asks for it. */
-void gmf_put_csv(FILE *out, const char *text);
 
 /* Rows of cells, printed in aligned columns. */
 typedef struct gmf_table {

@@ -24,6 +24,7 @@ gmf_status gmf_verb_split(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_train(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_recommend(gmf_run *run, gmf_error *err);
+gmf_status gmf_verb_export(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_synth(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_info(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_verify(gmf_run *run, gmf_error *err);

@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,12 +12,13 @@
 #include "base/narrow.h"
 #include "io/attributes.h"
 #include "io/checksum.h"
+#include "io/h5_make.h"
 #include "io/layout.h"
-#include "io/lock.h"
+#include "io/output.h"
 #include "io/small_file.h"
 #include "runtime/exchange.h"
 
-enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_LINKS = 40 };
+enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_FILES = 8 };
 
 static const int64_t WRITE_BYTES = 1 << 28; /* one H5Dwrite, rounded to whole checksum blocks */
 
@@ -45,17 +44,15 @@ typedef struct attribute {
 } attribute;
 
 struct gmf_writer {
-  const gmf_grid *grid;                     /* borrowed */
-  char path[PATH_MAX], temporary[PATH_MAX]; /* the same on all ranks */
+  const gmf_grid *grid; /* borrowed */
+  gmf_output output;    /* owned; its paths are the same on all ranks, the rest is rank 0's */
   char format[32];
   array arrays[MAX_ARRAYS];
   int n_arrays;
   attribute *attributes; /* owned */
   int64_t n_attributes, attribute_capacity;
   hid_t file; /* my handle between create and seal */
-  bool temporary_exists, broken, sealed;
-  gmf_lock *lock;     /* owned, rank 0 */
-  gmf_notes notes;    /* owned, rank 0: what gmf_writer_open found left behind */
+  bool broken, sealed;
   gmf_error declared; /* what went wrong in a Local declaration; agreed by gmf_writer_create */
 };
 
@@ -68,83 +65,15 @@ int64_t gmf_writer_bytes(const gmf_writer *w)
 
 /* ---- declarations ------------------------------------------------------------------------------------------------ */
 
-/*
- * Where `path` leads in the end, so that all names of a file share its lock, and a link is not replaced by the file. A
- * link to a file that is not there yet is followed by hand: realpath resolves what exists.
- */
-static gmf_status resolve(const char *path, char *out, size_t size, gmf_error *err)
-{
-  char target[PATH_MAX], copy[PATH_MAX], *real = realpath(path, NULL);
-  int n = snprintf(out, size, "%s", real != NULL ? real : path);
-  free(real);
-  for (int links = 0; n < (int)size && links < MAX_LINKS; links++) {
-    ssize_t length = readlink(out, target, sizeof target - 1);
-    if (length < 0) return GMF_OK;
-    target[length] = '\0';
-    snprintf(copy, sizeof copy, "%s", out);
-    n = target[0] == '/' ? snprintf(out, size, "%s", target) : snprintf(out, size, "%s/%s", dirname(copy), target);
-  }
-  return gmf_fail(err, GMF_ERR_CREATE, n >= (int)size ? "the output path is too long" : "%s: too many symbolic links",
-                  path);
-}
-
-/* target: where `path` leads. */
-static gmf_status check_folder(const char *path, const char *target, gmf_error *err)
-{
-  char copy[PATH_MAX];
-  struct stat st;
-  snprintf(copy, sizeof copy, "%s", target);
-  const char *folder = dirname(copy);
-  if (stat(folder, &st) != 0)
-    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: folder %s: %s", path, folder, strerror(errno));
-  if (!S_ISDIR(st.st_mode))
-    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created: %s is not a folder", path, folder);
-  if (access(folder, W_OK | X_OK) != 0)
-    return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be created in %s: %s", path, folder, strerror(errno));
-  if (stat(target, &st) == 0 && !S_ISREG(st.st_mode)) /* the finished file would replace a device or a pipe */
-    return gmf_fail(err, GMF_ERR_CREATE, "%s: is a %s; name a file", path,
-                    S_ISDIR(st.st_mode) ? "folder" : "special file");
-  return GMF_OK;
-}
-
-/* The temporary file, still empty. */
-static gmf_status make_temporary(gmf_writer *w, const char *path, gmf_error *err)
-{
-  char host[72] = "";
-  gethostname(host, sizeof host - 1);
-  if (snprintf(w->temporary, sizeof w->temporary, "%s.tmp.%s.%ld", w->path, host, (long)getpid()) >=
-      (int)sizeof w->temporary)
-    return gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
-  int fd = open(w->temporary, O_RDWR | O_CREAT | O_EXCL, 0666);
-  if (fd < 0) return gmf_fail(err, gmf_creation_status(errno), "%s: cannot be created: %s", path, strerror(errno));
-  close(fd);
-  w->temporary_exists = true;
-  return GMF_OK;
-}
-
-/* Rank 0. Makes sure that this run alone writes the file, and clears away what others left of it. */
-static gmf_status claim(gmf_writer *w, const char *path, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_lock_holder died;
-  GMF_TRY(resolve(path, w->path, sizeof w->path, err));
-  GMF_TRY(check_folder(path, w->path, err));
-  GMF_TRY(gmf_lock_take(w->path, path, &w->lock, &died, err));
-  GMF_TRY(gmf_remove_leftovers(w->path, &died, &w->notes, err));
-  GMF_TRY(make_temporary(w, path, err));
-cleanup:
-  return status;
-}
-
 /* Every rank. A folder that only some nodes have would make the collective open of the file hang. */
 static gmf_status check_visible(const gmf_writer *w, gmf_error *err)
 {
-  int fd = open(w->temporary, O_RDWR);
+  int fd = open(w->output.temporary, O_RDWR);
   if (fd < 0)
     return gmf_fail(err, GMF_ERR_CREATE,
                     "%s: rank %d cannot see the file that rank 0 made beside it: %s; write to a "
                     "file system that all nodes share",
-                    w->path, w->grid->rank, strerror(errno));
+                    w->output.path, w->grid->rank, strerror(errno));
   close(fd);
   return GMF_OK;
 }
@@ -162,9 +91,9 @@ gmf_status gmf_writer_open(const gmf_grid *grid, const char *path, const char *f
     snprintf(w->format, sizeof w->format, "%s", format);
   }
   GMF_TRY(gmf_agree(grid, status, err));
-  GMF_TRY(gmf_agree(grid, grid->rank == 0 ? claim(w, path, err) : GMF_OK, err));
-  gmf_broadcast(grid, w->path, sizeof w->path);
-  gmf_broadcast(grid, w->temporary, sizeof w->temporary);
+  GMF_TRY(gmf_agree(grid, grid->rank == 0 ? gmf_output_open(&w->output, path, err) : GMF_OK, err));
+  gmf_broadcast(grid, w->output.path, sizeof w->output.path);
+  gmf_broadcast(grid, w->output.temporary, sizeof w->output.temporary);
   GMF_TRY(gmf_agree(grid, check_visible(w, err), err));
   *out = w;
   w = NULL;
@@ -174,7 +103,7 @@ cleanup:
   return status;
 }
 
-const char *gmf_writer_notes(const gmf_writer *w) { return w->notes.text != NULL ? w->notes.text : ""; }
+const char *gmf_writer_notes(const gmf_writer *w) { return w->output.notes.text != NULL ? w->output.notes.text : ""; }
 
 void gmf_writer_add(gmf_writer *w, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols)
 {
@@ -265,62 +194,6 @@ void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_
 
 /* ---- phase A: rank 0 makes the file ------------------------------------------------------------------------------ */
 
-/* Makes the group `name` and those above it. Level by level: groups that HDF5 makes on the way would hold the time. */
-static gmf_status make_group(hid_t file, const char *name, gmf_error *err)
-{
-  char path[2 * NAME_BYTES];
-  snprintf(path, sizeof path, "%s", name);
-  char *slash = path;
-  while (slash != NULL && strcmp(path, "/") != 0) {
-    slash = strchr(slash + 1, '/');
-    if (slash != NULL) *slash = '\0';
-    if (!gmf_h5_exists(file, path)) {
-      hid_t create = H5Pcreate(H5P_GROUP_CREATE);
-      H5Pset_obj_track_times(create, 0);
-      hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, create, H5P_DEFAULT);
-      H5Pclose(create);
-      if (group < 0 || H5Gclose(group) < 0)
-        return gmf_fail(err, GMF_ERR_IO, "group /%s cannot be made: %s", path, gmf_h5_reason());
-    }
-    if (slash != NULL) *slash = '/';
-  }
-  return GMF_OK;
-}
-
-/* Makes the groups above an object. */
-static gmf_status make_parents(hid_t file, const char *name, gmf_error *err)
-{
-  char path[2 * NAME_BYTES];
-  snprintf(path, sizeof path, "%s", name);
-  char *slash = strrchr(path, '/');
-  if (slash == NULL) return GMF_OK;
-  *slash = '\0';
-  return make_group(file, path, err);
-}
-
-static gmf_status make_array(hid_t file, const char *name, gmf_type type, int64_t n_rows, int64_t n_cols,
-                             gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  hsize_t dims[2] = {(hsize_t)n_rows, (hsize_t)n_cols};
-  hid_t element = gmf_type_h5(type), space = H5Screate_simple(n_cols > 0 ? 2 : 1, dims, NULL);
-  hid_t create = H5Pcreate(H5P_DATASET_CREATE), id = H5I_INVALID_HID;
-
-  H5Pset_layout(create, H5D_CONTIGUOUS);
-  H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY);
-  H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
-  H5Pset_obj_track_times(create, 0);
-  GMF_TRY(make_parents(file, name, err));
-  id = H5Dcreate2(file, name, element, space, H5P_DEFAULT, create, H5P_DEFAULT);
-  if (id < 0 || H5Dclose(id) < 0)
-    status = gmf_fail(err, GMF_ERR_IO, "dataset /%s cannot be made: %s", name, gmf_h5_reason());
-cleanup:
-  H5Pclose(create);
-  H5Sclose(space);
-  H5Tclose(element);
-  return status;
-}
-
 static gmf_status make_attribute(hid_t file, const attribute *a, gmf_error *err)
 {
   switch (a->kind) {
@@ -348,16 +221,16 @@ static gmf_status make_contents(gmf_writer *w, hid_t file, gmf_error *err)
   GMF_TRY(gmf_h5_write_attr_i64(file, "/", GMF_ATTR_COMPLETE, &not_yet, -1, err));
   for (int a = 0; a < w->n_arrays; a++) {
     const array *d = &w->arrays[a];
-    GMF_TRY(make_array(file, d->name, d->type, d->n_rows, d->n_cols, err));
+    GMF_TRY(gmf_h5_make_array(file, d->name, d->type, d->n_rows, d->n_cols, err));
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, d->name);
-    GMF_TRY(make_array(file, name, gmf_type_of(GMF_U8), d->n_blocks, 0, err));
+    GMF_TRY(gmf_h5_make_array(file, name, gmf_type_of(GMF_U8), d->n_blocks, 0, err));
     GMF_TRY(gmf_h5_write_attr_i64(file, name, GMF_ATTR_BLOCK_ROWS, &d->block_rows, -1, err));
   }
-  GMF_TRY(make_group(file, GMF_GROUP_INTEGRITY, err));
+  GMF_TRY(gmf_h5_make_group(file, GMF_GROUP_INTEGRITY, err));
   GMF_TRY(gmf_h5_write_attr_text(file, GMF_GROUP_INTEGRITY, GMF_ATTR_CHECKSUM, GMF_CHECKSUM_NAME, err));
-  GMF_TRY(make_array(file, GMF_GROUP_INTEGRITY "/" GMF_NAME_ATTRIBUTES, gmf_type_of(GMF_U8), 1, 0, err));
+  GMF_TRY(gmf_h5_make_array(file, GMF_GROUP_INTEGRITY "/" GMF_NAME_ATTRIBUTES, gmf_type_of(GMF_U8), 1, 0, err));
   for (int64_t a = 0; a < w->n_attributes; a++) {
-    if (!is_declared_array(w, w->attributes[a].object)) GMF_TRY(make_group(file, w->attributes[a].object, err));
+    if (!is_declared_array(w, w->attributes[a].object)) GMF_TRY(gmf_h5_make_group(file, w->attributes[a].object, err));
     GMF_TRY(make_attribute(file, &w->attributes[a], err));
   }
 cleanup:
@@ -369,15 +242,15 @@ static gmf_status reserve_space(gmf_writer *w, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   struct stat st;
-  int fd = open(w->temporary, O_RDWR);
-  if (fd < 0 || fstat(fd, &st) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->temporary, strerror(errno)));
+  int fd = open(w->output.temporary, O_RDWR);
+  if (fd < 0 || fstat(fd, &st) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %s", w->output.temporary, strerror(errno)));
   /* Early allocation in HDF5 fixes the end of the file in its metadata only; the file grows to it here. */
   int64_t bytes = gmf_max64((int64_t)st.st_size, 1);
   int code = fallocate(fd, 0, 0, bytes) == 0 ? 0 : errno; /* not posix_fallocate, which writes where this cannot */
   if (code != 0 && code != EOPNOTSUPP && code != EINVAL && code != ENOSYS)
-    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %.3f GB cannot be reserved: %s; free some space or write elsewhere", w->path,
-                     (double)bytes / 1e9, strerror(code)));
-  if (fsync(fd) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", w->path, strerror(errno)));
+    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: %.3f GB cannot be reserved: %s; free some space or write elsewhere",
+                     w->output.path, (double)bytes / 1e9, strerror(code)));
+  if (fsync(fd) != 0) GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: sync failed: %s", w->output.path, strerror(errno)));
 
 cleanup:
   if (fd >= 0) close(fd);
@@ -389,7 +262,7 @@ cleanup:
 static gmf_status close_serial(gmf_writer *w, hid_t file, gmf_status status, gmf_error *err)
 {
   if (H5Fclose(file) < 0 && status == GMF_OK)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed: %s", w->path, gmf_h5_reason());
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed: %s", w->output.path, gmf_h5_reason());
   if (status != GMF_OK && err != NULL) err->must_abort = true;
   return status;
 }
@@ -401,9 +274,9 @@ static gmf_status make_file(gmf_writer *w, gmf_error *err)
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_alignment(access, 4096, 4096);
   H5Pset_obj_track_times(create, 0);
-  hid_t file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access);
+  hid_t file = H5Fcreate(w->output.temporary, H5F_ACC_TRUNC, create, access);
   if (file < 0) /* the name was there already: it is the disk that fails */
-    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be written: %s", w->path, gmf_h5_reason());
+    status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be written: %s", w->output.path, gmf_h5_reason());
   H5Pclose(access);
   H5Pclose(create);
   GMF_TRY(status);
@@ -424,10 +297,11 @@ static gmf_status open_mine(gmf_writer *w, gmf_error *err)
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
   H5Pset_fapl_mpio(access, MPI_COMM_SELF, MPI_INFO_NULL);
-  w->file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
+  w->file = H5Fopen(w->output.temporary, H5F_ACC_RDWR, access);
   H5Pclose(access);
   if (w->file < 0)
-    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by rank %d: %s", w->path, w->grid->rank, gmf_h5_reason());
+    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be opened by rank %d: %s", w->output.path, w->grid->rank,
+                    gmf_h5_reason());
   return GMF_OK;
 }
 
@@ -437,7 +311,8 @@ static gmf_status close_mine(gmf_writer *w, gmf_error *err)
   hid_t file = w->file;
   w->file = H5I_INVALID_HID;
   if (H5Fclose(file) < 0)
-    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed by rank %d: %s", w->path, w->grid->rank, gmf_h5_reason());
+    return gmf_fail(err, GMF_ERR_IO, "%s: cannot be closed by rank %d: %s", w->output.path, w->grid->rank,
+                    gmf_h5_reason());
   return GMF_OK;
 }
 
@@ -498,7 +373,7 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
   herr_t code =
       from != NULL ? H5Dwrite(id, type, in_memory, in_file, how, from) : H5Dread(id, type, in_memory, in_file, how, to);
   if (code < 0)
-    status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s; is the disk full?", w->path,
+    status = gmf_fail(err, GMF_ERR_IO, "%s: %s /%s failed at row %" PRId64 ": %s; is the disk full?", w->output.path,
                       from != NULL ? "writing" : "reading back", a->name, begin, gmf_h5_reason());
   H5Pclose(how);
   H5Sclose(in_memory);
@@ -658,7 +533,7 @@ static gmf_status read_back(const gmf_writer *w, const array *a, void *buffer, g
       GMF_TRY(gmf_fail(err, GMF_ERR_IO,
                        "%s: /%s reads back differently than it was written, rows %" PRId64 " to %" PRId64
                        "; the disk or its file system loses data",
-                       w->path, a->name, begin, begin + n - 1));
+                       w->output.path, a->name, begin, begin + n - 1));
   }
 cleanup:
   return status;
@@ -701,11 +576,11 @@ static gmf_status seal_contents(const gmf_writer *w, hid_t file, gmf_error *err)
   int64_t complete = 1;
   uint64_t of_attributes = 0;
   for (int a = 0; a < w->n_arrays; a++) GMF_TRY(seal_checksums(file, w->arrays[a].name, w->arrays[a].checksums, err));
-  GMF_TRY(gmf_attributes_checksum(file, w->path, &of_attributes, err));
+  GMF_TRY(gmf_attributes_checksum(file, w->output.path, &of_attributes, err));
   GMF_TRY(seal_checksums(file, GMF_NAME_ATTRIBUTES, &of_attributes, err));
   attr = H5Aopen(file, GMF_ATTR_COMPLETE, H5P_DEFAULT);
   if (attr < 0 || H5Awrite(attr, H5T_NATIVE_INT64, &complete) < 0)
-    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be marked complete: %s", w->path, gmf_h5_reason()));
+    GMF_TRY(gmf_fail(err, GMF_ERR_IO, "%s: cannot be marked complete: %s", w->output.path, gmf_h5_reason()));
 cleanup:
   if (attr >= 0) H5Aclose(attr);
   return status;
@@ -717,32 +592,13 @@ static gmf_status seal_file(gmf_writer *w, gmf_error *err)
   gmf_status status = GMF_OK;
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
-  hid_t file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
-  if (file < 0) status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->path, gmf_h5_reason());
+  hid_t file = H5Fopen(w->output.temporary, H5F_ACC_RDWR, access);
+  if (file < 0) status = gmf_fail(err, GMF_ERR_IO, "%s: cannot be reopened: %s", w->output.path, gmf_h5_reason());
   H5Pclose(access);
   GMF_TRY(status);
   status = seal_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
-  GMF_TRY(gmf_sync_path(w->temporary, O_RDWR, err));
-cleanup:
-  return status;
-}
-
-/* Rank 0. Gives sealed files their names, then syncs the folders: nothing that takes long stands between the names. */
-static gmf_status put_in_place(gmf_writer *const *writers, int n, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char copy[PATH_MAX];
-  for (int i = 0; i < n; i++) {
-    gmf_writer *w = writers[i];
-    if (rename(w->temporary, w->path) != 0)
-      GMF_TRY(gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be put in place: %s", w->path, strerror(errno)));
-    w->temporary_exists = false;
-  }
-  for (int i = 0; i < n; i++) {
-    snprintf(copy, sizeof copy, "%s", writers[i]->path);
-    GMF_TRY(gmf_sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
-  }
+  GMF_TRY(gmf_sync_path(w->output.temporary, O_RDWR, err));
 cleanup:
   return status;
 }
@@ -767,13 +623,22 @@ gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(agree_or_break(w, read_back_all(w, err), err));
   GMF_TRY(agree_or_break(w, close_mine(w, err), err));
-  GMF_TRY(gmf_agree(w->grid, gmf_sync_path(w->temporary, O_RDWR, err), err));
+  GMF_TRY(gmf_agree(w->grid, gmf_sync_path(w->output.temporary, O_RDWR, err), err));
   for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
   GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? seal_file(w, err) : GMF_OK, err));
   w->sealed = true;
 cleanup:
   gmf_trace_phase(w->grid->trace, before);
   return status;
+}
+
+/* Rank 0. */
+static gmf_status put_in_place(gmf_writer *const *writers, int n, gmf_error *err)
+{
+  gmf_output *outputs[MAX_FILES];
+  GMF_CHECK(n <= MAX_FILES);
+  for (int i = 0; i < n; i++) outputs[i] = &writers[i]->output;
+  return gmf_outputs_commit(outputs, n, err);
 }
 
 gmf_status gmf_writer_commit_all(gmf_writer *const *writers, int n, gmf_error *err)
@@ -798,9 +663,7 @@ void gmf_writer_destroy(gmf_writer **writer)
   gmf_writer *w = *writer;
   if (w == NULL) return;
   if (w->file >= 0 && !w->broken) H5Fclose(w->file);
-  if (w->grid->rank == 0 && w->temporary_exists) unlink(w->temporary);
-  gmf_lock_release(&w->lock);
-  gmf_notes_free(&w->notes);
+  gmf_output_close(&w->output);
   for (int a = 0; a < w->n_arrays; a++) gmf_free(w->arrays[a].checksums);
   for (int64_t a = 0; a < w->n_attributes; a++) gmf_free(w->attributes[a].text);
   gmf_free(w->attributes);

@@ -122,6 +122,10 @@ class Allocations(harness.Case):
     def test_recommend(self):
         self.sweep(2, "recommend", self.model, "-o", "OUT/r.h5", "--top", 5, "--threads", 2)
 
+    def test_export(self):
+        self.sweep(1, "export", self.model, "--to", "ann-benchmarks", "-o", "OUT/x")
+        self.sweep(1, "export", self.data, "--to", "h5ad", "-o", "OUT/x")
+
     def test_synth(self):
         self.sweep(2, "synth", "-o", "OUT/s.h5", "--users", 30, "--items", 20, "--ratings", 100)
 
