@@ -72,7 +72,7 @@ static const verb_text VERBS[] = {
      "A point that fails by its numbers or does not fit into memory is recorded, and the others go on. The same command "
      "given again trains what is not done, half-done points from their checkpoints; points may be added to the grid. "
      "Signals, --max-time and a file DIR/STOP stop it as they stop train.",
-     "mpirun -n 4 gridmf sweep train.h5 -o sweep --config inputs/sweep.ini --test test.h5 --metrics ndcg@10"},
+     "mpirun -n 4 gridmf sweep train.h5 -o sweep --config inputs/sweeps/ials.ini --test test.h5 --metrics ndcg@10"},
     {GMF_VERB_EXPORT, "export", "FILE.h5 --to npz|mtx|csv|h5ad|ann-benchmarks -o OUT",
      "a file in a format of other programs",
      "npz, for numpy.load: all arrays of a dataset (also for scipy.sparse.load_npz), a model or recommendations. csv: a "
