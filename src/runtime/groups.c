@@ -1,6 +1,7 @@
 #define GMF_IN_RUNTIME
 #include "runtime/groups.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,11 +20,12 @@ typedef struct letter {
 struct gmf_groups {
   const gmf_grid *world; /* borrowed */
   int n, index;
-  MPI_Comm mine;   /* owned: the ranks of my group */
-  MPI_Comm post;   /* owned: all ranks, for texts alone */
-  gmf_grid *peers; /* owned */
-  MPI_Win window;  /* owned: the next number, on rank 0 of the world */
-  letter *sent;    /* owned: not known to have arrived */
+  MPI_Comm mine;                        /* owned: the ranks of my group */
+  MPI_Comm post;                        /* owned: all ranks, for texts alone */
+  gmf_grid *peers;                      /* owned */
+  MPI_Win window;                       /* owned: the next number, on rank 0 of the world */
+  letter *sent;                         /* owned: not known to have arrived */
+  char received[GMF_GROUPS_TEXT_BYTES]; /* one text; here, so that taking it needs no memory */
 };
 
 /* Collective over comm. In messages a rank goes on to be what it is in the world. */
@@ -129,8 +131,9 @@ static void drop_arrived(gmf_groups *g)
 gmf_status gmf_groups_post(gmf_groups *g, const char *text, gmf_error *err)
 {
   int64_t n = (int64_t)strlen(text) + 1;
-  letter *l = gmf_malloc((int64_t)sizeof *l + n, 1);
   drop_arrived(g);
+  if (n > GMF_GROUPS_TEXT_BYTES) return gmf_fail(err, GMF_ERR_INTERNAL, "a result of %" PRId64 " bytes is too long", n);
+  letter *l = gmf_malloc((int64_t)sizeof *l + n, 1);
   if (l == NULL) return gmf_out_of_memory(err, n, 1, "a result");
   memcpy(l->text, text, (size_t)n);
   l->next = g->sent;
@@ -146,13 +149,8 @@ void gmf_groups_collect(gmf_groups *g, gmf_groups_take *take, void *context)
     MPI_Status about;
     MPI_Iprobe(MPI_ANY_SOURCE, 0, g->post, &there, &about);
     if (!there) break;
-    int n = 0;
-    MPI_Get_count(&about, MPI_CHAR, &n);
-    char *text = gmf_malloc(n, 1);
-    if (text == NULL) break; /* stays where it is: a later call may have the memory */
-    MPI_Recv(text, n, MPI_CHAR, about.MPI_SOURCE, 0, g->post, MPI_STATUS_IGNORE);
-    take(context, text);
-    gmf_free(text);
+    MPI_Recv(g->received, GMF_GROUPS_TEXT_BYTES, MPI_CHAR, about.MPI_SOURCE, 0, g->post, MPI_STATUS_IGNORE);
+    take(context, g->received);
   }
 }
 

@@ -11,6 +11,8 @@
 
 typedef struct gmf_groups gmf_groups;
 
+enum { GMF_GROUPS_TEXT_BYTES = 1 << 16 }; /* of a text that is posted, with its NUL */
+
 /* Rank 0 of the world gets a text that was posted. Local. */
 typedef void gmf_groups_take(void *context, const char *text);
 
@@ -34,7 +36,7 @@ int gmf_groups_index(const gmf_groups *groups);
 int64_t gmf_groups_next(gmf_groups *groups);
 void gmf_groups_close(gmf_groups *groups);
 
-/* Local. Sends a copy of the text to rank 0 of the world, and does not wait. */
+/* Local. Sends a copy of the text, of at most GMF_GROUPS_TEXT_BYTES, to rank 0 of the world, and does not wait. */
 gmf_status gmf_groups_post(gmf_groups *groups, const char *text, gmf_error *err);
 
 /* Local. On rank 0 of the world takes what has arrived; does nothing elsewhere. */

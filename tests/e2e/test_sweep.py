@@ -210,6 +210,29 @@ class TestFailures(SweepCase):
         self.assertEqual([r["exit_code"] for r in self.results()][1:], [69])
         self.assertIn("1 done before", self.good(2, text, "--memory-limit", "300M").stderr)
 
+    def test_out_of_memory(self):
+        """On whatever rank and wherever: the sweep ends with 71, or the point it hits is told; nobody hangs."""
+        n_ended = n_told = 0
+        for where in ("0:%d", "3:%d", "all:%d+"):
+            n = 1
+            while True:
+                folder = "m%s" % (where % n).replace(":", "-")
+                result = self.sweep(4, GRID, "--groups", 2, folder=folder, env={"GRIDMF_FAIL_ALLOCATION": where % n})
+                self.assertIn(result.rc, (0, 71), f"{where % n}: {result}")
+                if result.rc == 71:
+                    self.assertEqual(len(result.messages()), 1, f"{where % n}: {result}")
+                    self.assertIn("out of memory", result.messages()[0])
+                    n_ended += 1
+                else:
+                    failed = [r for r in self.results(folder) if r["status"] == "failed"]
+                    self.assertLessEqual({r["exit_code"] for r in failed}, {71})
+                    n_told += len(failed)
+                    if not failed:
+                        break
+                n = 1 + n * 2
+        self.assertGreater(n_ended, 6)
+        self.assertGreater(n_told, 0)
+
     @unittest.skipUnless(os.environ.get("FAULTIO"), "no library that makes writes fail")
     def test_write_error_ends_it(self):
         """A full disk is no point's fault: the sweep ends, and goes on when there is room."""
