@@ -99,10 +99,12 @@ class Problem:
         return {"seconds": time.perf_counter() - begin, "residual": self.residual(u, s, vt), "products": products}
 
 
-def calibrate(run, settings, target, ranks, limit):
+def calibrate(name, run, settings, target, ranks, limit):
     """The first setting that reaches the target; the last one tried otherwise."""
     for setting in settings:
         result = run(setting, ranks)
+        print(f"{name}, {ranks} ranks, setting {setting:g}: residual {result['residual']:.1e}, {result['seconds']:.2f} s", file=sys.stderr,
+              flush=True)
         if result["residual"] <= target or result["seconds"] > limit:
             break
     return setting, result
@@ -117,6 +119,9 @@ def main():
     parser.add_argument("--target", type=float, default=1e-10)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--limit", type=float, default=120, help="seconds after which a solver is not tried any harder")
+    parser.add_argument("--tolerances", type=lambda text: [float(t) for t in text.split(",")], metavar="T,T,...",
+                        default=[10.0 ** -e for e in (2, 4, 6, 8, 9, 10, 11, 12, 13)],
+                        help="what ARPACK and SLEPc are tried with, loosest first")
     parser.add_argument("--keep", help="folder for the files")
     args = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -127,7 +132,7 @@ def main():
 
 
 def compare(args, problem):
-    tolerances = [10.0 ** -e for e in (2, 4, 6, 8, 9, 10, 11, 12, 13)]
+    tolerances = args.tolerances
     solvers = [("gridmf krylov", problem.gridmf, [args.target * f for f in (100, 10, 1, 0.1)], (1, 2)),
                ("SciPy svds, ARPACK", problem.arpack, tolerances, (1,)),
                ("scikit-learn randomized", problem.randomized, [4, 16, 64, 256], (1,)),
@@ -135,7 +140,7 @@ def compare(args, problem):
                ("SLEPc cross", lambda t, r: problem.slepc("cross", t, r), tolerances, (1, 2))]
     m, n = problem.a.shape
     print(f"{m:,} x {n:,}, {problem.a.nnz:,} ratings; {args.factors} triplets, residuals up to {args.target:g} s_1")
-    chosen = [(name, run, ranks, *calibrate(run, settings, args.target, ranks, args.limit))
+    chosen = [(name, run, ranks, *calibrate(name, run, settings, args.target, ranks, args.limit))
               for name, run, settings, all_ranks in solvers for ranks in all_ranks]
     seconds = [[] for _ in chosen]
     for _ in range(args.repeat):
