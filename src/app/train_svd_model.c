@@ -226,7 +226,7 @@ static gmf_status read_numbers(gmf_svd_training *t, gmf_svd_state *state, gmf_er
                            .n_random = number_of(file, "n_random", &complete),
                            .normal = number_of(file, "normal", &complete) != 0};
   int64_t n = number_of(file, "n_history", &complete);
-  if (!complete || n < 0)
+  if (!complete || n < 0 || state->n_random < 0 || state->n_random > UINT32_MAX)
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: its /state lacks what a singular value decomposition goes on from",
                      gmf_model_file_info(file)->path));
   h->n = gmf_min64(n, h->capacity);
