@@ -142,7 +142,7 @@ class Cluster:
             raise AssertionError(f"the nodes do not come up\n{self.describe()}") from error
 
     def start_node(self, node):
-        self._run(node, "slurmd", "-D", "-N", node)
+        self._run(node, "env", f"GRIDMF_TEST_NODE={node}", "slurmd", "-D", "-N", node)
 
     def _run(self, name, *command):
         """Starts a daemon that ends with this process, however that ends; what it says is in NAME.log."""
@@ -152,14 +152,14 @@ class Cluster:
 
     def processes_of(self, node):
         """The pids of all that runs on a node: its slurmd and the daemons of the steps first, then what these started."""
-        found = {}
+        found, marks = {}, {f"GRIDMF_TEST_NODE={node}".encode(), f"SLURMD_NODENAME={node}".encode()}
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 environment = (path / "environ").read_bytes().split(b"\0")
                 name = (path / "comm").read_text().strip()
             except OSError:
                 continue
-            if f"SLURM_CONF={self.folder}/slurm.conf".encode() in environment and f"SLURMD_NODENAME={node}".encode() in environment:
+            if f"SLURM_CONF={self.folder}/slurm.conf".encode() in environment and marks.intersection(environment):
                 found[int(path.name)] = not name.startswith("slurm")
         daemon = self.daemons[node]
         return ([daemon.pid] if daemon.poll() is None else []) + sorted(found, key=found.get)
