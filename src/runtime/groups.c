@@ -160,6 +160,8 @@ void gmf_groups_finish(gmf_groups *g, gmf_groups_take *take, void *context)
   MPI_Request all_here = MPI_REQUEST_NULL;
   int done = 0;
   bool is_here = false;
+  gmf_beat_wait();
+  atomic_store(&gmf_heart->is_idle, 1);
   while (!done) {
     gmf_groups_collect(g, take, context);
     drop_arrived(g);
@@ -168,7 +170,11 @@ void gmf_groups_finish(gmf_groups *g, gmf_groups_take *take, void *context)
       is_here = true;
     }
     if (is_here) MPI_Test(&all_here, &done, MPI_STATUS_IGNORE);
-    gmf_beat(); /* others work, and their own ranks listen for them */
+    /* On a node where a rank still works, its beats count and their end is a stall. Where none does, the others' nodes
+     * listen for them. */
+    if (gmf_beat_node_is_idle()) gmf_beat();
     if (!done) nanosleep(&moment, NULL);
   }
+  atomic_store(&gmf_heart->is_idle, 0);
+  gmf_beat_resume();
 }

@@ -3,6 +3,7 @@
 #define GMF_RUNTIME_HEARTBEAT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 /* One process, alone in its cache lines: others of its node read it. */
 typedef struct gmf_heartbeat {
@@ -14,10 +15,14 @@ typedef struct gmf_heartbeat {
   atomic_llong listener;      /* beats of the thread that listens: stands still when the process does */
   atomic_int rank;
   atomic_int is_over; /* has nothing left to do, and may be silent */
+  atomic_int is_idle; /* waits for ranks that work on something else (runtime/groups.h) */
 } gmf_heartbeat;
 
 /* Where this process writes: shared memory while a watchdog runs. */
 extern gmf_heartbeat *gmf_heart;
+
+/* Whether all watched processes of this node are idle or over: what they wait for is on other nodes. */
+bool gmf_beat_node_is_idle(void);
 
 /* Something got done. For loops whose turns take less than seconds; once in 64 rows or in a block is often enough. */
 static inline void gmf_beat(void) { atomic_fetch_add_explicit(&gmf_heart->beats, 1, memory_order_relaxed); }

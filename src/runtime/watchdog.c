@@ -44,6 +44,16 @@ struct gmf_watchdog {
 
 static gmf_heartbeat unwatched;
 gmf_heartbeat *gmf_heart = &unwatched;
+static const gmf_watchdog *running; /* that of this process; NULL while nothing is watched */
+
+bool gmf_beat_node_is_idle(void)
+{
+  for (int i = 0; running != NULL && i < running->n; i++) {
+    gmf_heartbeat *heart = &running->page->hearts[i];
+    if (!atomic_load(&heart->is_idle) && !atomic_load(&heart->is_over)) return false;
+  }
+  return true;
+}
 
 /* ---- what to say ------------------------------------------------------------------------------------------------- */
 
@@ -280,11 +290,13 @@ gmf_status gmf_watchdog_start(const gmf_grid *grid, double seconds, gmf_watchdog
   GMF_TRY(gmf_agree(grid, map_page(grid, w, err), err));
   GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(w->ears, w->n, err), err));
   move_heart(&w->page->hearts[w->own]);
+  running = w;
   status = start_listener(w, err);
   *out = w; /* a listener that runs is stopped by the caller, on whatever rank another's failed */
   w = NULL;
   if (status != GMF_OK) {
     move_heart(&unwatched);
+    running = NULL;
     free_watchdog(*out);
     *out = NULL;
   }
@@ -307,6 +319,7 @@ void gmf_watchdog_stop(gmf_watchdog **watchdog)
   pthread_cond_destroy(&w->wake);
   pthread_mutex_destroy(&w->mutex);
   move_heart(&unwatched);
+  running = NULL;
   free_watchdog(w);
   *watchdog = NULL;
 }

@@ -210,6 +210,26 @@ class TestFailures(SweepCase):
         self.assertEqual([r["exit_code"] for r in self.results()][1:], [69])
         self.assertIn("1 done before", self.good(2, text, "--memory-limit", "300M").stderr)
 
+    def test_frozen_rank(self):
+        """A group that stands still ends the job in the stall time, also when the other groups have nothing left."""
+        text = GRID.replace("4, 9", "4").replace("0.5, 5,\n  50", "0.5, 5").replace("iterations = 4", "iterations = 3000")
+        process = start([*launch(2), GRIDMF, *self.words(text, "--groups", 2, "--stall-timeout", "3s", "--validate-every",
+                                                         100000)])
+        wait_for(lambda: len([p for p in (self.out / "sweep").glob("points/*.jsonl") if p.stat().st_size > 5000]) == 2)
+        os.kill(harness.ranks(process)[1], signal.SIGSTOP)
+        result = finish(process, timeout=120)
+        self.assertEqual(result.rc, 70, str(result))
+        self.assertIn("rank 1 does not run", result.stderr)
+        self.assertEqual(len(list((self.out / "sweep").glob("points/*.json"))), 1)  # rank 0 had gone on to its end
+
+    def test_waits_for_others(self):
+        """A group that is done waits for longer than the stall time for one that works."""
+        text = GRID.replace("[sweep]", "[sweep]\n[sweep a]\niterations = 0\n[sweep b]\niterations = 5000\nfactors = 32")
+        text = text.replace("factors = 4, 9\nlambda = 0.5, 5,\n  50\n", "lambda = 5\n")
+        result = self.good(2, text, "--groups", 2, "--stall-timeout", "1s", "--validate-every", 100000, timeout=120)
+        seconds = {r["name"]: r["seconds"] for r in self.results()}
+        self.assertGreater(seconds["b"] - seconds["a"], 1, str(result))
+
     def test_out_of_memory(self):
         """On whatever rank and wherever: the sweep ends with 71, or the point it hits is told; nobody hangs."""
         n_ended = n_told = 0
