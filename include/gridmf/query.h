@@ -114,6 +114,8 @@ GMF_API gmf_status gmf_recommend_new(gmf_model *model, const gmf_recommend_optio
  *
  *     score = global_mean + item_bias + centring + rest + sum_j contributions[j]
  *
+ * Of item-based models the contributions are the terms a_uj W_ji of the score; ratings are 1 where it takes them so.
+ *
  * The contributions are those to the row that folding in the user's training ratings gives; a user's own bias is part
  * of them. `rest` is what the row in the model has beyond it: nothing but rounding for svd, and for als and ials how
  * far the item factors have moved since the user was last solved for, which is little once training has converged.

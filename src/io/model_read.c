@@ -568,6 +568,8 @@ cleanup:
   return status;
 }
 
+bool gmf_model_file_is_binary(const gmf_model_file *m) { return m->is_binary; }
+
 gmf_status gmf_model_file_weights(gmf_model_file *m, int64_t begin, int64_t n, gmf_weight_rows *out, gmf_error *err)
 {
   return gmf_item_weights_read(m->weights, begin, n, out, err);

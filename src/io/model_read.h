@@ -84,6 +84,9 @@ gmf_status gmf_model_file_seen(gmf_model_file *file, int64_t begin, int64_t n, g
 gmf_status gmf_model_file_ratings(gmf_model_file *file, int64_t begin, int64_t n, gmf_seen *out, gmf_error *err);
 void gmf_seen_free(gmf_seen *seen);
 
+/* Whether an item-based model takes every rating as 1. */
+bool gmf_model_file_is_binary(const gmf_model_file *file);
+
 /* Rows of the weights of an item-based model, as gmf_item_weights_read. */
 gmf_status gmf_model_file_weights(gmf_model_file *file, int64_t begin, int64_t n, gmf_weight_rows *out, gmf_error *err);
 

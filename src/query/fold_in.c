@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "query/item_model.h"
 #include "query/search.h"
 
 enum {
@@ -175,12 +176,24 @@ static gmf_ratings ratings_of(const folded *f)
   return (gmf_ratings){.cols = f->cols, .values = f->centred, .weights = f->weights, .n = f->n};
 }
 
+/* What an item-based model makes of a user: the known ratings, and no row. */
+static gmf_status take_ratings(gmf_model *model, const gmf_new_user *user, folded *f, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(order_ratings(model, user, f, err));
+  GMF_TRY(read_items(model, f, err));
+  for (int64_t j = 0; j < f->n && gmf_model_file_is_binary(model->file); j++) f->values[j] = 1;
+cleanup:
+  return status;
+}
+
 /* Folds a user in. Without a known rating f->n is 0, and there is no row. */
 static gmf_status fold(gmf_model *model, const gmf_new_user *user, folded *f, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_fold_in_parts *parts = &model->fold_in;
 
+  if (gmf_is_item_based(model)) return take_ratings(model, user, f, err);
   GMF_TRY(prepare(model, err));
   double mean = parts->rule.is_projection ? 0 : model->info.global_mean;
   GMF_TRY(gmf_user_solver_create(&f->solver, &parts->rule.row, parts->shared, parts->projection, err));
@@ -213,6 +226,10 @@ gmf_status gmf_fold_in_user(gmf_model *model, const gmf_new_user *user, float *f
 {
   gmf_status status = GMF_OK;
   folded f = {0};
+  if (gmf_is_item_based(model))
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE,
+                     "%s: an item-based model has no rows of users; gmf_recommend_new serves new users",
+                     model->info.path));
   GMF_TRY(fold(model, user, &f, err));
   memcpy(factors, f.x, (size_t)model->info.n_factors * sizeof *factors);
   *bias = bias_of(&f);
@@ -224,8 +241,9 @@ cleanup:
 
 /* ---- lists for new users ----------------------------------------------------------------------------------------- */
 
-/* The next query of a search: one user, without the items rated, unless they are to be included. */
-static gmf_status add_query(gmf_search *s, const gmf_new_user *user, int64_t place, bool include_seen,
+/* The next query of a search: one user, without the items rated, unless they are to be included. rated: gets the
+ * ratings where the model is item-based. */
+static gmf_status add_query(gmf_search *s, const gmf_new_user *user, int64_t place, bool include_seen, gmf_rated *rated,
                             gmf_row_state *state, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -233,7 +251,10 @@ static gmf_status add_query(gmf_search *s, const gmf_new_user *user, int64_t pla
   GMF_TRY(fold(s->model, user, &f, err));
   *state = f.n > 0 ? GMF_ROW_KNOWN : GMF_ROW_COLD;
   if (f.n == 0) goto cleanup;
-  memcpy(s->x + s->n * s->k, f.x, (size_t)s->k * sizeof *s->x);
+  if (gmf_is_item_based(s->model))
+    GMF_TRY(gmf_rated_add(rated, f.items, f.values, f.n, err));
+  else
+    memcpy(s->x + s->n * s->k, f.x, (size_t)s->k * sizeof *s->x);
   s->offset[s->n] = (float)(s->model->info.global_mean + (double)bias_of(&f));
   s->index[s->n] = place;
   GMF_TRY(gmf_search_exclude(s, s->n, f.items, include_seen ? 0 : f.n, err));
@@ -249,15 +270,17 @@ gmf_status gmf_recommend_new(gmf_model *model, const gmf_recommend_options *opti
   gmf_status status = GMF_OK;
   gmf_search_options what = gmf_search_of(options);
   gmf_search s = {0};
+  gmf_rated rated = {0};
 
   GMF_TRY(gmf_search_open(&s, model, &what, n_users, err));
   for (int64_t u = 0; u < n_users; u++) {
     out->counts[u] = 0;
-    GMF_TRY(add_query(&s, &users[u], u, options->include_seen, &out->states[u], err));
+    GMF_TRY(add_query(&s, &users[u], u, options->include_seen, &rated, &out->states[u], err));
   }
-  GMF_TRY(gmf_search_run(&s, out, err));
+  GMF_TRY(gmf_is_item_based(model) ? gmf_item_search_users(&s, &rated, out, err) : gmf_search_run(&s, out, err));
   if (options->fallback == GMF_FALLBACK_POPULAR) GMF_TRY(gmf_search_fall_back(&s, n_users, out, err));
 cleanup:
+  gmf_rated_free(&rated);
   gmf_search_close(&s);
   return status;
 }
@@ -317,6 +340,10 @@ gmf_status gmf_explain(gmf_model *model, int64_t user, int64_t item, gmf_explana
                      model->info.path));
   GMF_TRY(gmf_score_pairs(model, 1, &user, &item, &out->score, &out->state, err));
   if (out->state != GMF_ROW_KNOWN) goto cleanup;
+  if (gmf_is_item_based(model)) {
+    GMF_TRY(gmf_item_explain(model, user, item, out, err));
+    goto cleanup;
+  }
   gmf_file_lock();
   status = gmf_model_file_ratings(model->file, user, 1, &seen, err);
   gmf_file_unlock();

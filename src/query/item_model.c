@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/search.h"
 
 enum { SCORE_FLOATS = 1 << 24, OFFSET_ROWS = 1 << 14 };
 
@@ -30,55 +31,56 @@ static gmf_status read_weights(void *context, int64_t begin, int64_t n, gmf_weig
   return status;
 }
 
-/* Ratings of some users, one user after the other. Fit for {0}. */
-typedef struct rated {
-  int64_t *begin, *items; /* owned */
-  float *values;          /* owned */
-  int64_t begin_capacity, items_capacity, values_capacity;
-} rated;
-
-static void rated_free(rated *r)
+void gmf_rated_free(gmf_rated *r)
 {
   gmf_free(r->begin);
   gmf_free(r->items);
   gmf_free(r->values);
+  *r = (gmf_rated){0};
 }
 
-/* Training ratings of n users, rows [n] of the model. */
-static gmf_status read_rated(gmf_model *model, const int64_t *rows, int64_t n, rated *out, gmf_error *err)
+gmf_status gmf_rated_add(gmf_rated *r, const int64_t *items, const float *values, int64_t n, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  GMF_TRY(GMF_RESERVE(r->begin, r->begin_capacity, r->n + 2, err));
+  if (r->n == 0) r->begin[0] = 0;
+  int64_t at = r->begin[r->n];
+  GMF_TRY(GMF_RESERVE(r->items, r->items_capacity, at + n, err));
+  GMF_TRY(GMF_RESERVE(r->values, r->values_capacity, at + n, err));
+  if (n > 0) memcpy(r->items + at, items, (size_t)n * sizeof *items);
+  if (n > 0) memcpy(r->values + at, values, (size_t)n * sizeof *values);
+  r->begin[++r->n] = at + n;
+cleanup:
+  return status;
+}
+
+/* Training ratings of n users, rows [n] of the model; what was there before goes. */
+static gmf_status read_rated(gmf_model *model, const int64_t *rows, int64_t n, gmf_rated *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_seen seen = {0};
-  GMF_TRY(GMF_RESERVE(out->begin, out->begin_capacity, n + 1, err));
-  out->begin[0] = 0;
+  out->n = 0;
   for (int64_t u = 0, run = 0; u < n; u += run) {
     for (run = 1; u + run < n && rows[u + run] == rows[u] + run;) run++;
     gmf_file_lock();
     status = gmf_model_file_ratings(model->file, rows[u], run, &seen, err);
     gmf_file_unlock();
     GMF_TRY(status);
-    int64_t at = out->begin[u], n_rated = seen.indptr[run];
-    GMF_TRY(GMF_RESERVE(out->items, out->items_capacity, at + n_rated, err));
-    GMF_TRY(GMF_RESERVE(out->values, out->values_capacity, at + n_rated, err));
-    if (n_rated > 0) memcpy(out->items + at, seen.items, (size_t)n_rated * sizeof *out->items);
-    if (n_rated > 0) memcpy(out->values + at, seen.values, (size_t)n_rated * sizeof *out->values);
-    for (int64_t r = 1; r <= run; r++) out->begin[u + r] = at + seen.indptr[r];
+    for (int64_t r = 0; r < run; r++)
+      GMF_TRY(gmf_rated_add(out, seen.items + seen.indptr[r], seen.values + seen.indptr[r],
+                            seen.indptr[r + 1] - seen.indptr[r], err));
   }
 cleanup:
   gmf_seen_free(&seen);
   return status;
 }
 
-/* scores [n][n_items] of n users, rows [n] of the model. */
-static gmf_status score_users(gmf_model *model, const int64_t *rows, int64_t n, int n_threads, rated *scratch,
+/* scores [n][n_items] of users [first, first + n) of r. */
+static gmf_status score_rated(gmf_model *model, const gmf_rated *r, int64_t first, int64_t n, int n_threads,
                               float *scores, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  GMF_TRY(read_rated(model, rows, n, scratch, err));
-  gmf_item_users users = {n, scratch->begin, scratch->items, scratch->values};
-  GMF_TRY(gmf_item_scores(&users, model->info.n_items, read_weights, model, n_threads, scores, err));
-cleanup:
-  return status;
+  gmf_item_users users = {n, r->begin + first, r->items, r->values};
+  return gmf_item_scores(&users, model->info.n_items, read_weights, model, n_threads, scores, err);
 }
 
 /* offsets [n rows] of a side: NaN for those without training ratings, else 0 for items. */
@@ -150,25 +152,27 @@ static void make_list(const gmf_search *s, const listing *l, int64_t q, const fl
   }
 }
 
-gmf_status gmf_item_search_users(gmf_search *s, const gmf_recommendations *out, gmf_error *err)
+gmf_status gmf_item_search_users(gmf_search *s, const gmf_rated *users, const gmf_recommendations *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t n_items = s->n_rows, step = gmf_max64(1, SCORE_FLOATS / gmf_max64(1, n_items));
   float *scores = NULL;
-  rated ratings = {0};
+  gmf_rated of_model = {0};
   listing l = {0};
   step = gmf_min64(step, gmf_max64(1, s->n));
   GMF_TRY(listing_open(s, &l, err));
   GMF_TRY(GMF_NEW(scores, step * n_items, err));
   for (int64_t first = 0; first < s->n; first += step) {
     int64_t n = gmf_min64(step, s->n - first);
-    GMF_TRY(score_users(s->model, s->row + first, n, l.n_threads, &ratings, scores, err));
+    if (users == NULL) GMF_TRY(read_rated(s->model, s->row + first, n, &of_model, err));
+    GMF_TRY(score_rated(s->model, users != NULL ? users : &of_model, users != NULL ? first : 0, n, l.n_threads, scores,
+                        err));
 #pragma omp parallel for schedule(dynamic, 1) num_threads(l.n_threads)
     for (int64_t u = 0; u < n; u++) make_list(s, &l, first + u, scores + u * n_items, out);
   }
 cleanup:
   gmf_free(scores);
-  rated_free(&ratings);
+  gmf_rated_free(&of_model);
   listing_close(&l);
   return status;
 }
@@ -213,7 +217,7 @@ gmf_status gmf_item_score_pairs(gmf_model *model, int64_t n, const int64_t *user
   gmf_status status = GMF_OK;
   int64_t scored = -1; /* the user whose scores are there: pairs often share him */
   float *of_user = NULL;
-  rated ratings = {0};
+  gmf_rated ratings = {0};
   GMF_TRY(GMF_NEW(of_user, model->info.n_items, err));
   for (int64_t p = 0; p < n; p++) {
     bool warm_user = false, warm_item = false, known = users[p] >= 0 && items[p] >= 0;
@@ -227,12 +231,54 @@ gmf_status gmf_item_score_pairs(gmf_model *model, int64_t n, const int64_t *user
     GMF_TRY(is_warm(model, GMF_ITEMS, items[p], &warm_item, err));
     if (states != NULL) states[p] = warm_user && warm_item ? GMF_ROW_KNOWN : GMF_ROW_COLD;
     if (!warm_user || !warm_item) continue;
-    if (users[p] != scored) GMF_TRY(score_users(model, &users[p], 1, 1, &ratings, of_user, err));
+    if (users[p] != scored) {
+      GMF_TRY(read_rated(model, &users[p], 1, &ratings, err));
+      GMF_TRY(score_rated(model, &ratings, 0, 1, 1, of_user, err));
+    }
     scored = users[p];
     scores[p] = of_user[items[p]];
   }
 cleanup:
-  rated_free(&ratings);
+  gmf_rated_free(&ratings);
   gmf_free(of_user);
+  return status;
+}
+
+/* ---- explanations ------------------------------------------------------------------------------------------------ */
+
+/* W_ji for the item i and the items j of one user. */
+static gmf_status read_column(gmf_model *model, const gmf_rated *r, int64_t item, double *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_weight_rows row = {0};
+  for (int64_t j = 0; j < r->begin[1]; j++) {
+    GMF_TRY(read_weights(model, r->items[j], 1, &row, err));
+    int64_t n = row.is_dense ? 0 : row.indptr[1], at = row.is_dense ? item : gmf_lower_bound(row.items, n, item);
+    out[j] = row.is_dense || (at < n && row.items[at] == item) ? (double)row.values[at] : 0;
+  }
+cleanup:
+  gmf_weight_rows_free(&row);
+  return status;
+}
+
+gmf_status gmf_item_explain(gmf_model *model, int64_t user, int64_t item, gmf_explanation *out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_rated r = {0};
+  GMF_TRY(read_rated(model, &user, 1, &r, err));
+  GMF_TRY(GMF_NEW(out->contributions, r.begin[1], err));
+  GMF_TRY(read_column(model, &r, item, out->contributions, err));
+  out->n = r.begin[1];
+  out->rest = (double)out->score;
+  for (int64_t j = 0; j < out->n; j++) {
+    out->contributions[j] *= (double)r.values[j];
+    out->rest -= out->contributions[j];
+  }
+  out->items = r.items;
+  out->ratings = r.values;
+  r.items = NULL;
+  r.values = NULL;
+cleanup:
+  gmf_rated_free(&r);
   return status;
 }

@@ -31,7 +31,7 @@ gmf_status gmf_recommend(gmf_model *model, const gmf_recommend_options *options,
   GMF_TRY(gmf_search_open(&s, model, &what, n_users, err));
   GMF_TRY(gmf_search_add_rows(&s, GMF_USERS, n_users, users, out, err));
   if (!options->include_seen && model->info.has_seen) GMF_TRY(exclude_seen(&s, err));
-  GMF_TRY(gmf_is_item_based(model) ? gmf_item_search_users(&s, out, err) : gmf_search_run(&s, out, err));
+  GMF_TRY(gmf_is_item_based(model) ? gmf_item_search_users(&s, NULL, out, err) : gmf_search_run(&s, out, err));
   if (options->fallback == GMF_FALLBACK_POPULAR) GMF_TRY(gmf_search_fall_back(&s, n_users, out, err));
 cleanup:
   gmf_search_close(&s);
