@@ -39,8 +39,7 @@ gmf_status gmf_ease_create(const gmf_grid *grid, const gmf_ease_options *options
   local = GMF_NEW_ZERO(e, 1, err);
   if (local == GMF_OK) local = GMF_NEW(e->diagonal, ratings->n, err);
   GMF_TRY(gmf_agree(grid, local, err));
-  GMF_TRY(gmf_spd_create(grid, ratings, options->lambda, options->single, &e->inverse, err));
-  GMF_FREE(*entries);
+  GMF_TRY(gmf_spd_create(grid, ratings, entries, options->lambda, options->single, &e->inverse, err));
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   GMF_TRY(gmf_spd_invert(e->inverse, options->progress, options->context, singular, err));
   gmf_spd_diagonal(e->inverse, e->diagonal);

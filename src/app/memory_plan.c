@@ -282,9 +282,9 @@ gmf_memory_plan gmf_plan_ease(const gmf_items_shape *s)
   int64_t columns = s->n_ranks / rows, size = s->single ? F4 : F8, r = divide_up(s->nnz, s->n_ranks);
   int64_t of_rows = divide_up(s->nnz, rows), of_columns = divide_up(s->nnz, columns), users = s->n[GMF_USERS] * I8;
   int64_t n_rows = gmf_min64(n, divide_up(n, rows) + 64), n_columns = gmf_min64(n, divide_up(n, columns) + 64);
-  int64_t piles = of_rows * F8 + users + of_columns * PARCEL, panel = gmf_min64(n, PANEL_COLUMNS);
+  int64_t piles = (of_rows + of_columns) * F8 + users, panel = gmf_min64(n, PANEL_COLUMNS);
   parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
-  parts[GMF_MEMORY_RATINGS_BY_USER] = r * PARCEL + piles;
+  parts[GMF_MEMORY_RATINGS_BY_USER] = piles;
   parts[GMF_MEMORY_MATRIX] = n_rows * n_columns * size;
   parts[GMF_MEMORY_SOLVER] = gmf_max64(2 * (n_rows + n_columns) * panel * size, s->n_threads * n_rows * F8);
   parts[GMF_MEMORY_DISTRIBUTION] = r * PARCEL + gmf_max64((r * columns + 2 * of_rows) * PARCEL,

@@ -8,7 +8,7 @@
 #include "io/checksum.h"
 #include "io/layout.h"
 
-enum { NAME_BYTES = 96, DENSE_BYTES = 4 << 20 /* of weights that are made at a time, in f8 */ };
+enum { NAME_BYTES = 96, DENSE_BYTES = 1 << 20 /* of weights that are made at a time, in f8 */ };
 
 static const char *side_member(gmf_side side, const char *member, char name[NAME_BYTES])
 {

@@ -12,9 +12,9 @@
 #include "base/narrow.h"
 #include "runtime/exchange.h"
 
-/* A rating of a row of my part. */
+/* A rating of a row of my part, or of a column. */
 typedef struct gmf_gram_rating {
-  int32_t row; /* local */
+  int32_t place; /* of a row: local; of a column: the user */
   float value;
 } gmf_gram_rating;
 
@@ -88,7 +88,8 @@ static gmf_status sort_columns(const gmf_block_cyclic *l, const gmf_entry *entri
   GMF_TRY(count_keys(entries, n, &l->columns, l->columns.n_mine, &out->column_begin, err));
   GMF_TRY(GMF_NEW(out->of_columns, n, err));
   for (int64_t j = 0; j < n; j++)
-    out->of_columns[out->column_begin[gmf_cycle_local(l->columns, entries[j].item) + 1]++] = entries[j];
+    out->of_columns[out->column_begin[gmf_cycle_local(l->columns, entries[j].item) + 1]++] =
+        (gmf_gram_rating){gmf_i32(entries[j].user), entries[j].value};
 cleanup:
   return status;
 }
@@ -99,6 +100,8 @@ gmf_status gmf_gram_gather(const gmf_grid *grid, const gmf_block_cyclic *l, cons
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_entry *received = NULL;
   int64_t n = 0;
+  if (p->n_users > INT32_MAX)
+    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN, "a dense Gram matrix of the items is made of up to %d users", INT32_MAX));
   GMF_TRY(send_entries(grid, p, l, true, &received, &n, err));
   local = sort_rows(l, received, n, p->n_users, out, err);
   GMF_FREE(received);
@@ -136,9 +139,9 @@ void gmf_gram_column(const gmf_block_cyclic *l, const gmf_gram_ratings *r, const
   for (int i = first; i < l->rows.n_mine; i++) out[i] = 0;
   for (int64_t a = r->column_begin[j]; a < r->column_begin[j + 1]; a++) {
     double value = r->of_columns[a].value;
-    int64_t user = r->of_columns[a].user;
+    int32_t user = r->of_columns[a].place;
     for (int64_t b = r->user_begin[user]; b < r->user_begin[user + 1]; b++)
-      if (r->of_rows[b].row >= first) out[r->of_rows[b].row] += value * (double)r->of_rows[b].value;
+      if (r->of_rows[b].place >= first) out[r->of_rows[b].place] += value * (double)r->of_rows[b].value;
   }
   if (centers != NULL) center_column(l, centers, j, first, out);
 }

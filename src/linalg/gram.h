@@ -27,13 +27,13 @@ typedef struct gmf_gram_problem {
 
 /* The ratings that a process needs for its part of G. Fit for {0}. */
 typedef struct gmf_gram_ratings {
-  struct gmf_gram_rating *of_rows; /* owned: of the items of its rows, by user */
-  gmf_entry *of_columns;           /* owned: of the items of its columns, by column */
-  int64_t *user_begin;             /* owned [n_users + 1] */
-  int64_t *column_begin;           /* owned [local columns + 1] */
+  struct gmf_gram_rating *of_rows;    /* owned: of the items of its rows, by user */
+  struct gmf_gram_rating *of_columns; /* owned: of the items of its columns, by column */
+  int64_t *user_begin;                /* owned [n_users + 1] */
+  int64_t *column_begin;              /* owned [local columns + 1] */
 } gmf_gram_ratings;
 
-/* Collective. Brings the ratings to the processes that need them. */
+/* Collective. Brings the ratings to the processes that need them. GMF_ERR_PLAN for 2^31 users or more. */
 gmf_status gmf_gram_gather(const gmf_grid *grid, const gmf_block_cyclic *layout, const gmf_gram_problem *problem,
                            gmf_gram_ratings *out, gmf_error *err);
 void gmf_gram_ratings_free(gmf_gram_ratings *ratings);

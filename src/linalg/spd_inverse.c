@@ -111,8 +111,8 @@ static void form(gmf_spd *s, const gmf_gram_ratings *ratings, double lambda, dou
   }
 }
 
-gmf_status gmf_spd_create(const gmf_grid *grid, const gmf_gram_problem *problem, double lambda, bool single,
-                          gmf_spd **out, gmf_error *err)
+gmf_status gmf_spd_create(const gmf_grid *grid, const gmf_gram_problem *problem, gmf_entry **entries, double lambda,
+                          bool single, gmf_spd **out, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   gmf_spd *s = NULL;
@@ -125,6 +125,7 @@ gmf_status gmf_spd_create(const gmf_grid *grid, const gmf_gram_problem *problem,
   s->single = single;
   gmf_block_cyclic_open(grid, problem->n, &s->layout);
   GMF_TRY(gmf_gram_gather(grid, &s->layout, problem, &ratings, err));
+  GMF_FREE(*entries);
   local = GMF_NEW(scratch, (int64_t)omp_get_max_threads() * s->layout.desc[8], err);
   if (local == GMF_OK) local = allocate(s, err);
   GMF_TRY(gmf_agree(grid, local, err));

@@ -11,10 +11,11 @@ typedef struct gmf_spd {
   void *a;     /* owned: my part of the lower triangle, by columns; what stands above it means nothing */
 } gmf_spd;
 
-/* Collective. The Gram matrix of the problem, whose centers are not looked at, plus lambda on the diagonal. Ratings of
- * one user are to be on one rank. GMF_ERR_PLAN where a rank's part is longer than ScaLAPACK can count. */
-gmf_status gmf_spd_create(const gmf_grid *grid, const gmf_gram_problem *problem, double lambda, bool single,
-                          gmf_spd **out, gmf_error *err);
+/* Collective. The Gram matrix of the problem, whose centers are not looked at, plus lambda on the diagonal. *entries,
+ * which are those of the problem, are given back (gmf_free) as soon as they are not needed, and become NULL.
+ * GMF_ERR_PLAN where a rank's part is longer than ScaLAPACK can count. */
+gmf_status gmf_spd_create(const gmf_grid *grid, const gmf_gram_problem *problem, gmf_entry **entries, double lambda,
+                          bool single, gmf_spd **out, gmf_error *err);
 /* Collective. */
 void gmf_spd_destroy(gmf_spd **spd);
 

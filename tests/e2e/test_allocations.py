@@ -107,6 +107,17 @@ class Allocations(harness.Case):
                    "--iterations", 2, "--test", self.test, "--fold-in", self.data, "--metrics", "auc,ndcg@5,coverage@3",
                    "--early-stop", 1)
 
+    def test_train_item_knn(self):
+        self.sweep(3, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "item-knn", "--similarity", "bm25")
+
+    def test_train_ease(self):
+        self.sweep(3, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "ease", "--keep-per-item", 5)
+
+    def test_evaluate_item_weights(self):
+        ease = self.folder / "ease.h5"
+        run_good(2, "train", self.folder / "train.h5", "-o", ease, "--algorithm", "ease", "--quiet")
+        self.sweep(2, "evaluate", ease, self.test, "--fold-in", self.data, "--metrics", "rmse,auc,ndcg@5")
+
     def test_train_popularity(self):
         self.sweep(2, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "popularity")
 
