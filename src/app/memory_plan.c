@@ -234,7 +234,16 @@ gmf_memory_plan gmf_plan_train(const gmf_train_shape *s, const gmf_memory_share 
 
 /* ---- item-based models ------------------------------------------------------------------------------------------- */
 
-enum { WEIGHT = 16, PARCEL = 16, PILE_RATING = F4 + F8, CELL = 16 + 4, PANEL_COLUMNS = 512, DENSE_ROWS = 4 << 20 };
+enum {
+  WEIGHT = 16,
+  PARCEL = 16,
+  PILE_RATING = F4 + F8,
+  CELL = 16 + 4,
+  PBLAS_BLOCK = 128,
+  INVERSE_BYTES = 6 << 20,
+  DENSE_ROWS = 2 << 20,
+  KEEP_ROWS = 4 << 20
+};
 
 /* The ratings as they are stored again, and indices of sparse weights in the width of the file. */
 static int64_t items_writing_bytes(const gmf_items_shape *s)
@@ -244,19 +253,20 @@ static int64_t items_writing_bytes(const gmf_items_shape *s)
   return sparse * (I8 + F8 + s->weight_bytes) + gmf_max64(seen, sparse * 2 * s->weight_bytes);
 }
 
-/* algo/item_knn.c: shares of the items and of their ratings are even, but for a tenth. */
+/* algo/item_knn.c: shares of the items and of their ratings are even, but for a twentieth. From the second step of the
+ * ring on there are visitors who come and visitors who go. */
 gmf_memory_plan gmf_plan_item_knn(const gmf_items_shape *s)
 {
   gmf_memory_plan plan = {.peak = 0};
   int64_t n = s->n[GMF_ITEMS], *parts = plan.parts;
   bool alone = s->n_ranks == 1;
-  int64_t r = divide_up(s->nnz + (alone ? 0 : s->nnz / 10), s->n_ranks);
-  int64_t users = gmf_min64(s->n[GMF_USERS], r), own = divide_up(n + (alone ? 0 : n / 10), s->n_ranks);
+  int64_t r = divide_up(s->nnz + (alone ? 0 : s->nnz / 20), s->n_ranks);
+  int64_t users = gmf_min64(s->n[GMF_USERS], r), own = divide_up(n + (alone ? 0 : n / 20), s->n_ranks);
   int64_t lists = gmf_best_lists_bytes(own, s->n_kept), kept = own * s->n_kept, pile = r * PILE_RATING + users * 2 * I8;
   parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
   parts[GMF_MEMORY_TABLES] = n * (2 * I8 + (alone ? 16 : 8));
   parts[GMF_MEMORY_RATINGS_BY_ITEM] = pile + r * (4 + I8) + users * I8 + own * 2 * I8;
-  parts[GMF_MEMORY_VISITORS] = alone ? 0 : 2 * (pile + own * I8);
+  parts[GMF_MEMORY_VISITORS] = alone ? 0 : (s->n_ranks > 3 ? 2 : 1) * (pile + own * I8);
   parts[GMF_MEMORY_LISTS] = lists + (alone ? 0 : lists + 2 * kept * WEIGHT);
   parts[GMF_MEMORY_SOLVER] = s->n_threads * own * CELL;
   parts[GMF_MEMORY_DISTRIBUTION] = gmf_max64(2 * r * PARCEL, r * PARCEL + pile) + n * 16;
@@ -271,8 +281,7 @@ gmf_memory_plan gmf_plan_item_knn(const gmf_items_shape *s)
 
 /*
  * linalg/gram.c and spd_inverse.c on a grid of R x C processes. Ratings go to C and then to R of them, and are put in
- * order there, before the matrix is; what PBLAS takes for its panels, of each direction and of those under way, is
- * there when the ratings are not.
+ * order there, before the matrix is; what PBLAS takes, blocks of each direction, is there when the ratings are not.
  */
 gmf_memory_plan gmf_plan_ease(const gmf_items_shape *s)
 {
@@ -282,20 +291,20 @@ gmf_memory_plan gmf_plan_ease(const gmf_items_shape *s)
   int64_t columns = s->n_ranks / rows, size = s->single ? F4 : F8, r = divide_up(s->nnz, s->n_ranks);
   int64_t of_rows = divide_up(s->nnz, rows), of_columns = divide_up(s->nnz, columns), users = s->n[GMF_USERS] * I8;
   int64_t n_rows = gmf_min64(n, divide_up(n, rows) + 64), n_columns = gmf_min64(n, divide_up(n, columns) + 64);
-  int64_t piles = (of_rows + of_columns) * F8 + users, panel = gmf_min64(n, PANEL_COLUMNS);
+  int64_t piles = (of_rows + of_columns) * F8 + users;
   parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
   parts[GMF_MEMORY_RATINGS_BY_USER] = piles;
   parts[GMF_MEMORY_MATRIX] = n_rows * n_columns * size;
-  parts[GMF_MEMORY_SOLVER] = gmf_max64(2 * (n_rows + n_columns) * panel * size, s->n_threads * n_rows * F8);
+  parts[GMF_MEMORY_SOLVER] = INVERSE_BYTES + (n_rows + n_columns) * PBLAS_BLOCK * size;
   parts[GMF_MEMORY_DISTRIBUTION] = r * PARCEL + gmf_max64((r * columns + 2 * of_rows) * PARCEL,
                                                           of_rows * F8 + users + (r * rows + 2 * of_columns) * PARCEL);
-  int64_t row_bytes = n * F8, panel_bytes = 4 * gmf_max64(DENSE_ROWS, row_bytes);
+  int64_t panel_bytes = 3 * gmf_max64(s->n_kept > 0 ? KEEP_ROWS : DENSE_ROWS, n * F8);
   int64_t kept = divide_up(n, s->n_ranks) * s->n_kept * 3 * WEIGHT;
   parts[GMF_MEMORY_WRITING] = gmf_max64(panel_bytes + kept, items_writing_bytes(s));
   plan.peak = parts[GMF_MEMORY_PROGRAM] +
               max3(parts[GMF_MEMORY_DISTRIBUTION],
                    parts[GMF_MEMORY_MATRIX] + gmf_max64(parts[GMF_MEMORY_RATINGS_BY_USER], parts[GMF_MEMORY_SOLVER]),
-                   parts[GMF_MEMORY_MATRIX] + parts[GMF_MEMORY_WRITING]);
+                   parts[GMF_MEMORY_MATRIX] + INVERSE_BYTES + parts[GMF_MEMORY_WRITING]);
   return plan;
 }
 

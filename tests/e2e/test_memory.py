@@ -107,6 +107,18 @@ class Estimate(harness.Case):
                 planned, peak = self.measure(n_ranks, "train", data, "--algorithm", "svd", "--svd-method", "gram", "--factors", 20)
                 self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 20, (planned, peak))
 
+    def test_item_weights(self):
+        for n_ranks, words in ((1, ["item-knn", "--neighbours", 100]), (2, ["item-knn"]), (4, ["item-knn", "--neighbours", 50])):
+            with self.subTest(ranks=n_ranks, words=words):
+                planned, peak = self.measure(n_ranks, "train", self.data, "--algorithm", *words)
+                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 10, (planned, peak))
+        data = self.out / "data.h5"
+        run_good(1, "synth", "-o", data, "--users", 9000, "--items", 1600, "--ratings", 300000, "--quiet")
+        for n_ranks, words in ((1, []), (2, ["--precision", "f4"]), (4, ["--keep-per-item", 20])):
+            with self.subTest(ranks=n_ranks, words=words):
+                planned, peak = self.measure(n_ranks, "train", data, "--algorithm", "ease", *words)
+                self.assertLess(abs(planned["exact"] - peak), 0.1 * peak + 10, (planned, peak))
+
     def test_import(self):
         """From the size of the text alone: within a third + 25 MB."""
         text = self.out / "ratings.csv"
