@@ -191,6 +191,16 @@ static bool type_from_h5(hid_t id, gmf_type *out)
   }
 }
 
+/* A dataset can claim any size without storing it; none of ours compresses better than deflate can. */
+static bool is_stored(const gmf_h5_array *a)
+{
+  const int64_t best_ratio = 1100;
+  int64_t bytes = 0;
+  if (__builtin_mul_overflow(a->dims[0], a->dims[1], &bytes) || __builtin_mul_overflow(bytes, a->type.size, &bytes))
+    return false;
+  return (uint64_t)(bytes / best_ratio) <= H5Dget_storage_size(a->id);
+}
+
 gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, int n_dims, gmf_h5_array *out,
                              gmf_error *err)
 {
@@ -214,6 +224,10 @@ gmf_status gmf_h5_array_open(hid_t file, const char *path, const char *name, int
     GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: /%s has an impossible shape", path, name));
   out->dims[0] = (int64_t)dims[0];
   out->dims[1] = (int64_t)dims[1];
+  if (!is_stored(out))
+    GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
+                     "%s: is damaged: /%s says it has %" PRId64 " x %" PRId64 " values, but they are not stored", path,
+                     name, out->dims[0], out->dims[1]));
 
 cleanup:
   if (type >= 0) H5Tclose(type);

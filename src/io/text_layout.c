@@ -142,7 +142,7 @@ static gmf_status next_line(head_lines *h, const char **begin, const char **end,
 
 static bool is_blank_line(const char *begin, const char *end)
 {
-  while (begin < end && isspace((unsigned char)*begin)) begin++;
+  while (begin < end && gmf_text_is_blank(*begin)) begin++;
   return begin == end;
 }
 

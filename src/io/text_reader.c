@@ -19,7 +19,6 @@ static const double POWER_OF_TEN[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static inline unsigned digit_of(char c) { return (unsigned)(unsigned char)c - '0'; }
-static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /* ---- the usual line: one pass, no diagnosis ---------------------------------------------------------------------- */
 /* Each of these returns where the field ends, or NULL to leave the line to the careful path. A newline stops them. */
@@ -355,7 +354,7 @@ static const char *take_quoted(char *p, char *end, gmf_text_field *f, char **nex
   if (p == end) return "a quoted field does not end on its line";
   f->end = to;
   p++;
-  while (p < end && is_blank(*p)) p++;
+  while (p < end && gmf_text_is_blank(*p)) p++;
   if (p < end && *p != ',') return "there is text after a closing quote";
   *next = p;
   return NULL;
@@ -378,9 +377,9 @@ static const char *take_field(gmf_text_format format, char *line, char **at, cha
   }
   f->begin = p;
   if (by_blanks) {
-    while (p < end && !is_blank(*p)) p++;
+    while (p < end && !gmf_text_is_blank(*p)) p++;
     next = p;
-    while (next < end && is_blank(*next)) next++;
+    while (next < end && gmf_text_is_blank(*next)) next++;
     f->end = p;
     *at = next < end ? next : NULL;
     return NULL;
@@ -391,7 +390,7 @@ static const char *take_field(gmf_text_format format, char *line, char **at, cha
     next = memchr(p, format == GMF_TEXT_CSV ? ',' : '\t', (size_t)(end - p));
   *at = next == NULL ? NULL : next + (format == GMF_TEXT_DAT ? 2 : 1);
   f->end = next == NULL ? end : next;
-  while (f->end > f->begin && is_blank(f->end[-1])) f->end--;
+  while (f->end > f->begin && gmf_text_is_blank(f->end[-1])) f->end--;
   return NULL;
 }
 
@@ -508,12 +507,12 @@ static int64_t take_list(gmf_text_reader *r, gmf_text_rating *out, int64_t capac
   int64_t n = 0;
   while (r->list_at != NULL && n < capacity) {
     char *end = NULL, *begin = r->list_at;
-    for (end = begin; end < r->list_end && !is_blank(*end);) end++;
+    for (end = begin; end < r->list_end && !gmf_text_is_blank(*end);) end++;
     out[n].id[GMF_USERS] = r->list_user;
     out[n].id[GMF_ITEMS] = classify(begin, end);
     out[n].value = out[n].weight = 1;
     out[n++].time = 0;
-    while (end < r->list_end && is_blank(*end)) end++;
+    while (end < r->list_end && gmf_text_is_blank(*end)) end++;
     r->list_at = end < r->list_end ? end : NULL;
   }
   return n;
@@ -533,7 +532,7 @@ static int careful_line(gmf_text_reader *r, gmf_text_rating *out)
   r->at = newline + 1;
   if (end > line && end[-1] == '\r') end--;
   char *p = line;
-  while (p < end && is_blank(*p)) p++;
+  while (p < end && gmf_text_is_blank(*p)) p++;
   if (p == end || (r->layout->format == GMF_TEXT_MTX && *p == '%')) return 0;
   r->n_lines++;
   if (newline - line >= limit)

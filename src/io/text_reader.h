@@ -68,6 +68,9 @@ int64_t gmf_text_max_line(gmf_text_format format);
 gmf_status gmf_text_resolve(const char *path, const char *head, int64_t n, bool is_whole, gmf_text_format format,
                             const char *columns, gmf_text_layout *out, gmf_error *err);
 
+/* What lines may be empty but for, and what may stand around fields. */
+static inline bool gmf_text_is_blank(char c) { return c == ' ' || c == '\t'; }
+
 /* A field of a line: blanks around it cut off, quotes undone. */
 typedef struct gmf_text_field {
   char *begin, *end;

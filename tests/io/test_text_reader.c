@@ -353,6 +353,8 @@ static void test_files_that_are_refused(void **state)
     gmf_status status;
   } CASES[] = {
       {"r.csv", "", "", "is empty", GMF_ERR_DATA},
+      {"r.csv", "\v\n", "user=a,item=b", "'a'",
+       GMF_ERR_DATA}, /* no blank line: it was taken for the header of nothing */
       {"r.csv", " <html>", "", "HTML", GMF_ERR_DATA},
       {"r.csv", "PK\003\004", "", "zip", GMF_ERR_DATA},
       {"r.csv", "\211HDF\r\n\032\n", "", "HDF5", GMF_ERR_DATA},
