@@ -16,7 +16,7 @@ packages_build=(
 packages_data=(curl unzip ca-certificates)
 packages_test=(
   "${packages_build[@]}" "${packages_data[@]}"
-  libcmocka-dev clang libomp-dev clang-format shellcheck mandoc gzip zstd
+  libcmocka-dev clang libclang-rt-dev libomp-dev clang-format shellcheck mandoc gzip zstd
   python3 python3-numpy python3-scipy python3-h5py python3-sklearn r-base-core python3-matplotlib
   slurm-wlm slurm-wlm-basic-plugins munge iproute2 util-linux
 )
