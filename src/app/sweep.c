@@ -61,7 +61,8 @@ typedef struct sweep {
   gmf_config *point_config;  /* its options */
   gmf_lock *lock;            /* rank 0 */
   gmf_sweep_results results; /* rank 0 */
-  int n_done, n_failed;      /* rank 0: in this run */
+  int n_done;                /* rank 0: in this run */
+  double began, work_done;   /* rank 0: the first point, monotonic seconds; of the points that are done in this run */
   best_point best;
   gmf_stopping stopping;
   char stop_file[SWEEP_PATH_BYTES];
@@ -171,16 +172,28 @@ static bool differs(const gmf_option *o, const gmf_config *a, const gmf_config *
   return strcmp(x, y) != 0;
 }
 
-/* Adds what differs from the first point, in the order of the table. */
-static void note_varied(sweep *s, const gmf_config *first, const gmf_config *c)
+/* Whether the settings of a point name an option. */
+static bool names_option(const char *settings, const char *name)
 {
+  size_t length = strlen(name);
+  for (const char *line = settings; *line != '\0'; line += strcspn(line, "\n") + 1)
+    if (strncmp(line, name, length) == 0 && line[length] == '=') return true;
+  return false;
+}
+
+/* Adds what differs from the first point because the grid says so, in the order of the table; lambda-bias may follow
+ * lambda without being named. */
+static void note_varied(sweep *s, const gmf_config *first, const gmf_config *c, const char *settings)
+{
+  const char *first_settings = s->grid.entries[0].settings;
   int n = 0, known = 0;
   const gmf_option *before[GMF_SWEEP_MAX_VARIED];
   memcpy(before, s->varied, sizeof before);
   for (int i = 0; i < GMF_OPTIONS.n && n < GMF_SWEEP_MAX_VARIED; i++) {
     const gmf_option *o = &GMF_OPTIONS.options[i];
     bool is_known = known < s->results.n_varied && before[known] == o;
-    if (is_known || (o->is_model && differs(o, first, c))) s->varied[n++] = o;
+    bool is_named = o->is_model && (names_option(settings, o->name) || names_option(first_settings, o->name));
+    if (is_known || (is_named && differs(o, first, c))) s->varied[n++] = o;
     known += is_known;
   }
   s->results.n_varied = n;
@@ -230,7 +243,7 @@ static gmf_status list_points(sweep *s, const gmf_dataset *d, const char *const 
     if (i == 0) *first = *s->point_config;
     for (int j = 0; j < s->n && !known; j++) known = strcmp(s->points[j].id, p.id) == 0;
     if (known) continue;
-    note_varied(s, first, s->point_config);
+    note_varied(s, first, s->point_config, s->grid.entries[i].settings);
     s->points[s->n++] = p;
   }
   s->results.metrics = s->metrics;
@@ -441,22 +454,33 @@ static json_t *make_record(const sweep *s, int i, const gmf_train_outcome *o, co
   return record;
 }
 
+/* Rank 0. "  1m05s left", by the work that is done and that is not; "" after the last point. */
+static void time_left(sweep *s, const json_t *record, char *out, size_t size)
+{
+  char left[32];
+  double all = 0, elapsed = gmf_monotonic_seconds() - s->began;
+  s->work_done += s->points[json_integer_value(json_object_get(record, "point")) - 1].work;
+  for (int i = 0; i < s->n_open; i++) all += s->points[s->open[i]].work;
+  gmf_duration_text(elapsed * (all - s->work_done) / s->work_done, left, sizeof left);
+  snprintf(out, size, s->n_done < s->n_open ? "  %s left" : "", left);
+}
+
 /* Rank 0 of the world: a point is done. */
 static void take_record(void *context, const char *text)
 {
   sweep *s = context;
-  char options[512], value[64] = "failed";
+  char options[512], left[48], value[64] = "failed";
   json_t *record = json_loads(text, 0, NULL);
   if (record == NULL) return;
   double metric = gmf_sweep_value(&s->results, record);
   const char *error = json_string_value(json_object_get(record, "error"));
   s->n_done++;
-  s->n_failed += error != NULL;
   gmf_sweep_describe(&s->results, record, options, sizeof options);
   if (error == NULL) snprintf(value, sizeof value, "%s %.5f", s->metrics->list[0].name, metric);
-  gmf_log_line(s->log, "point %3d/%d  %s  %8.2f s  %s%s%s", s->n_done, s->n_open, value,
+  time_left(s, record, left, sizeof left);
+  gmf_log_line(s->log, "point %3d/%d  %s  %8.2f s  %s%s%s%s", s->n_done, s->n_open, value,
                json_number_value(json_object_get(record, "seconds")), options, error != NULL ? ": " : "",
-               error != NULL ? error : "");
+               error != NULL ? error : "", left);
   gmf_log_event(s->log, "point", json_deep_copy(record));
   json_array_append_new(s->results.points, record);
 }
@@ -743,6 +767,7 @@ gmf_status gmf_sweep(const gmf_grid *world, const char *dataset, const gmf_confi
   GMF_TRY(gmf_agree(world, GMF_NEW(s.point_config, 1, err), err));
   GMF_TRY(prepare(&s, dataset, err));
   log_start(&s);
+  s.began = gmf_monotonic_seconds();
   status = run_points(&s, err);
   tell_others(&s, status);
   gmf_groups_finish(s.groups, take_record, &s);

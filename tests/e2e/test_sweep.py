@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import signal
 import time
 import unittest
@@ -98,7 +99,11 @@ class TestNumbers(SweepCase):
     def test_early_stop_and_errors(self):
         """The model is of the best sweep; of an error the least is best."""
         text = "[sweep]\nalgorithm = als\nbias = yes\nfactors = 3, 6\nlambda = 0.02\niterations = 12\n"
-        self.good(2, text, "--metrics", "rmse,ndcg@10", "--early-stop", 2, "--groups", 2)
+        text = text.replace("lambda = 0.02", "lambda = 0.02, 0.03")
+        result = self.good(2, text, "--metrics", "rmse,ndcg@10", "--early-stop", 2, "--groups", 2)
+        # lambda-bias follows lambda, and is no option of the grid
+        self.assertEqual(result.stdout.split("\n")[0].split(), "rank rmse ndcg@10 factors lambda sweep seconds".split())
+        self.assertEqual(len(re.findall(r"^point .* left$", result.stderr, re.MULTILINE)), 3)
         found = self.results()
         self.assertEqual(found, sorted(found, key=lambda r: r["metrics"]["rmse"]))
         for r in found:

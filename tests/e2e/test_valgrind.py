@@ -49,6 +49,10 @@ class Valgrind(harness.Case):
             self.check(n_ranks, harness.GRIDMF, "train", halves[0], "-o", model, "--factors", 9, "--iterations", 2,
                        "--algorithm", *words)
             self.check(2, harness.GRIDMF, "evaluate", model, halves[1])
+        grid = self.out / "grid.ini"
+        grid.write_text("[sweep]\nalgorithm = als, popularity\nfactors = 3, 5\niterations = 2\n")
+        self.check(2, harness.GRIDMF, "sweep", halves[0], "-o", self.out / "sweep", "--config", grid, "--test", halves[1],
+                   "--log-json", self.out / "log.jsonl", "--groups", 2)
         self.check(1, harness.GRIDMF, "info", model)
         self.check(2, harness.GRIDMF, "verify", model, data)
 
