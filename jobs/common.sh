@@ -74,21 +74,23 @@ describe() {
 # with 75. Outside Slurm so does Control-C.
 launch() {
   local -a words=(mpirun -n "$ranks")
-  local child try rc=0 interrupted signalled=0
+  local child try began rc=0 interrupted signalled=0
   if [[ $launcher == srun ]]; then
     words=(srun --mpi=pmix --kill-on-bad-exit=1 -n "$ranks") # a rank that is killed leaves no other waiting for it
   elif ((OMP_NUM_THREADS > 1)) && [[ -z ${OMPI_MCA_hwloc_base_binding_policy:-} ]]; then
     words+=(--map-by "slot:PE=$OMP_NUM_THREADS") # else all threads of a rank share the one core that it is bound to
   fi
   [[ -n ${SLURM_JOB_ID:-} ]] || words=(setsid "${words[@]}") # the terminal's SIGINT, which ends mpirun, comes here only
-  # 1 is no exit code of gridmf's: no rank began, as happens on a node that died in an earlier run of this job.
+  # 1 is no exit code of gridmf's. When it comes soon no rank began, as on a node that died in an earlier run of this job;
+  # later it is mpirun's word for a run that was ended.
   for try in 1 2 3; do
+    began=$SECONDS
     "${words[@]}" "$@" &
     child=$!
     trap 'interrupted=1 signalled=1; kill -USR1 "$child" 2>/dev/null' USR1 INT
     while interrupted=0; wait "$child"; rc=$?; ((interrupted)); do :; done
     trap - USR1 INT
-    ((rc == 1)) || break
+    ((rc == 1 && SECONDS - began < 60)) || break
     say "the launch failed (attempt $try of 3)"
     sleep 2
   done

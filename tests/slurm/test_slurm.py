@@ -345,6 +345,19 @@ class TestWorkstation(harness.Case):
         self.assertEqual(resumed.rc, 0, str(resumed))
         self.assertIn("resumed after sweep", resumed.stderr)
 
+    def test_launch_that_fails(self):
+        """It is tried three times at the most, and only when no rank has begun."""
+        for code, n_launches, wanted in ((1, 1, 0), (1, 9, 1), (65, 9, 65)):  # what the first n launches end with
+            folder = self.out / f"{code}-{n_launches}"
+            folder.mkdir()
+            (folder / "mpirun").write_text(f'#!/bin/sh\necho >>{folder}/log\n[ $(wc -l <{folder}/log) -gt {n_launches} ] || exit {code}\n'
+                                           f'PATH=${{PATH#*:}}\nexec mpirun "$@"\n')
+            (folder / "mpirun").chmod(0o755)
+            path = f"{folder}:{pathlib.Path(GRIDMF).parent}:{os.environ['PATH']}"
+            result = harness.finish(self.start("--iterations", 1, PATH=path))
+            self.assertEqual(result.rc, wanted, str(result))
+            self.assertEqual(len((folder / "log").read_text().splitlines()), {0: 2, 1: 3, 65: 1}[wanted])
+
     def test_binding(self):
         """Each rank has its threads' cores, where Open MPI is not told otherwise."""
         cores = len(os.sched_getaffinity(0))
