@@ -462,7 +462,8 @@ static void time_left(sweep *s, const json_t *record, char *out, size_t size)
   s->work_done += s->points[json_integer_value(json_object_get(record, "point")) - 1].work;
   for (int i = 0; i < s->n_open; i++) all += s->points[s->open[i]].work;
   gmf_duration_text(elapsed * (all - s->work_done) / s->work_done, left, sizeof left);
-  snprintf(out, size, s->n_done < s->n_open ? "  %s left" : "", left);
+  out[0] = '\0';
+  if (s->n_done < s->n_open) snprintf(out, size, "  %s left", left);
 }
 
 /* Rank 0 of the world: a point is done. */
