@@ -20,6 +20,7 @@ enum {
   PANEL_FLOATS = 1 << 21,
   FEW_QUERIES = 64, /* that are answered faster from panels that stay in the second-level cache */
   SMALL_PANEL_FLOATS = 1 << 18,
+  THREAD_PRODUCTS = 1 << 22, /* in a panel, below which threads cost more than they do */
   PANEL_MIN_ROWS = 1024,
   PIECE_ROWS = 1 << 16, /* counts read at once */
   MAX_GAP = 64          /* candidates this near are read together with the rows between them */
@@ -284,11 +285,13 @@ static gmf_status make_workspace(gmf_search *s, gmf_error *err)
   GMF_TRY(GMF_NEW(s->y, s->panel_capacity * s->k, err));
   GMF_TRY(GMF_NEW(s->row_offset, s->panel_capacity, err));
   GMF_TRY(GMF_NEW(s->counts, s->panel_capacity, err));
+  int n_threads = s->options.n_threads > 0 ? s->options.n_threads : omp_get_max_threads();
+  bool is_small = s->n * s->panel_capacity * s->k < THREAD_PRODUCTS;
   gmf_toplists_shape shape = {.n_users = s->n,
                               .top_n = capacity,
                               .panel_items = s->panel_capacity,
                               .k = (int)s->k,
-                              .n_threads = s->options.n_threads > 0 ? s->options.n_threads : omp_get_max_threads()};
+                              .n_threads = is_small ? 1 : n_threads};
   GMF_TRY(gmf_toplists_create(&s->lists, &shape, err));
   gmf_toplists_start(&s->lists, s->n, s->x, s->k, s->offset, s->exclude != NULL ? s->exclude_begin : NULL, s->exclude);
 cleanup:
