@@ -115,7 +115,7 @@ static void print_help(void)
   gmf_options_help(&TABLE, ALL_VERBS, stdout);
   printf(
       "\n'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 64 wrong usage, 65 bad model\n"
-      "or no id that it knows, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
+      "or no id that it knows (without a fallback), 3 ratings that cannot be folded in, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
       "Examples:\n"
       "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n"
       "  gridmf-query model.h5 recommend --all --format csv > recommendations.csv\n"
@@ -147,8 +147,15 @@ static void print_manual(void)
     printf(".El\n");
   }
   printf(
-      ".Sh EXIT STATUS\n.Bl -tag -width Ds\n.It 0\nDone.\n.It 64\nWrong usage.\n.It 65\nA bad model, or no id "
-      "that it knows.\n.It 66\nA missing file.\n.It 71\nOut of memory.\n.It 74\nReading or writing failed.\n.El\n"
+      ".Sh STREAM\nA request is an object on one line: \"verb\", what the verb is about (\"user\" or \"users\", "
+      "\"item\" or \"items\",\n\"ratings\": {\"ITEM\": VALUE, ...}), and \"top\", \"include_seen\", "
+      "\"fallback\", \"measure\", \"allow\" and \"deny\" (arrays of ids)\nin place of the options.\nThe answer is "
+      "that of --format json, behind the request's \"id\" of any kind; with \"users\" or \"items\" it is "
+      "\"answers\", an array.\nWhat cannot be answered gets \"error\": {\"code\": exit code, \"text\": why}, and "
+      "the stream goes on.\nFrom the second request on the item factors are kept in memory.\n"
+      ".Dl {\"id\": 1, \"verb\": \"recommend\", \"user\": \"42\", \"top\": 3}\n"
+      ".Sh EXIT STATUS\n.Bl -tag -width Ds\n.It 0\nDone.\n.It 3\nRatings whose system is singular.\n.It 64\nWrong usage.\n"
+      ".It 65\nA bad model, or no id that it knows and no fallback.\n.It 66\nA missing file.\n.It 71\nOut of memory.\n.It 74\nReading or writing failed.\n.El\n"
       ".Sh EXAMPLES\n.Dl gridmf-query model.h5 recommend --user 42 --titles movies.csv\n"
       ".Dl gridmf-query model.h5 score --user 42 --item 318 --format json\n.Sh SEE ALSO\n.Xr gridmf 1\n");
 }
