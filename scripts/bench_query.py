@@ -94,7 +94,8 @@ def all_users(args, folder, report):
     n_users, n_items, k = args.all
     x, y, items = write_model(model, n_users, n_items, k)
     liked = scipy.sparse.csr_matrix((np.ones(items.size, "f4"), items.ravel(), np.arange(n_users + 1) * SEEN), (n_users, n_items))
-    als = implicit.als.AlternatingLeastSquares(factors=k, num_threads=2)
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        als = implicit.als.AlternatingLeastSquares(factors=k, num_threads=2)
     als.user_factors, als.item_factors = x, y
     users = np.arange(n_users, dtype="i4")
     theirs, seconds = None, {name: [] for name in ("implicit recommend, 2 threads", "gridmf recommend, 2 ranks",
