@@ -280,8 +280,9 @@ static void set_point_config(sweep *s, int i, double seconds_left)
   snprintf(c->log_json, sizeof c->log_json, "%.*s", GMF_PATH_BYTES - 1, path);
   c->quiet = true;
   c->max_time = seconds_left;
-  bool in_one_piece = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method == GMF_SVD_GRAM;
-  if (c->algorithm == GMF_ALGORITHM_POPULARITY || in_one_piece) return;
+  bool has_sweeps = c->algorithm == GMF_ALGORITHM_ALS || c->algorithm == GMF_ALGORITHM_IALS;
+  bool has_steps = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method != GMF_SVD_GRAM;
+  if (!has_sweeps && !has_steps) return; /* works in one piece, and takes no checkpoints */
   checkpoint_path(s, p, path);
   snprintf(c->checkpoint, sizeof c->checkpoint, "%.*s", GMF_PATH_BYTES - 1, path);
 }
