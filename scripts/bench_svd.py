@@ -2,13 +2,15 @@
 
 Run by scripts/bench. Each solver gets the loosest of its tolerances (power steps) with which all its triplets have
 sqrt(|A v - s u|^2 + |A'u - s v|^2) <= target s_1; then the runs are interleaved, and medians of the seconds that the solver itself
-takes are printed: reading, start-up and writing are nobody's. One thread a rank.
+takes are printed: reading, start-up and writing are nobody's. One thread a rank. Beside them the processor seconds of all ranks, which
+other work on the machine hardly changes; those of gridmf and SLEPc are of the whole program, with reading and start-up.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,12 @@ def execute(*words):
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def processor_seconds():
+    """Of this process and its children."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usages)
 
 
 def launch(ranks):
@@ -60,8 +68,10 @@ class Problem:
         log = self.folder / "log.json"
         log.unlink(missing_ok=True)
         model = self.folder / "model.h5"
+        began = processor_seconds()
         execute(*launch(ranks), self.args.gridmf, "train", self.data, "-o", model, "--algorithm", "svd", "--factors", self.args.factors,
                 "--tolerance", tolerance, "--no-seen", "--quiet", "--log-json", log)
+        cpu = processor_seconds() - began
         events = [json.loads(line) for line in log.read_text().splitlines()]
         svd = [e for e in events if e["event"] == "svd"][0]
         restarts = [e for e in events if e["event"] == "restart"]
@@ -70,10 +80,12 @@ class Problem:
         if len(restarts) > 1:
             per = {key: (restarts[-1][key] - restarts[0][key]) / (len(restarts) - 1)
                    for key in ("products", "collectives", "collective_bytes", "exchanges", "exchange_bytes")}
-        return {"seconds": svd["seconds_solve"], "residual": residual, "products": svd["products"], "restarts": svd["restarts"], "per": per}
+        return {"seconds": svd["seconds_solve"], "cpu": cpu, "residual": residual, "products": svd["products"], "restarts": svd["restarts"], "per": per}
 
     def slepc(self, solver, tolerance, ranks):
-        return json.loads(execute(*launch(ranks), self.args.slepc, self.raw, self.args.factors, solver, tolerance).splitlines()[-1])
+        began = processor_seconds()
+        told = json.loads(execute(*launch(ranks), self.args.slepc, self.raw, self.args.factors, solver, tolerance).splitlines()[-1])
+        return {**told, "cpu": processor_seconds() - began}
 
     def arpack(self, tolerance, _):
         count = [0]
@@ -88,23 +100,26 @@ class Problem:
         op = scipy.sparse.linalg.LinearOperator(self.a.shape, matvec=counted(lambda x: self.a @ x),
                                                 rmatvec=counted(lambda x: t @ x), matmat=counted(lambda x: self.a @ x),
                                                 rmatmat=counted(lambda x: t @ x), dtype="f8")
-        begin = time.perf_counter()
-        u, s, vt = scipy.sparse.linalg.svds(op, self.args.factors, tol=tolerance, random_state=1)
-        return {"seconds": time.perf_counter() - begin, "residual": self.residual(u, s, vt), "products": count[0]}
+        return self.timed(lambda: scipy.sparse.linalg.svds(op, self.args.factors, tol=tolerance, random_state=1), lambda: count[0])
 
     def randomized(self, steps, _):
-        begin = time.perf_counter()
-        u, s, vt = randomized_svd(self.a, self.args.factors, n_iter=steps, random_state=1)
         products = (2 * steps + 2) * (self.args.factors + 10)
-        return {"seconds": time.perf_counter() - begin, "residual": self.residual(u, s, vt), "products": products}
+        return self.timed(lambda: randomized_svd(self.a, self.args.factors, n_iter=steps, random_state=1), lambda: products)
+
+    def timed(self, solve, products):
+        """A solver of this process."""
+        began, begin = processor_seconds(), time.perf_counter()
+        u, s, vt = solve()
+        seconds, cpu = time.perf_counter() - begin, processor_seconds() - began
+        return {"seconds": seconds, "cpu": cpu, "residual": self.residual(u, s, vt), "products": products()}
 
 
 def calibrate(name, run, settings, target, ranks, limit):
     """The first setting that reaches the target; the last one tried otherwise."""
     for setting in settings:
         result = run(setting, ranks)
-        print(f"{name}, {ranks} ranks, setting {setting:g}: residual {result['residual']:.1e}, {result['seconds']:.2f} s", file=sys.stderr,
-              flush=True)
+        print(f"{name}, {ranks} ranks, setting {setting:g}: residual {result['residual']:.1e}, {result['seconds']:.2f} s, "
+              f"{result['cpu']:.2f} processor s", file=sys.stderr, flush=True)
         if result["residual"] <= target or result["seconds"] > limit:
             break
     return setting, result
@@ -117,7 +132,8 @@ def main():
     parser.add_argument("--shape", choices=SHAPES, default="ml-1m")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--target", type=float, default=1e-10)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=5, help="0: the runs that chose the tolerances are all there are")
+    parser.add_argument("--ranks", type=lambda text: [int(r) for r in text.split(",")], default=[1, 2], metavar="N,N")
     parser.add_argument("--limit", type=float, default=120, help="seconds after which a solver is not tried any harder")
     parser.add_argument("--tolerances", type=lambda text: [float(t) for t in text.split(",")], metavar="T,T,...",
                         default=[10.0 ** -e for e in (2, 4, 6, 8, 9, 10, 11, 12, 13)],
@@ -141,15 +157,15 @@ def compare(args, problem):
     m, n = problem.a.shape
     print(f"{m:,} x {n:,}, {problem.a.nnz:,} ratings; {args.factors} triplets, residuals up to {args.target:g} s_1")
     chosen = [(name, run, ranks, *calibrate(name, run, settings, args.target, ranks, args.limit))
-              for name, run, settings, all_ranks in solvers for ranks in all_ranks]
-    seconds = [[] for _ in chosen]
+              for name, run, settings, all_ranks in solvers for ranks in all_ranks if ranks in args.ranks]
+    seconds = [[] if args.repeat > 0 else [c[-1]["seconds"]] for c in chosen]
     for _ in range(args.repeat):
         for times, (_, run, ranks, setting, first) in zip(seconds, chosen):
             times.append(run(setting, ranks)["seconds"] if first["seconds"] <= args.limit else first["seconds"])
-    print(f"{'':<24} {'ranks':>5} {'setting':>8} {'residual':>9} {'products':>9} {'seconds':>9} {'range':>17}")
+    print(f"{'':<24} {'ranks':>5} {'setting':>8} {'residual':>9} {'products':>9} {'processor':>9} {'seconds':>9} {'range':>17}")
     for times, (name, _, ranks, setting, first) in zip(seconds, chosen):
         missed = "" if first["residual"] <= args.target else "  (target missed)"
-        print(f"{name:<24} {ranks:>5} {setting:>8.1e} {first['residual']:9.1e} {first['products']:>9,} "
+        print(f"{name:<24} {ranks:>5} {setting:>8.1e} {first['residual']:9.1e} {first['products']:>9,} {first['cpu']:9.2f} "
               f"{statistics.median(times):9.3f} {min(times):8.3f}-{max(times):.3f}{missed}")
     for name, _, ranks, _, first in chosen:
         if first.get("per"):
@@ -157,7 +173,7 @@ def compare(args, problem):
             print(f"{name}, {ranks} ranks, a restart: {p['products']:.0f} products with a vector, {p['exchanges']:.0f} exchanges of "
                   f"{p['exchange_bytes'] / 1e6:.2f} MB, {p['collectives']:.0f} collectives of {p['collective_bytes'] / 1e6:.2f} MB a rank")
     good = True
-    for ranks in (1, 2):
+    for ranks in args.ranks:
         ours = [statistics.median(t) for t, c in zip(seconds, chosen) if c[0] == "gridmf krylov" and c[2] == ranks][0]
         for times, (name, _, peer_ranks, _, first) in zip(seconds, chosen):
             if name != "gridmf krylov" and peer_ranks == ranks and first["residual"] <= args.target:
