@@ -137,7 +137,8 @@ static void print_manual(void)
       ".Dd $Mdocdate$\n.Dt GRIDMF-QUERY 1\n.Os gridmf %s\n.Sh NAME\n.Nm gridmf-query\n.Nd ask a recommender model\n"
       ".Sh SYNOPSIS\n.Nm\n.Ar MODEL VERB\n.Op Ar OPTIONS\n.Sh DESCRIPTION\nAnswers from a model that\n"
       ".Xr gridmf 1\nwrote. It needs no MPI.\nThe score of a user and an item is the global mean, plus both biases "
-      "(where the model has them), plus the product of\ntheir factors; ties go to the item in the lower row. "
+      "(where the model has them), plus the product of\ntheir factors; of an item-based model it is the product of the user's training "
+      "ratings and the weights of the items. Ties go to the item in the lower row. "
       "Items that the user rated in training, and items without a rating\nin training, are not recommended.\n",
       GMF_BUILD.version);
   for (int v = 0; v < N_VERBS; v++) {
