@@ -302,9 +302,9 @@ gmf_memory_plan gmf_plan_ease(const gmf_items_shape *s)
   int64_t kept = divide_up(n, s->n_ranks) * s->n_kept * 3 * WEIGHT;
   parts[GMF_MEMORY_WRITING] = gmf_max64(panel_bytes + kept, items_writing_bytes(s));
   plan.peak = parts[GMF_MEMORY_PROGRAM] +
-              max3(parts[GMF_MEMORY_DISTRIBUTION],
+              max3(gmf_max64(parts[GMF_MEMORY_DISTRIBUTION], INVERSE_BYTES + parts[GMF_MEMORY_WRITING]),
                    parts[GMF_MEMORY_MATRIX] + gmf_max64(parts[GMF_MEMORY_RATINGS_BY_USER], parts[GMF_MEMORY_SOLVER]),
-                   parts[GMF_MEMORY_MATRIX] + INVERSE_BYTES + parts[GMF_MEMORY_WRITING]);
+                   parts[GMF_MEMORY_MATRIX] + INVERSE_BYTES + panel_bytes + kept);
   return plan;
 }
 

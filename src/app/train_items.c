@@ -209,7 +209,14 @@ static gmf_status name_singular(const gmf_items_run *run, int item, gmf_error *e
 
 static gmf_status make_rows(void *context, int64_t begin, int64_t n, double *out, gmf_error *err)
 {
-  return gmf_ease_rows(context, begin, n, out, err);
+  gmf_ease **ease = context;
+  return gmf_ease_rows(*ease, begin, n, out, err);
+}
+
+static void release_ease(void *context)
+{
+  gmf_ease **ease = context;
+  gmf_ease_destroy(ease);
 }
 
 /* Collective. */
@@ -219,8 +226,11 @@ static gmf_status write_ease(const gmf_items_run *run, gmf_ease **ease, gmf_erro
   const gmf_config *c = run->config;
   gmf_weight_slice slice = {0};
   if (c->keep_per_item == 0) {
-    gmf_model_weights weights = {
-        .type = c->store == GMF_PRECISION_F4 ? GMF_F4 : GMF_F8, .n_sparse = -1, .make = make_rows, .context = *ease};
+    gmf_model_weights weights = {.type = c->store == GMF_PRECISION_F4 ? GMF_F4 : GMF_F8,
+                                 .n_sparse = -1,
+                                 .make = make_rows,
+                                 .release = release_ease,
+                                 .context = ease};
     return write_model(run, &weights, err);
   }
   GMF_TRY(gmf_ease_keep(*ease, c->keep_per_item, &slice, err));

@@ -114,6 +114,7 @@ static gmf_status write_dense(const gmf_grid *grid, gmf_writer *w, int64_t n, co
     for (int64_t e = 0; narrow != NULL && e < count * n; e++) narrow[e] = (float)rows[e];
     GMF_TRY(gmf_writer_write_part(w, WEIGHTS, count, narrow != NULL ? (const void *)narrow : rows, err));
   }
+  weights->release(weights->context);
 cleanup:
   gmf_free(rows);
   gmf_free(narrow);

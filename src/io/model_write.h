@@ -41,6 +41,7 @@ typedef struct gmf_model_weights {
   const gmf_csr_rows *rows; /* sparse: mine, of the type */
   /* Dense, Collective: out [n][n_items], rows [begin, begin + n); each rank asks for its own, or none. */
   gmf_status (*make)(void *context, int64_t begin, int64_t n, double *out, gmf_error *err);
+  void (*release)(void *context); /* dense, Collective: after the last row, to give memory back */
   void *context;
 } gmf_model_weights;
 
