@@ -45,8 +45,14 @@ gmf_status gmf_groups_create(const gmf_grid *world, int n, gmf_groups **out, gmf
 
   *out = NULL;
   GMF_CHECK(n >= 1 && world->size % n == 0);
-  GMF_TRY(gmf_agree(world, GMF_NEW_ZERO(g, 1, err), err));
-  *g = (gmf_groups){.world = world, .n = n, .mine = MPI_COMM_NULL, .post = MPI_COMM_NULL, .window = MPI_WIN_NULL};
+  status = GMF_NEW_ZERO(g, 1, err);
+  if (g != NULL) { /* whole enough to be destroyed, should another rank have failed */
+    g->world = world;
+    g->n = n;
+    g->mine = g->post = MPI_COMM_NULL;
+    g->window = MPI_WIN_NULL;
+  }
+  GMF_TRY(gmf_agree(world, status, err));
   int size = world->size / n;
   g->index = world->rank / size;
   GMF_COLLECTIVE(world->all, MPI_Comm_split(world->all, g->index, world->rank, &g->mine));

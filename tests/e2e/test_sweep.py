@@ -255,6 +255,11 @@ class TestFailures(SweepCase):
                     if not failed:
                         break
                 n = 1 + n * 2
+        # Around the one by which groups begin, where the others have them half made.
+        for n in range(31, 39):
+            result = self.sweep(2, GRID.replace("4, 9", "4").replace("0.5, 5,\n  50", "5, 0.5"), "--groups", 2, folder=f"near{n}",
+                                env={"GRIDMF_FAIL_ALLOCATION": f"1:{n}"})
+            self.assertIn(result.rc, (0, 71), f"1:{n}: {result}")
         self.assertGreater(n_ended, 6)
         self.assertGreater(n_told, 0)
 
