@@ -35,7 +35,8 @@ static const verb_text VERBS[] = {
      "--test-fraction goes by chance to --test, the rest to --fold-in, and both files have the held-out users and the "
      "items of the training set. All files are written, or none.",
      "gridmf split data.h5 --train train.h5 --test test.h5 --method random --fraction 0.1"},
-    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|svd|popularity|item-knn|ease", "a model from a dataset",
+    {GMF_VERB_TRAIN, "train", "DATA.h5 -o MODEL.h5 --algorithm als|ials|svd|popularity|item-knn|ease",
+     "a model from a dataset",
      "Each sweep solves all users given the items, then all items given the users, exactly. The objective that is "
      "printed is the loss over all ratings plus the regularisation of both factors, after the sweep. The model is "
      "written under a temporary name, read back, verified and renamed: a visible model is a complete one. svd has no sweeps: "
