@@ -32,6 +32,7 @@ gmf_status gmf_log_open(const gmf_grid *grid, const char *verb, const gmf_config
 {
   gmf_status status = GMF_OK;
   *log = (gmf_log){.human = grid->rank == 0 && !config->quiet ? stderr : NULL, .start = MPI_Wtime()};
+  log->last_live = -INFINITY;
   log->for_machines = config->log_json[0] != '\0';
   gmf_trace_seconds(grid->trace, log->phase_seconds);
   /* Under mpirun standard error is a pipe, whoever watches: the launcher's caller can say so. */

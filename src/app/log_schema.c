@@ -60,6 +60,13 @@ const gmf_log_field GMF_LOG_FIELDS[] = {
     {"svd", "products", GMF_LOG_INTEGER, false, "in all"},
     {"svd", "seconds_solve", GMF_LOG_NUMBER, false, "without certificates"},
 
+    {"item-knn", "pairs", GMF_LOG_INTEGER, false, "of items that a user has both of"},
+    {"item-knn", "products", GMF_LOG_INTEGER, false, "of ratings that were summed"},
+    {"item-knn", "weights", GMF_LOG_INTEGER, false, "in the model"},
+    {"item-knn", "seconds", GMF_LOG_NUMBER, false, "without reading and writing"},
+    {"ease", "items", GMF_LOG_INTEGER, false, "of the dense matrix"},
+    {"ease", "seconds", GMF_LOG_NUMBER, false, "without reading and writing"},
+
     {"checkpoint", "path", GMF_LOG_STRING, false, "of the file, which is complete"},
     {"checkpoint", "bytes", GMF_LOG_INTEGER, false, "of its arrays"},
     {"checkpoint", "seconds", GMF_LOG_NUMBER, false, "to write it"},

@@ -37,7 +37,7 @@ def schema():
     found, event = {"": {}}, ""
     page = run_good(1, "--manual").stdout
     for line in page[page.index(".Sh LOG FOR MACHINES"):page.index(".Sh EXIT STATUS")].splitlines():
-        if name := re.fullmatch(r"\.Ar (\w+)", line):
+        if name := re.fullmatch(r"\.Ar ([\w-]+)", line):
             event = name[1]
             found[event] = {}
         if item := re.fullmatch(r"\.It Va (\S+) No \((.*?)(, may be absent)?\)", line):
@@ -90,6 +90,8 @@ class TestSchema(LogCase):
                 (2, 0, "split", self.data, "--train", self.out / "a.h5", "--test", self.out / "b.h5", "--method", "random",
                  "--fraction", 0.5),
                 (2, 0, "train", self.data, "-o", self.out / "s.h5", "--algorithm", "svd", "--factors", 5, "--block", 2),
+                (2, 0, "train", self.data, "-o", self.out / "k.h5", "--algorithm", "item-knn"),
+                (2, 0, "train", self.data, "-o", self.out / "w.h5", "--algorithm", "ease"),
                 (2, 0, "recommend", self.folder / "m.h5", "-o", self.out / "recs.h5", "--top", 3),
                 (2, 0, "train", self.train, "-o", self.out / "e.h5", *ALS[:-1], 30, "--test", self.test, "--metrics", "rmse",
                  "--early-stop", 1),

@@ -119,10 +119,11 @@ class TestNumbers(SweepCase):
     def test_all_algorithms(self):
         """Those without validation are evaluated from their models."""
         text = """[sweep]\niterations = 3\nfactors = 5\n[sweep pop]\nalgorithm = popularity
-[sweep svd]\nalgorithm = svd\nsvd-method = krylov, gram\n[sweep als]\nalgorithm = ials\nalpha = 1\n"""
+[sweep svd]\nalgorithm = svd\nsvd-method = krylov, gram\n[sweep als]\nalgorithm = ials\nalpha = 1
+[sweep items]\nalgorithm = item-knn, ease\n"""
         self.good(2, text, "--groups", 2)
         found = self.results()
-        self.assertEqual(sorted(r["name"] for r in found), ["als", "pop", "svd", "svd"])
+        self.assertEqual(sorted(r["name"] for r in found), ["als", "items", "items", "pop", "svd", "svd"])
         for r in found:
             self.assertEqual(r["status"], "ok")
             model = self.out / "model.h5"
