@@ -18,6 +18,8 @@ MODELS = {
     "ials": ["--algorithm", "ials", "--factors", 20, "--iterations", 1],
     "svd": ["--algorithm", "svd", "--factors", 5, "--center", "both"],
     "popularity": ["--algorithm", "popularity"],
+    "item-knn": ["--algorithm", "item-knn"],
+    "ease": ["--algorithm", "ease"],
 }
 
 
