@@ -126,13 +126,27 @@ void gmf_lines_free(gmf_lines *lines)
 void gmf_put_csv(FILE *out, const char *text)
 {
   if (text[strcspn(text, ",\"\r\n")] == '\0') {
-    fputs(text, out);
+    fputs_unlocked(text, out);
     return;
   }
-  fputc('"', out);
+  fputc_unlocked('"', out);
   for (; *text != '\0'; text++) {
-    if (*text == '"') fputc('"', out);
-    fputc(*text, out);
+    if (*text == '"') fputc_unlocked('"', out);
+    fputc_unlocked(*text, out);
   }
-  fputc('"', out);
+  fputc_unlocked('"', out);
+}
+
+void gmf_i64_text(int64_t value, char *out)
+{
+  char digits[GMF_I64_TEXT];
+  int n = 0;
+  uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+  do {
+    digits[n++] = (char)('0' + rest % 10);
+    rest /= 10;
+  } while (rest > 0);
+  if (value < 0) *out++ = '-';
+  while (n > 0) *out++ = digits[--n];
+  *out = '\0';
 }

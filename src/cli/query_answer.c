@@ -69,17 +69,20 @@ static void print_csv_header(const gmf_query *q, const gmf_answer *a)
 static gmf_status print_csv(const gmf_query *q, const gmf_answer *a, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  char id[GMF_ID_SIZE], score[32];
+  char id[GMF_ID_SIZE], score[32], rank[GMF_I64_TEXT];
   for (int64_t j = 0; j < a->n; j++) {
     GMF_TRY(entry_id(q, a, j, id, err));
     gmf_score_text(a->scores[j], score);
     if (a->subject_key != NULL) {
       gmf_put_csv(stdout, a->subject);
-      fputc(',', stdout);
+      fputc_unlocked(',', stdout);
     }
-    printf("%" PRId64 ",", j + 1);
+    gmf_i64_text(j + 1, rank);
+    fputs_unlocked(rank, stdout);
+    fputc_unlocked(',', stdout);
     gmf_put_csv(stdout, id);
-    printf(",%s", score);
+    fputc_unlocked(',', stdout);
+    fputs_unlocked(score, stdout);
     if (titles_of(q, a) != NULL) {
       fputc(',', stdout);
       gmf_put_csv(stdout, gmf_titles_find(q->titles, id).title);

@@ -10,7 +10,7 @@
 #include "base/narrow.h"
 #include "cli/query_answer.h"
 
-enum { BATCH_SUBJECTS = 1024, BATCH_ENTRIES = 1 << 22 };
+enum { BATCH_SUBJECTS = 4096, BATCH_ENTRIES = 1 << 22 };
 
 /* A verb: whose ids are asked about, and what is listed. */
 typedef struct kind {

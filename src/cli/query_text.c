@@ -74,8 +74,9 @@ void gmf_put_json(FILE *out, const char *text)
 /* 123456789 with exponent 2 is 123.456789; trailing zeros are left out. */
 static void place_point(int64_t digits, int exponent, bool negative, char *out)
 {
-  char all[24];
-  int n = snprintf(all, sizeof all, "%09" PRId64, digits), whole = exponent + 1;
+  char all[GMF_I64_TEXT];
+  int n = 9, whole = exponent + 1;
+  gmf_i64_text(digits, all); /* nine digits, as those of all numbers but 0 */
   while (n > 1 && n > whole && all[n - 1] == '0') all[--n] = '\0';
   if (negative) *out++ = '-';
   if (whole <= 0) {

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/text.h"
 #include "io/checksum.h"
 #include "io/layout.h"
 
@@ -815,7 +816,10 @@ gmf_status gmf_model_file_id_text(gmf_model_file *m, gmf_side side, int64_t row,
   } else {
     int64_t value = 0;
     memcpy(&value, id, sizeof value);
-    snprintf(out, size, "%" PRId64, value);
+    if (size >= GMF_I64_TEXT)
+      gmf_i64_text(value, out);
+    else
+      snprintf(out, size, "%" PRId64, value);
   }
 cleanup:
   return status;
