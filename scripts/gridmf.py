@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import scipy.sparse
 
-__all__ = ["load", "File", "Dataset", "Model", "Recommendations"]
+__all__ = ["load", "load_parts", "File", "Dataset", "Model", "Recommendations"]
 
 
 def load(path):
@@ -25,6 +25,31 @@ def load(path):
         f.close()
         raise ValueError(f"{path}: not a complete file of gridmf")
     return kind(f)
+
+
+def load_parts(paths):
+    """Files of `gridmf recommend --users-range`, in any order, as the Recommendations of the whole.
+
+    ValueError unless they are of one model and one set of options, and every user is in exactly one of them.
+    """
+    parts = sorted((load(path) for path in paths), key=lambda part: (part.attrs["users_begin"], part.attrs["n_users"]))
+    begin = 0
+    for part in parts:
+        for name in ("format", "model_fingerprint", "candidates", "top", "include_seen", "users_total"):
+            if part.attrs[name] != parts[0].attrs[name]:
+                raise ValueError(f"{part.file.filename}: @{name} is not that of {parts[0].file.filename}")
+        if part.attrs["users_begin"] != begin:
+            raise ValueError(f"{part.file.filename}: begins with user {part.attrs['users_begin']}, where {begin} is next")
+        begin += part.attrs["n_users"]
+    if not parts or begin != parts[0].attrs["users_total"]:
+        raise ValueError(f"users from {begin} on are in no file")
+    whole = parts[0]
+    for name in ("user_ids", "items", "scores", "counts"):  # in place of what would be read from the first file alone
+        setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
+    whole.attrs["n_users"] = begin
+    for part in parts[1:]:
+        part.close()
+    return whole
 
 
 class File:

@@ -220,6 +220,23 @@ class Export(harness.Case):
         with self.assertRaises((ValueError, OSError)):
             gridmf.load(self.out / "x.h5")
 
+    def test_parts(self):
+        """Ranges of users, joined."""
+        parts = []
+        for text in (":200", "200:450", "450:450", "450:"):
+            parts.insert(0, self.out / f"part{len(parts)}.h5")
+            run_good(2, "recommend", self.als, "-o", parts[0], "--top", 290, "--users-range", text, "--quiet")
+        with gridmf.load_parts(parts) as joined, gridmf.load(self.recs) as whole:
+            for name in ("user_ids", "item_ids", "items", "scores", "counts"):
+                np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name), name)
+            self.assertEqual(joined.of(333), whole.of(333))
+        other = self.out / "other.h5"
+        run_good(1, "recommend", self.als, "-o", other, "--top", 290, "--users-range", "0:200", "--include-seen", "--quiet")
+        for wrong, says in ((parts[1:], "users from 450 on are in no file"), (parts[:-1], "begins with user 200"),
+                            (parts + parts[-1:], "begins with user 0"), (parts[:-1] + [other], "@include_seen"), ([], "users from 0")):
+            with self.assertRaisesRegex(ValueError, says):
+                gridmf.load_parts(wrong)
+
     @unittest.skipUnless(has("sklearn"), "scikit-learn is not installed")
     def test_scikit_learn_finds_similar_items(self):
         from sklearn.neighbors import NearestNeighbors
