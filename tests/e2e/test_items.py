@@ -9,9 +9,10 @@ import scipy.sparse
 
 import harness
 from harness import GRIDMF_QUERY, Ratings, execute, run, run_good
+from test_real_data import DATA, REAL  # where the real ratings are
 
 RANKS = (1, 2, 3, 4, 6)
-NUMERIC, USAGE, DATA, PLAN = 3, 64, 65, 69
+NUMERIC, USAGE, BAD_DATA, PLAN = 3, 64, 65, 69
 
 
 def make_data(path, m, n, share, seed, popular=True, **how):
@@ -171,7 +172,7 @@ class Neighbours(ItemCase):
         data = harness.write_dataset(self.out / "negative.h5", 3, 2, [0, 0, 1], [0, 1, 1], [1, -1, 2])
         for kind in ("tfidf", "bm25"):
             done = run(2, "train", data, "-o", self.out / "m.h5", "--algorithm", "item-knn", "--similarity", kind)
-            self.assertEqual(done.rc, DATA, str(done))
+            self.assertEqual(done.rc, BAD_DATA, str(done))
             self.assertRegex(done.messages()[0], f"--similarity {kind}.*--values binary")
         self.train("--algorithm", "item-knn", data=data)
 
@@ -397,6 +398,26 @@ class Answers(ItemCase):
             best = self.best(x @ w, without, k)
             values.append(len(relevant & set(best)) / min(k, len(relevant)))
         return np.mean(values)
+
+
+@REAL
+class OnRealRatings(harness.Case):
+    def test_neighbours_are_those_of_scipy(self):
+        """The sorted similarities of every movie of ml-latest-small."""
+        data, model = self.out / "data.h5", self.out / "model.h5"
+        run_good(2, "import", DATA / "ratings.csv", "-o", data, "--quiet")
+        run_good(3, "train", data, "-o", model, "--algorithm", "item-knn", "--neighbours", 20, "--store", "f8", "--quiet")
+        r = Ratings(data)
+        x = scipy.sparse.csc_matrix((r.values.astype("f8"), (r.users, r.items)), shape=(r.n_users, r.n_items))
+        x = x @ scipy.sparse.diags(1 / np.maximum(np.sqrt(np.asarray(x.multiply(x).sum(0)).ravel()), 1e-300))
+        s = scipy.sparse.csr_matrix(x.T @ x)
+        s.setdiag(0)
+        with h5py.File(model) as f:
+            indptr, values = f["items/similarity/indptr"][()], f["items/similarity/data"][()]
+        for i in range(r.n_items):
+            expected = np.sort(s.data[s.indptr[i]:s.indptr[i + 1]])[::-1]
+            expected = expected[expected > 0][:20]
+            np.testing.assert_allclose(np.sort(values[indptr[i]:indptr[i + 1]])[::-1], expected, rtol=1e-10)
 
 
 if __name__ == "__main__":
