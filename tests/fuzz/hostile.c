@@ -185,7 +185,7 @@ void hostile_write(const char *path, const hostile_array *arrays, int n_arrays, 
 const char *hostile_path(void)
 {
   static char path[64];
-  snprintf(path, sizeof path, "%s/gridmf-hostile-%ld.h5", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+  snprintf(path, sizeof path, "%s/fuzz-gridmf-%ld.h5", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
            (long)getpid());
   return path;
 }
