@@ -178,6 +178,12 @@ cleanup:
   return status;
 }
 
+void gmf_log_model(const gmf_log *log, const char *path, int64_t bytes)
+{
+  gmf_log_line(log, "wrote %s: %.1f MB, verified by reading back", path, (double)bytes / 1e6);
+  gmf_log_event(log, "model", json_pack("{s:s, s:I}", "path", path, "bytes", (json_int_t)bytes));
+}
+
 gmf_status gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status, bool with_table, gmf_error *err)
 {
   if (with_table && log->human != NULL) fputc('\n', log->human);

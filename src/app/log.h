@@ -47,6 +47,9 @@ void gmf_duration_text(double seconds, char *out, size_t size);
 /* The options in force: an echo of the table. */
 void gmf_log_config(const gmf_log *log, gmf_verb verb, const gmf_config *config);
 
+/* Says that a model of so many bytes is complete. */
+void gmf_log_model(const gmf_log *log, const char *path, int64_t bytes);
+
 /* Collective. The end of the JSON log, and with_table the table of phases for people. */
 gmf_status gmf_log_end(const gmf_log *log, const gmf_grid *grid, gmf_status status, bool with_table, gmf_error *err);
 

@@ -316,10 +316,7 @@ static gmf_status write_last(gmf_training *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   GMF_TRY(gmf_training_write(t, t->writer, t->config->seen, true, err));
-  gmf_log_line(t->log, "wrote %s: %.1f MB, verified by reading back", t->config->output,
-               (double)gmf_writer_bytes(t->writer) / 1e6);
-  gmf_log_event(t->log, "model",
-                json_pack("{s:s, s:I}", "path", t->config->output, "bytes", (json_int_t)gmf_writer_bytes(t->writer)));
+  gmf_log_model(t->log, t->config->output, gmf_writer_bytes(t->writer));
 cleanup:
   return status;
 }

@@ -92,11 +92,7 @@ static gmf_status write_model(const gmf_items_run *run, const gmf_model_weights 
   gmf_phase before = gmf_trace_phase(run->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(count_rows(run, &counts, &parts, err));
   GMF_TRY(gmf_model_write(run->grid, run->writer, run->dataset, &parts, err));
-  gmf_log_line(run->log, "wrote %s: %.1f MB, verified by reading back", run->config->output,
-               (double)gmf_writer_bytes(run->writer) / 1e6);
-  gmf_log_event(
-      run->log, "model",
-      json_pack("{s:s, s:I}", "path", run->config->output, "bytes", (json_int_t)gmf_writer_bytes(run->writer)));
+  gmf_log_model(run->log, run->config->output, gmf_writer_bytes(run->writer));
 cleanup:
   gmf_free(counts.users);
   gmf_free(counts.all_items);

@@ -124,11 +124,7 @@ gmf_status gmf_svd_training_write(const gmf_svd_training *t, const gmf_svd *svd,
   gmf_model_parts parts = {.with_seen = run->config->seen, .arrays = arrays, .n_arrays = svd->spectrum != NULL ? 5 : 4};
   add_certificates(run->writer, svd);
   GMF_TRY(write_file(t, run->writer, svd, &parts, err));
-  gmf_log_line(run->log, "wrote %s: %.1f MB, verified by reading back", run->config->output,
-               (double)gmf_writer_bytes(run->writer) / 1e6);
-  gmf_log_event(
-      run->log, "model",
-      json_pack("{s:s, s:I}", "path", run->config->output, "bytes", (json_int_t)gmf_writer_bytes(run->writer)));
+  gmf_log_model(run->log, run->config->output, gmf_writer_bytes(run->writer));
 cleanup:
   gmf_free(residuals);
   return status;
