@@ -103,7 +103,7 @@ class Result:
         for line in self.stderr.splitlines():
             if re.fullmatch("-{40,}", line):
                 ours = not ours
-            elif ours and line.strip():
+            elif ours and line.strip() and not line.startswith("[warn] Epoll"):  # of mpirun's libevent, now and then
                 lines.append(line)
         return lines
 
