@@ -1,8 +1,8 @@
 /*
  * The n_neighbours items most similar to each item j are row j of W, and a user with the ratings a gets the scores a W:
  *
- *     s_ui = sum_j a_uj W_ji          W_ji = sim(j, i) n_ij / (n_ij + shrinkage) for i among the neighbours of j, else
- * 0
+ *     s_ui = sum_j a_uj W_ji
+ *     W_ji = sim(j, i) n_ij / (n_ij + shrinkage) for i among the neighbours of j, else 0
  *
  * Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande,
  * Karypis, "Item-based top-N recommendation algorithms", ACM TOIS 22 (2004), section 4; shrinkage by the number n_ij of
