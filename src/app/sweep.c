@@ -324,7 +324,8 @@ static gmf_status make_groups(sweep *s, const gmf_dataset *d, gmf_error *err)
   }
   GMF_TRY(gmf_config_grid(s->config, size / n, &n_rows, &n_cols, err));
   GMF_TRY(gmf_groups_create(s->world, n, &s->groups, err));
-  GMF_TRY(gmf_agree(s->world, gmf_groups_grid(s->groups, n_rows, n_cols, &s->group, err), err));
+  status = gmf_groups_grid(s->groups, n_rows, n_cols, &s->group, err);
+  GMF_TRY(gmf_agree(s->world, status, err));
 cleanup:
   return status;
 }
@@ -707,8 +708,12 @@ static gmf_status prepare(sweep *s, const char *dataset, gmf_error *err)
   GMF_TRY(plan_rest(s, err));
   GMF_TRY(make_groups(s, d, err));
   gmf_dataset_close(&d);
-  GMF_TRY(gmf_agree(s->world, gmf_dataset_open(s->group, dataset, &s->dataset, err), err));
-  GMF_TRY(gmf_agree(s->world, gmf_dataset_hold(gmf_groups_peers(s->groups), s->dataset, err), err));
+  /* Collective in a group: as an argument of gmf_agree it would leave its own place for the comparison of collectives.
+   */
+  status = gmf_dataset_open(s->group, dataset, &s->dataset, err);
+  GMF_TRY(gmf_agree(s->world, status, err));
+  status = gmf_dataset_hold(gmf_groups_peers(s->groups), s->dataset, err);
+  GMF_TRY(gmf_agree(s->world, status, err));
 cleanup:
   gmf_dataset_close(&d);
   return status;
