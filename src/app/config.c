@@ -146,6 +146,11 @@ static const gmf_option OPTIONS[] = {
      "item-knn, ease: numbers of the weights in the model"},
     {"grid", GMF_OPT_TEXT, FIELD(grid), GMF_VERB_TRAIN, false, "auto|RxC", 0, 0, NULL, "auto",
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
+    {"heavy-users", GMF_OPT_TEXT, FIELD(heavy[GMF_USERS]), GMF_VERB_TRAIN, false, "N:RxC|auto|none", 0, 0, NULL, "auto",
+     "users with at least N ratings have them on an R x C grid of their own, where the others' lie in one column: one "
+     "user's ratings are then cut among C ranks, R x C = ranks. auto: none"},
+    {"heavy-items", GMF_OPT_TEXT, FIELD(heavy[GMF_ITEMS]), GMF_VERB_TRAIN, false, "N:RxC|auto|none", 0, 0, NULL, "auto",
+     "the same for items"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
      "store the training ratings in the model, so that recommendations can leave out what a user has"},
     {"validate-every", GMF_OPT_INT, FIELD(validate_every), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "1",
@@ -251,6 +256,8 @@ static const struct {
     {offsetof(gmf_config, factors), ~ITEM_BASED},
     {offsetof(gmf_config, seen), ~ITEM_BASED},
     {offsetof(gmf_config, grid), ~ITEM_BASED},
+    {offsetof(gmf_config, heavy[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, heavy[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, lambda), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_EASE)},
     {offsetof(gmf_config, similarity), OF(GMF_ALGORITHM_ITEM_KNN)},
     {offsetof(gmf_config, neighbours), OF(GMF_ALGORITHM_ITEM_KNN)},
@@ -422,6 +429,9 @@ static bool is_item_based(const gmf_config *c)
   return c->algorithm == GMF_ALGORITHM_ITEM_KNN || c->algorithm == GMF_ALGORITHM_EASE;
 }
 
+/* A layout that is neither left to the program nor nothing. */
+static bool is_given(const char *layout) { return strcmp(layout, "auto") != 0 && strcmp(layout, "none") != 0; }
+
 /* What an algorithm without sweeps has not. */
 static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
 {
@@ -437,8 +447,10 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"nonnegative", c->nonnegative},
                  {"bias", c->bias},
                  {"deterministic", c->deterministic},
+                 {"heavy-users", is_given(c->heavy[GMF_USERS])},
+                 {"heavy-items", is_given(c->heavy[GMF_ITEMS])},
                  {"no-seen", is_item_based(c) && !c->seen},
-                 {"grid", is_item_based(c) && strcmp(c->grid, "auto") != 0}};
+                 {"grid", is_item_based(c) && is_given(c->grid)}};
   for (size_t o = 0; o < sizeof without / sizeof *without; o++)
     if (without[o].given)
       return gmf_fail(err, GMF_ERR_USAGE, "--algorithm %s has no --%s: leave it out", algorithm, without[o].option);
@@ -534,23 +546,62 @@ gmf_regularisation gmf_config_regularisation(const gmf_config *c)
   return (gmf_regularisation){c->lambda, c->lambda_bias, (gmf_lambda_scale)c->lambda_scale, c->lambda_exponent};
 }
 
+/* "RxC" with R x C = n_ranks; text: the option's whole value, for messages. */
+static gmf_status parse_shape(const char *shape, const char *option, const char *text, int n_ranks, int *n_rows,
+                              int *n_cols, gmf_error *err)
+{
+  char *end = NULL;
+  long rows = strtol(shape, &end, 10), cols = 0;
+  if (*end == 'x' || *end == 'X') cols = strtol(end + 1, &end, 10);
+  if (*end != '\0' || rows < 1 || cols < 1 || rows > n_ranks || cols > n_ranks)
+    return gmf_fail(err, GMF_ERR_USAGE, "--%s %s: RxC with R x C = %d ranks is needed, or auto", option, text, n_ranks);
+  if (rows * cols != n_ranks)
+    return gmf_fail(err, GMF_ERR_USAGE, "--%s %s: has %ld places, but there are %d ranks", option, text, rows * cols,
+                    n_ranks);
+  *n_rows = (int)rows;
+  *n_cols = (int)cols;
+  return GMF_OK;
+}
+
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err)
 {
   *n_rows = n_ranks;
   *n_cols = 1;
   if (strcmp(config->grid, "auto") == 0) return GMF_OK;
-  char *end = NULL;
-  long rows = strtol(config->grid, &end, 10), cols = 0;
-  if (*end == 'x' || *end == 'X') cols = strtol(end + 1, &end, 10);
-  if (*end != '\0' || rows < 1 || cols < 1 || rows > n_ranks || cols > n_ranks)
-    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: RxC with R x C = %d ranks is needed, or auto", config->grid,
-                    n_ranks);
-  if (rows * cols != n_ranks)
-    return gmf_fail(err, GMF_ERR_USAGE, "--grid %s: has %ld places, but there are %d ranks", config->grid, rows * cols,
-                    n_ranks);
-  if (cols > 1 && config->deterministic)
+  gmf_status status = parse_shape(config->grid, "grid", config->grid, n_ranks, n_rows, n_cols, err);
+  if (status == GMF_OK && *n_cols > 1 && config->deterministic)
     return gmf_fail(err, GMF_ERR_USAGE, "--deterministic needs a grid of one column: --grid %dx1, or auto", n_ranks);
-  *n_rows = (int)rows;
-  *n_cols = (int)cols;
-  return GMF_OK;
+  return status;
+}
+
+bool gmf_config_layout_is_auto(const gmf_config *config, gmf_side side)
+{
+  return strcmp(config->heavy[side], "auto") == 0;
+}
+
+gmf_status gmf_config_layout(const gmf_config *config, gmf_side side, const gmf_grid *grid, gmf_layout *layout,
+                             gmf_error *err)
+{
+  const char *text = config->heavy[side], *option = side == GMF_USERS ? "heavy-users" : "heavy-items";
+  *layout = gmf_layout_light(grid->size);
+  if (!is_given(text)) return GMF_OK;
+  char *end = NULL;
+  errno = 0;
+  long long least = strtoll(text, &end, 10);
+  if (end == text || *end != ':' || errno != 0 || least < 1)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--%s %s: N:RxC is needed, such as 10000:%dx1: rows with at least N ratings, and their grid; or "
+                    "auto, or none",
+                    option, text, grid->size);
+  if (grid->n_cols > 1)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--%s is for a grid of one column, but --grid %s has all rows on %d: leave out one of the two",
+                    option, config->grid, grid->n_cols);
+  gmf_status status = parse_shape(end + 1, option, text, grid->size, &layout->n_rows, &layout->n_cols, err);
+  if (status == GMF_OK && layout->n_cols > 1 && config->deterministic)
+    return gmf_fail(
+        err, GMF_ERR_USAGE,
+        "--deterministic has all ratings of a row at one rank: leave out --%s, or take a grid of one column", option);
+  if (status == GMF_OK && layout->n_cols > 1) layout->heavy_from = (int64_t)least;
+  return status;
 }

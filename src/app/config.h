@@ -8,6 +8,8 @@
 #include "algo/als.h"
 #include "algo/svd.h"
 #include "base/options.h"
+#include "base/side.h"
+#include "dist/layout.h"
 #include "kernel/row_solver.h"
 #include "runtime/grid.h"
 
@@ -104,6 +106,7 @@ typedef struct gmf_config {
   int64_t keep_per_item;
   int store; /* gmf_precision */
   char grid[32];
+  char heavy[GMF_N_SIDES][48];
   bool seen;
   int64_t validate_every, early_stop;
   char checkpoint[GMF_PATH_BYTES], resume[GMF_PATH_BYTES];
@@ -169,5 +172,11 @@ gmf_regularisation gmf_config_regularisation(const gmf_config *config);
 
 /* Local. "RxC" or "auto" for n_ranks ranks. */
 gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, int *n_cols, gmf_error *err);
+
+/* Local. Where a side's heavy rows lie beside the grid of the others: "N:RxC", "none" or "auto", which is none here;
+ * who chooses asks gmf_config_layout_is_auto. */
+gmf_status gmf_config_layout(const gmf_config *config, gmf_side side, const gmf_grid *grid, gmf_layout *layout,
+                             gmf_error *err);
+bool gmf_config_layout_is_auto(const gmf_config *config, gmf_side side);
 
 #endif
