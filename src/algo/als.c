@@ -31,42 +31,13 @@
  * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
  * but by rounding.  Each row's part falls out of its solution (row_solver.h): there is no pass over the ratings for it.
  */
-#include "algo/als.h"
-
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
+#include "algo/als_internal.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "dist/fold.h"
-#include "linalg/eigen.h"
-#include "linalg/exact.h"
-
-struct gmf_als {
-  const gmf_grid *grid; /* borrowed */
-  gmf_als_options options;
-  int k, n, ld;                     /* factors; coordinates, with biases; floats in a row */
-  gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
-  gmf_factor *factors[GMF_N_SIDES]; /* owned */
-  gmf_fold *folds[GMF_N_SIDES];     /* owned; NULL on a grid of one column */
-  float *panel;                     /* owned: the expanded rows of the side that is fixed */
-  double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
-  double *row_regularisation;       /* owned, likewise */
-  double *gram;                     /* owned [ld][ld] */
-  double *thread_gram;              /* owned [threads][ld][ld] */
-  gmf_row_solver *solvers;          /* owned [threads] */
-  double *diagonals;                /* owned [threads][ld] */
-  gmf_eigen *basis;                 /* owned; NULL where rows are solved in the basis that they stand in */
-  double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
-  float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
-  float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
-  gmf_exact_gram *exact;            /* owned; where bits must not depend on ranks */
-  int n_threads;
-  double mean;        /* taken off the ratings */
-  double constant;    /* loss of all ratings at zero predictions */
-  int64_t n_negative; /* ratings of negative weight, see gmf_als_n_negative */
-};
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
@@ -76,7 +47,7 @@ void gmf_als_destroy(gmf_als **solver)
   if (als == NULL) return;
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_factor_destroy(&als->factors[s]);
-    gmf_fold_destroy(&als->folds[s]);
+    gmf_als_fold_destroy(&als->folds[s]);
   }
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
@@ -89,9 +60,6 @@ void gmf_als_destroy(gmf_als **solver)
   gmf_free(als);
   *solver = NULL;
 }
-
-/* Doubles that a row folds: the upper triangle of its matrix and its right-hand side. */
-static int64_t fold_words(int n) { return (int64_t)n * (n + 1) / 2 + n; }
 
 static bool is_over_all_pairs(const gmf_als *als) { return gmf_loss_shared(als->options.row.loss) > 0; }
 
@@ -109,8 +77,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
-    if (als->grid->n_cols > 1)
-      GMF_TRY(gmf_fold_create(als->grid, als->blocks[s], fold_words(als->n), &als->folds[s], err));
+    if (als->grid->n_cols > 1) GMF_TRY(gmf_als_fold_create(als, als->blocks[s], &als->folds[s], err));
     n_panel = gmf_max64(n_panel, als->blocks[s]->expand->n_slots);
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
@@ -361,8 +328,7 @@ static double lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
                            als->factors[gmf_other_side(side)]->axis->n);
 }
 
-/* The system of a row but for its ratings; the diagonal is the calling thread's. */
-static gmf_row row_system(const gmf_als *als, gmf_side side, int64_t count)
+gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t count)
 {
   const gmf_regularisation *reg = &als->options.regularisation;
   double *diagonal = als->diagonals + (int64_t)omp_get_thread_num() * als->ld;
@@ -379,16 +345,14 @@ static gmf_row row_system(const gmf_als *als, gmf_side side, int64_t count)
                    .has_lambda = scale * reg->lambda > 0 && (!als->options.row.bias || reg->lambda_bias > 0)};
 }
 
-/* A row without ratings: zero but for the column that is 1. */
-static void clear_row(const gmf_als *als, gmf_side side, float *row)
+void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row)
 {
   int one = fixed_column(als, side);
   memset(row, 0, (size_t)als->ld * sizeof *row);
   if (one >= 0) row[one] = 1;
 }
 
-/* The number in dataset order of my row j. */
-static int64_t own_row(const gmf_als *als, gmf_side side, int64_t j)
+int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j)
 {
   const gmf_axis *axis = als->factors[side]->axis;
   return gmf_axis_row(axis, axis->prefix[als->grid->rank] + j);
@@ -418,85 +382,13 @@ static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
     report_progress(als, side, j, b->n_rows);
     als->row_objective[r] = 0;
     if (n == 0) {
-      clear_row(als, side, to);
+      gmf_als_clear_row(als, side, to);
       continue;
     }
-    gmf_row row = row_system(als, side, n);
+    gmf_row row = gmf_als_row_system(als, side, n);
     row.ratings = (gmf_ratings){b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL, n};
     if (!gmf_row_solve(&als->solvers[omp_get_thread_num()], &row, to, &als->row_objective[r]))
-      first = gmf_min64(first, own_row(als, side, r));
-  }
-  *first_singular = first;
-}
-
-/* The upper triangle and right-hand side of a solver's f8 system, packed, and back. */
-static void pack(const gmf_row_solver *s, double *packed)
-{
-  for (int i = 0; i < s->n; i++) {
-    size_t n = (size_t)(s->n - i);
-    memcpy(packed, s->a8 + i * s->ld + i, n * sizeof *packed);
-    packed += n;
-  }
-  memcpy(packed, s->b8, (size_t)s->n * sizeof *packed);
-}
-
-static void unpack(gmf_row_solver *s, const double *packed)
-{
-  for (int i = 0; i < s->n; i++) {
-    size_t n = (size_t)(s->n - i);
-    memcpy(s->a8 + i * s->ld + i, packed, n * sizeof *packed);
-    packed += n;
-  }
-  memcpy(s->b8, packed, (size_t)s->n * sizeof *packed);
-}
-
-/* Local. My part of the systems of a batch, for all owners of the grid row, into the fold's buffer. */
-static void form_batch(gmf_als *als, gmf_side side, int64_t batch)
-{
-  const gmf_block *b = als->blocks[side];
-  gmf_fold *f = als->folds[side];
-  double *to = f->partial;
-  for (int owner = 0; owner < f->n_owners; owner++) {
-    int64_t first = 0, end = 0;
-    gmf_fold_range(f, batch, owner, &first, &end);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(als->n_threads)
-    for (int64_t r = first; r < end; r++) {
-      gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-      int64_t begin = b->row_ptr[r];
-      gmf_ratings ratings = {b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL,
-                             b->row_ptr[r + 1] - begin};
-      memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
-      memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
-      gmf_gram_f8(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->work8, s->a8, s->b8);
-      pack(s, to + (r - first) * f->row_words);
-    }
-    to += (end - first) * f->row_words;
-  }
-}
-
-/* Local. Solves my rows of a batch from the folded sums. */
-static void solve_batch(gmf_als *als, gmf_side side, int64_t batch, int64_t *first_singular)
-{
-  const gmf_block *b = als->blocks[side];
-  const gmf_fold *f = als->folds[side];
-  gmf_factor *x = als->factors[side];
-  int64_t first = *first_singular, begin = 0, end = 0, own = f->first[als->grid->col_index];
-  gmf_fold_range(f, batch, als->grid->col_index, &begin, &end);
-#pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
-  for (int64_t r = begin; r < end; r++) {
-    gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    float *to = x->rows + (r - own) * als->ld;
-    als->row_objective[r - own] = 0;
-    if (b->counts[r] == 0) {
-      clear_row(als, side, to);
-      continue;
-    }
-    gmf_row row = row_system(als, side, b->counts[r]);
-    memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
-    memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
-    unpack(s, f->sums + (r - begin) * f->row_words);
-    if (!gmf_row_solve_sums(s, &row, to, &als->row_objective[r - own]))
-      first = gmf_min64(first, own_row(als, side, r - own));
+      first = gmf_min64(first, gmf_als_own_row(als, side, r));
   }
   *first_singular = first;
 }
@@ -547,16 +439,10 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
                  (size_t)als->ld * sizeof *als->panel, als->panel);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-  if (als->folds[side] == NULL) solve_rows(als, side, &first_singular);
-  for (int64_t batch = 0; als->folds[side] != NULL && batch < als->folds[side]->n_batches; batch++) {
-    if (als->options.progress != NULL)
-      als->options.progress(als->options.context, side, (double)batch / (double)als->folds[side]->n_batches);
-    form_batch(als, side, batch);
-    gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-    gmf_fold_run(grid, als->folds[side], batch);
-    gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-    solve_batch(als, side, batch, &first_singular);
-  }
+  if (als->folds[side] == NULL)
+    solve_rows(als, side, &first_singular);
+  else
+    gmf_als_fold_solve(als, als->folds[side], &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   if (total->n_singular > 0) {

@@ -1,0 +1,60 @@
+/* What als.c and als_fold.c share. */
+#ifndef GMF_ALGO_ALS_INTERNAL_H
+#define GMF_ALGO_ALS_INTERNAL_H
+
+#include "algo/als.h"
+#include "linalg/eigen.h"
+#include "linalg/exact.h"
+
+/* The rows of one side whose ratings are cut among the ranks of a grid row; als_fold.c. */
+typedef struct gmf_als_fold gmf_als_fold;
+
+struct gmf_als {
+  const gmf_grid *grid; /* borrowed */
+  gmf_als_options options;
+  int k, n, ld;                     /* factors; coordinates, with biases; floats in a row */
+  gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
+  gmf_factor *factors[GMF_N_SIDES]; /* owned */
+  gmf_als_fold *folds[GMF_N_SIDES]; /* owned; NULL on a grid of one column */
+  float *panel;                     /* owned: the expanded rows of the side that is fixed */
+  double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *row_regularisation;       /* owned, likewise */
+  double *gram;                     /* owned [ld][ld] */
+  double *thread_gram;              /* owned [threads][ld][ld] */
+  gmf_row_solver *solvers;          /* owned [threads] */
+  double *diagonals;                /* owned [threads][ld] */
+  gmf_eigen *basis;                 /* owned; NULL where rows are solved in the basis that they stand in */
+  double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
+  float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
+  gmf_exact_gram *exact;            /* owned; where bits must not depend on ranks */
+  int n_threads;
+  double mean;        /* taken off the ratings */
+  double constant;    /* loss of all ratings at zero predictions */
+  int64_t n_negative; /* ratings of negative weight, see gmf_als_n_negative */
+};
+
+/* ---- als.c: rows. Local ------------------------------------------------------------------------------------------ */
+
+/* The system of a row of `count` ratings but for these; the diagonal is the calling thread's. */
+gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t count);
+
+/* A row without ratings: zero but for the column that is 1. */
+void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row);
+
+/* The number in dataset order of my row j. */
+int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j);
+
+/* ---- als_fold.c -------------------------------------------------------------------------------------------------- */
+
+/* Local; the arguments lead to the same batches on all ranks of a grid row. block: borrowed, must outlive this. */
+gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_als_fold **out, gmf_error *err);
+void gmf_als_fold_destroy(gmf_als_fold **fold);
+
+/*
+ * Collective. Solves the block's rows at their owners, the fixed rows being in als->panel. *first_singular: lowered to
+ * the lowest row of mine in dataset order that failed.
+ */
+void gmf_als_fold_solve(gmf_als *als, gmf_als_fold *fold, int64_t *first_singular);
+
+#endif
