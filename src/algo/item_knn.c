@@ -177,7 +177,7 @@ static gmf_status place_items(knn *k, gmf_error *err)
   if (local == GMF_OK && o->similarity == GMF_SIMILARITY_BM25) local = GMF_NEW_ZERO(k->sums, n, err);
   if (local == GMF_OK) local = each_user(k, add_to_tables, work, err);
   GMF_TRY(gmf_agree(k->grid, local, err));
-  gmf_sum_i64(k->grid, work, gmf_int(n));
+  gmf_sum_i64(k->grid, work, n);
   for (int64_t i = 0; i < n; i++) work[i]++;
   GMF_TRY(gmf_agree(k->grid, gmf_axis_create_balanced(n, k->grid->size, work, &k->items, err), err));
   if (k->sums != NULL) {

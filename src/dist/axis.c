@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "runtime/exchange.h"
+#include "runtime/limits.h"
 
 static gmf_status new_axis(int64_t n, int n_ranks, gmf_axis **out, gmf_error *err)
 {
@@ -32,13 +33,26 @@ void gmf_axis_destroy(gmf_axis **axis)
   *axis = NULL;
 }
 
+/* Local numbers of rows are 32 bits wide. */
+static gmf_status check_shares(const gmf_axis *axis, gmf_error *err)
+{
+  for (int r = 0; r < axis->n_ranks; r++)
+    if (axis->prefix[r + 1] - axis->prefix[r] > gmf_limit_rows)
+      return gmf_fail(
+          err, GMF_ERR_PLAN, "a rank would own %lld of %lld users or items, but may own %lld; use more ranks",
+          (long long)(axis->prefix[r + 1] - axis->prefix[r]), (long long)axis->n, (long long)gmf_limit_rows);
+  return GMF_OK;
+}
+
 gmf_status gmf_axis_create_hashed(int64_t n, int n_ranks, uint64_t seed, gmf_axis **out, gmf_error *err)
 {
   gmf_status status = new_axis(n, n_ranks, out, err);
   if (status != GMF_OK) return status;
   for (int r = 0; r <= n_ranks; r++) (*out)->prefix[r] = gmf_slice_begin(n, n_ranks, r);
   (*out)->hash = gmf_permutation_make((uint64_t)n, seed, GMF_STREAM_PLACEMENT);
-  return GMF_OK;
+  status = check_shares(*out, err);
+  if (status != GMF_OK) gmf_axis_destroy(out);
+  return status;
 }
 
 /* ---- longest work first ------------------------------------------------------------------------------------------ */
@@ -111,7 +125,9 @@ gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work,
   int64_t *next = NULL;
 
   *out = NULL;
-  GMF_CHECK(n <= UINT32_MAX);
+  if (n > UINT32_MAX)
+    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN, "%lld users or items are too many for a table of who has which, up to %lld",
+                     (long long)n, (long long)UINT32_MAX));
   GMF_TRY(new_axis(n, n_ranks, &axis, err));
   GMF_TRY(GMF_NEW(axis->position_of, n, err));
   GMF_TRY(GMF_NEW(axis->row_of, n, err));
@@ -123,6 +139,7 @@ gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work,
   qsort(jobs, (size_t)n, sizeof *jobs, heavier_first);
   assign(jobs, n, heap, n_ranks, owner);
   number_positions(axis, owner, next);
+  GMF_TRY(check_shares(axis, err));
   *out = axis;
   axis = NULL;
 

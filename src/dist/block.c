@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "runtime/exchange.h"
+#include "runtime/limits.h"
 
 /* Ratings that a rank reads and sends in one round. */
 enum { BATCH = 1 << 19 };
@@ -134,7 +135,7 @@ gmf_status gmf_count_items(const gmf_grid *grid, const gmf_rating_source *source
     for (int64_t j = 0; j < end - begin && local == GMF_OK; j++) counts[items[j]]++;
   }
   GMF_TRY(gmf_agree(grid, local, err));
-  gmf_sum_i64(grid, counts, gmf_int(n_items));
+  gmf_sum_i64(grid, counts, n_items);
 cleanup:
   gmf_free(values);
   gmf_free(items);
@@ -228,9 +229,9 @@ static gmf_status make_row_set(const pile *p, int64_t n_fixed, row_set *set, gmf
     set->before[w] = (uint32_t)set->n;
     set->n += __builtin_popcountll(set->words[w]);
   }
-  if (set->n > INT32_MAX)
-    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN, "a rank needs %lld rows of the other side, more than 2^31; use more ranks",
-                     (long long)set->n));
+  if (set->n > gmf_limit_rows)
+    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN, "a rank needs %lld rows of the other side, but may have %lld; use more ranks",
+                     (long long)set->n, (long long)gmf_limit_rows));
 cleanup:
   return status;
 }
@@ -329,12 +330,11 @@ cleanup:
 static void count_rows(const gmf_grid *grid, gmf_block *b)
 {
   for (int64_t r = 0; r < b->n_rows; r++) b->counts[r] = b->row_ptr[r + 1] - b->row_ptr[r];
-  for (int64_t done = 0; grid->n_cols > 1 && done < b->n_rows;) {
-    int64_t n = gmf_min64(b->n_rows - done, 1 << 24);
+  for (int64_t done = 0, n = 0; grid->n_cols > 1 && done < b->n_rows; done += n) {
+    n = gmf_limit_piece(b->n_rows - done, 8);
     GMF_COLLECTIVE(grid->row,
                    MPI_Allreduce(MPI_IN_PLACE, b->counts + done, gmf_int(n), MPI_INT64_T, MPI_SUM, grid->row));
     gmf_trace_collective(grid->trace, n * 8);
-    done += n;
   }
 }
 
@@ -371,6 +371,20 @@ cleanup:
   return status;
 }
 
+/* Local. Rows of a group are numbered in 32 bits. */
+static gmf_status check_groups(const gmf_grid *grid, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
+{
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    for (int x = 0; x < grid->n_rows; x++) {
+      int64_t n = axes[s]->prefix[(x + 1) * grid->n_cols] - axes[s]->prefix[x * grid->n_cols];
+      if (n > gmf_limit_rows)
+        return gmf_fail(err, GMF_ERR_PLAN,
+                        "%lld %s would meet in a grid row, but %lld may; use more ranks, or a grid of fewer columns",
+                        (long long)n, gmf_side_name((gmf_side)s), (long long)gmf_limit_rows);
+    }
+  return GMF_OK;
+}
+
 gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
                              size_t row_bytes, gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
 {
@@ -384,7 +398,8 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   gmf_sum_i64(grid, &share, 1);
   share /= grid->size;
   for (int s = 0; s < GMF_N_SIDES; s++) blocks[s] = NULL;
-  status = new_buffers(grid->size, source->has_weights, &buffers, err);
+  status = check_groups(grid, axes, err);
+  if (status == GMF_OK) status = new_buffers(grid->size, source->has_weights, &buffers, err);
   for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) { /* a little over the fair share, which is what most get */
     piles[s].stride = rating_bytes(source->has_weights);
     status = GMF_RESERVE(piles[s].ratings, piles[s].capacity, (share + share / 8) * piles[s].stride, err);

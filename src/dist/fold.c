@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "runtime/limits.h"
 
 static const int64_t BATCH_BYTES = 32 << 20;
 
@@ -21,7 +22,13 @@ gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t
   for (int o = 0; o <= f->n_owners; o++)
     f->first[o] = block->axis->prefix[grid->row_index * grid->n_cols + o] - block->row_begin;
   for (int o = 0; o < f->n_owners; o++) longest = gmf_max64(longest, f->first[o + 1] - f->first[o]);
-  f->batch_rows = gmf_max64(1, BATCH_BYTES / (f->n_owners * row_words * (int64_t)sizeof(double)));
+  if (row_words > INT_MAX / f->n_owners)
+    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN,
+                     "a row of %lld numbers cannot be summed over %d ranks at once; use a grid of fewer columns, or "
+                     "fewer factors",
+                     (long long)row_words, f->n_owners));
+  int64_t bytes = gmf_min64(BATCH_BYTES, gmf_limit_call_bytes);
+  f->batch_rows = gmf_max64(1, bytes / (f->n_owners * row_words * (int64_t)sizeof(double)));
   f->batch_rows = gmf_min64(f->batch_rows, gmf_max64(longest, 1));
   f->n_batches = (longest + f->batch_rows - 1) / f->batch_rows;
   GMF_TRY(GMF_NEW_ZERO(f->partial, f->n_owners * f->batch_rows * row_words, err));

@@ -17,10 +17,11 @@
 #include "io/output.h"
 #include "io/small_file.h"
 #include "runtime/exchange.h"
+#include "runtime/limits.h"
 
 enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_FILES = 8 };
 
-static const int64_t WRITE_BYTES = 1 << 28; /* one H5Dwrite, rounded to whole checksum blocks */
+static const int64_t WRITE_BYTES = 1 << 28; /* between two signs of life, rounded to whole checksum blocks */
 
 typedef struct array {
   char name[NAME_BYTES];
@@ -357,9 +358,9 @@ static array *find_array(gmf_writer *w, const char *name)
 
 static int64_t row_of_block(const array *a, int64_t block) { return gmf_min64(block * a->block_rows, a->n_rows); }
 
-/* Rows [begin, begin + n) of the array between memory and file, in either direction. Local: independent transfers. */
-static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, int64_t n, const void *from, void *to,
-                           gmf_error *err)
+/* Rows [begin, begin + n) of the array between memory and file, in either direction, in one call of HDF5. */
+static gmf_status transfer_piece(const gmf_writer *w, const array *a, int64_t begin, int64_t n, const void *from,
+                                 void *to, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   hsize_t start[2] = {(hsize_t)begin, 0}, count[2] = {(hsize_t)n, (hsize_t)gmf_max64(a->n_cols, 1)};
@@ -381,6 +382,21 @@ static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, i
   H5Tclose(type);
   /* After a failure HDF5 would try to write again. */
   if (status == GMF_OK) H5Dclose(id);
+  return status;
+}
+
+/* The same in as many calls as it takes. Local: independent transfers. */
+static gmf_status transfer(const gmf_writer *w, const array *a, int64_t begin, int64_t n, const char *from, char *to,
+                           gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  for (int64_t done = 0, piece = 0; done < n; done += piece) {
+    int64_t at = done * a->row_bytes;
+    piece = gmf_limit_piece(n - done, a->row_bytes);
+    GMF_TRY(
+        transfer_piece(w, a, begin + done, piece, from != NULL ? from + at : NULL, to != NULL ? to + at : NULL, err));
+  }
+cleanup:
   return status;
 }
 
@@ -522,7 +538,7 @@ gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *ro
 
 /* ---- phases C and D: read back, seal, publish -------------------------------------------------------------------- */
 
-static gmf_status read_back(const gmf_writer *w, const array *a, void *buffer, gmf_error *err)
+static gmf_status read_back(const gmf_writer *w, const array *a, char *buffer, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   for (int64_t b = a->block_begin; b < a->block_end; b++) {
@@ -608,12 +624,11 @@ static void gather_checksums(const gmf_writer *w, array *a)
 {
   for (int64_t b = 0; b < a->n_blocks; b++)
     if (b < a->block_begin || b >= a->block_end) a->checksums[b] = 0;
-  for (int64_t done = 0; done < a->n_blocks;) {
-    int n = gmf_int(gmf_min64(a->n_blocks - done, 1 << 20));
+  for (int64_t done = 0, n = 0; done < a->n_blocks; done += n) {
+    n = gmf_limit_piece(a->n_blocks - done, 8);
     uint64_t *part = a->checksums + done;
-    GMF_COLLECTIVE(w->grid->all, MPI_Reduce(w->grid->rank == 0 ? MPI_IN_PLACE : part, part, n, MPI_UINT64_T, MPI_BOR, 0,
-                                            w->grid->all));
-    done += n;
+    GMF_COLLECTIVE(w->grid->all, MPI_Reduce(w->grid->rank == 0 ? MPI_IN_PLACE : part, part, gmf_int(n), MPI_UINT64_T,
+                                            MPI_BOR, 0, w->grid->all));
   }
 }
 

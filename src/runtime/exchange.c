@@ -5,10 +5,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
-
-#ifndef GMF_MAX_MESSAGE_BYTES
-#define GMF_MAX_MESSAGE_BYTES (1 << 30) /* a build may lower it so that tests cross it cheaply */
-#endif
+#include "runtime/limits.h"
 
 enum { EXCHANGE_TAG = 17 };
 
@@ -21,7 +18,7 @@ void gmf_exchange_counts(const gmf_grid *grid, const int64_t *send_counts, int64
 /* Bytes of piece `round` of a message. */
 static int piece_bytes(int64_t bytes, int64_t round)
 {
-  return gmf_int(gmf_max64(0, gmf_min64(bytes - round * GMF_MAX_MESSAGE_BYTES, GMF_MAX_MESSAGE_BYTES)));
+  return gmf_int(gmf_max64(0, gmf_min64(bytes - round * gmf_limit_call_bytes, gmf_limit_call_bytes)));
 }
 
 /*
@@ -34,7 +31,7 @@ static bool exchange_pieces(const gmf_grid *grid, int64_t row_bytes, const char 
   int n = 0;
   bool more = false;
   for (int r = 0; r < grid->size; r++) {
-    int64_t in = recv_counts[r] * row_bytes, out = send_counts[r] * row_bytes, at = round * GMF_MAX_MESSAGE_BYTES;
+    int64_t in = recv_counts[r] * row_bytes, out = send_counts[r] * row_bytes, at = round * gmf_limit_call_bytes;
     if (r != grid->rank) {
       int n_in = piece_bytes(in, round), n_out = piece_bytes(out, round);
       if (n_in > 0) MPI_Irecv(recv + at, n_in, MPI_BYTE, r, EXCHANGE_TAG, grid->all, &grid->requests[n++]);

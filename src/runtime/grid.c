@@ -7,9 +7,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
-
-/* MPI counts are int: longer messages go in pieces of this many bytes. */
-static const int64_t PIECE_BYTES = 1 << 30;
+#include "runtime/limits.h"
 
 gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *trace, gmf_grid **out, gmf_error *err)
 {
@@ -101,50 +99,30 @@ int64_t gmf_node_sum(const gmf_grid *grid, int color, int64_t value)
   return value;
 }
 
-void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n)
+/* Collective. One reduction of n values of 8 bytes each, in place, in as many calls as they need. */
+static void reduce(const gmf_grid *grid, void *values, int64_t n, MPI_Datatype type, MPI_Op operation)
 {
-  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_SUM, grid->all));
-  gmf_trace_collective(grid->trace, (int64_t)n * 8);
-}
-
-void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n)
-{
-  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MAX, grid->all));
-  gmf_trace_collective(grid->trace, (int64_t)n * 8);
-}
-
-void gmf_max_f64(const gmf_grid *grid, double *values, int n)
-{
-  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_DOUBLE, MPI_MAX, grid->all));
-  gmf_trace_collective(grid->trace, (int64_t)n * 8);
-}
-
-void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n)
-{
-  GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_INT64_T, MPI_MIN, grid->all));
-  gmf_trace_collective(grid->trace, (int64_t)n * 8);
-}
-
-void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n)
-{
-  for (int64_t done = 0; done < n;) {
-    int64_t piece = gmf_min64(n - done, PIECE_BYTES / 8);
-    GMF_COLLECTIVE(grid->all,
-                   MPI_Allreduce(MPI_IN_PLACE, values + done, gmf_int(piece), MPI_DOUBLE, MPI_SUM, grid->all));
-    done += piece;
+  for (int64_t done = 0, piece = 0; done < n; done += piece) {
+    piece = gmf_limit_piece(n - done, 8);
+    char *from = (char *)values + 8 * done;
+    GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, from, gmf_int(piece), type, operation, grid->all));
   }
   gmf_trace_collective(grid->trace, n * 8);
 }
 
+void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int64_t n) { reduce(grid, values, n, MPI_INT64_T, MPI_SUM); }
+
+void gmf_max_i64(const gmf_grid *grid, int64_t *values, int64_t n) { reduce(grid, values, n, MPI_INT64_T, MPI_MAX); }
+
+void gmf_min_i64(const gmf_grid *grid, int64_t *values, int64_t n) { reduce(grid, values, n, MPI_INT64_T, MPI_MIN); }
+
+void gmf_max_f64(const gmf_grid *grid, double *values, int64_t n) { reduce(grid, values, n, MPI_DOUBLE, MPI_MAX); }
+
+void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n) { reduce(grid, values, n, MPI_DOUBLE, MPI_SUM); }
+
 void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words)
 {
-  for (int64_t done = 0; done < n_words;) {
-    int64_t piece = gmf_min64(n_words - done, PIECE_BYTES / 8);
-    GMF_COLLECTIVE(grid->all,
-                   MPI_Allreduce(MPI_IN_PLACE, words + done, gmf_int(piece), MPI_UINT64_T, MPI_BOR, grid->all));
-    done += piece;
-  }
-  gmf_trace_collective(grid->trace, n_words * 8);
+  reduce(grid, words, n_words, MPI_UINT64_T, MPI_BOR);
 }
 
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
@@ -156,10 +134,9 @@ int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
 
 void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes)
 {
-  for (int64_t done = 0; done < n_bytes;) {
-    int64_t piece = gmf_min64(n_bytes - done, PIECE_BYTES);
+  for (int64_t done = 0, piece = 0; done < n_bytes; done += piece) {
+    piece = gmf_limit_piece(n_bytes - done, 1);
     GMF_COLLECTIVE(grid->all, MPI_Bcast((char *)data + done, gmf_int(piece), MPI_BYTE, 0, grid->all));
-    done += piece;
   }
   gmf_trace_collective(grid->trace, n_bytes);
 }

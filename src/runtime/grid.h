@@ -41,10 +41,10 @@ void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores);
 int64_t gmf_node_sum(const gmf_grid *grid, int color, int64_t value);
 
 /* Collective. Sum, maximum and minimum over ranks, in place. */
-void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int n);
-void gmf_max_i64(const gmf_grid *grid, int64_t *values, int n);
-void gmf_min_i64(const gmf_grid *grid, int64_t *values, int n);
-void gmf_max_f64(const gmf_grid *grid, double *values, int n);
+void gmf_sum_i64(const gmf_grid *grid, int64_t *values, int64_t n);
+void gmf_max_i64(const gmf_grid *grid, int64_t *values, int64_t n);
+void gmf_min_i64(const gmf_grid *grid, int64_t *values, int64_t n);
+void gmf_max_f64(const gmf_grid *grid, double *values, int64_t n);
 void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n);
 
 /* Collective. The union of sets (base/bits.h) of n_words words each, in place. */
