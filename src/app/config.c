@@ -17,10 +17,10 @@
 
 enum {
   ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH | GMF_VERB_INFO |
-        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
+        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT | GMF_VERB_BENCH,
   WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
-  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO,
+  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO | GMF_VERB_BENCH,
   PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND
 };
 
@@ -204,6 +204,9 @@ static const gmf_option OPTIONS[] = {
     {"implicit", GMF_OPT_FLAG, FIELD(implicit), GMF_VERB_SYNTH, false, NULL, 0, 0, NULL, "no",
      "counts of events instead of half-star ratings"},
 
+    {"seconds", GMF_OPT_REAL, FIELD(seconds), GMF_VERB_BENCH, false, "S", 0.01, 3600, NULL, "4",
+     "about how long to measure; longer is steadier where others use the machine too"},
+
     {"seed", GMF_OPT_INT, FIELD(seed), SEEDED, true, "S", 0, COUNT_MAX, NULL, "1",
      "of the random numbers; the same seed gives the same result on any number of ranks"},
     {"threads", GMF_OPT_INT, FIELD(threads), ALL, false, "T", 0, 4096, NULL, "0",
@@ -225,18 +228,12 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT},
-                                        {"split", GMF_VERB_SPLIT},
-                                        {"train", GMF_VERB_TRAIN},
-                                        {"evaluate", GMF_VERB_EVALUATE},
-                                        {"synth", GMF_VERB_SYNTH},
-                                        {"info", GMF_VERB_INFO},
-                                        {"verify", GMF_VERB_VERIFY},
-                                        {"recommend", GMF_VERB_RECOMMEND},
-                                        {"export", GMF_VERB_EXPORT},
-                                        {"sweep", GMF_VERB_SWEEP},
-                                        {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export";
+const gmf_verb_name GMF_VERB_NAMES[] = {
+    {"import", GMF_VERB_IMPORT},     {"split", GMF_VERB_SPLIT},         {"train", GMF_VERB_TRAIN},
+    {"evaluate", GMF_VERB_EVALUATE}, {"synth", GMF_VERB_SYNTH},         {"info", GMF_VERB_INFO},
+    {"verify", GMF_VERB_VERIFY},     {"recommend", GMF_VERB_RECOMMEND}, {"export", GMF_VERB_EXPORT},
+    {"sweep", GMF_VERB_SWEEP},       {"bench", GMF_VERB_BENCH},         {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export|bench";
 
 #define OF(algorithm) (1 << (algorithm))
 #define ITEM_BASED (OF(GMF_ALGORITHM_ITEM_KNN) | OF(GMF_ALGORITHM_EASE))

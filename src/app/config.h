@@ -24,6 +24,7 @@ typedef enum gmf_verb {
   GMF_VERB_VERIFY = 64,
   GMF_VERB_RECOMMEND = 128,
   GMF_VERB_EXPORT = 256,
+  GMF_VERB_BENCH = 512,
   GMF_VERB_ONLY_SWEEP = 1 << 14,
   GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP /* takes what train takes, and more */
 } gmf_verb;
@@ -125,6 +126,8 @@ typedef struct gmf_config {
   int64_t top;
   bool include_seen;
   char allow[GMF_PATH_BYTES], deny[GMF_PATH_BYTES];
+  /* bench */
+  double seconds;
   /* synth */
   int64_t users, items, ratings;
   double noise;

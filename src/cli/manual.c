@@ -84,6 +84,12 @@ static const verb_text VERBS[] = {
      "a bias is one more factor. Other combinations are refused. One process does the work, in pieces of the file; only "
      "ids of items, and for ann-benchmarks the items' factors, are held in memory.",
      "gridmf export model.h5 --to npz -o model.npz"},
+    {GMF_VERB_BENCH, "bench", "[--json]", "what this machine does at most, and what the kernels make of it",
+     "Measures, on all ranks and threads at once, multiply-adds of the instruction set in use, memory (the triad of STREAM) "
+     "and, with several ranks, the network: messages between pairs of ranks, and the exchange that brings rows to the "
+     "ranks that need them. Then the kernels that form and solve the systems of rows, as a share of that. Each figure is "
+     "the best round of those that there was time for. Where others use the cores too, it is less.",
+     "mpirun -n 2 gridmf bench"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 

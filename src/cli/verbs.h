@@ -29,6 +29,7 @@ gmf_status gmf_verb_synth(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_info(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_verify(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_sweep(gmf_run *run, gmf_error *err);
+gmf_status gmf_verb_bench(gmf_run *run, gmf_error *err);
 
 /* Local. Fails unless exactly n arguments were given; `what` names them. */
 gmf_status gmf_need_arguments(const gmf_run *run, int n, const char *what, gmf_error *err);

@@ -1,0 +1,18 @@
+#include "kernel/peak.h"
+
+#include "kernel/peak_versions.h"
+
+double gmf_peak_multiply_add_f4(int64_t n, double *sink)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_peak_multiply_add_f4)(n, sink);
+}
+
+double gmf_peak_multiply_add_f8(int64_t n, double *sink)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_peak_multiply_add_f8)(n, sink);
+}
+
+double gmf_peak_triad(double *a, const double *b, const double *c, double s, int64_t n)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_peak_triad)(a, b, c, s, n);
+}
