@@ -7,6 +7,7 @@
 
 #include "algo/popularity.h"
 #include "app/memory_check.h"
+#include "app/placement.h"
 #include "app/train_items.h"
 #include "app/train_svd.h"
 #include "app/training.h"
@@ -32,33 +33,18 @@ static void free_training(gmf_training *t)
 
 /* ---- distribution ------------------------------------------------------------------------------------------------ */
 
-static gmf_status read_source(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
-                              float *weights, gmf_error *err)
-{
-  return gmf_dataset_read(context, begin, n, items, values, NULL, weights, err);
-}
-
-/* Collective. Items: longest work first where their table fits, a hash otherwise. Users: a hash. The work of a row is
- * its d k^2 of forming plus k^3 / 3 of solving, in units of k^2 / 3. */
+/* Collective. */
 static gmf_status place_rows(gmf_training *t, const gmf_rating_source *source, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t *work = NULL, n_items = source->n[GMF_ITEMS];
-  uint64_t seed = (uint64_t)t->config->seed;
-
-  status = gmf_axis_create_hashed(source->n[GMF_USERS], t->grid->size, seed, &t->axes[GMF_USERS], err);
-  if (status == GMF_OK && n_items > GMF_AXIS_TABLE_ROWS)
-    status = gmf_axis_create_hashed(n_items, t->grid->size, seed, &t->axes[GMF_ITEMS], err);
-  GMF_TRY(gmf_agree(t->grid, status, err));
-  if (n_items <= GMF_AXIS_TABLE_ROWS) {
-    GMF_TRY(gmf_agree(t->grid, GMF_NEW(work, n_items, err), err));
-    GMF_TRY(gmf_count_items(t->grid, source, work, err));
-    for (int64_t i = 0; i < n_items; i++) work[i] = 3 * work[i] + t->config->factors;
-    status = gmf_axis_create_balanced(n_items, t->grid->size, work, &t->axes[GMF_ITEMS], err);
-    GMF_TRY(gmf_agree(t->grid, status, err));
+  int64_t *counts = NULL;
+  if (gmf_place_wants_counts(source->n)) {
+    GMF_TRY(gmf_agree(t->grid, GMF_NEW(counts, source->n[GMF_ITEMS], err), err));
+    GMF_TRY(gmf_count_items(t->grid, source, counts, err));
   }
+  GMF_TRY(gmf_agree(t->grid, gmf_place_rows(t->grid->size, source->n, t->config, counts, t->axes, err), err));
 cleanup:
-  gmf_free(work);
+  gmf_free(counts);
   return status;
 }
 
@@ -111,7 +97,7 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_dataset *d = t->dataset;
-  gmf_rating_source source = {{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, d->has_weight, read_source, d};
+  gmf_rating_source source = gmf_dataset_source(d);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);

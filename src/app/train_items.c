@@ -11,22 +11,12 @@
 #include "algo/ease.h"
 #include "algo/item_knn.h"
 #include "app/memory_check.h"
+#include "app/placement.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "io/model_write.h"
 
 /* ---- ratings ----------------------------------------------------------------------------------------------------- */
-
-static gmf_status read_source(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
-                              float *weights, gmf_error *err)
-{
-  return gmf_dataset_read(context, begin, n, items, values, NULL, weights, err);
-}
-
-static gmf_rating_source source_of(const gmf_dataset *d)
-{
-  return (gmf_rating_source){{d->n[0], d->n[1]}, d->row_begin, d->row_end, d->indptr, d->has_weight, read_source, d};
-}
 
 /* Local. My ratings as entries: users and items by their rows. */
 static gmf_status read_entries(const gmf_items_run *run, gmf_entry **out, int64_t *n, gmf_error *err)
@@ -68,7 +58,7 @@ static gmf_status count_rows(const gmf_items_run *run, row_counts *counts, gmf_m
   gmf_status status = GMF_OK, local = GMF_OK;
   const gmf_dataset *d = run->dataset;
   const gmf_grid *grid = run->grid;
-  gmf_rating_source source = source_of(d);
+  gmf_rating_source source = gmf_dataset_source(d);
   int64_t n_users = d->row_end - d->row_begin, n_items = d->n[GMF_ITEMS];
   local = GMF_NEW(counts->users, n_users, err);
   if (local == GMF_OK) local = GMF_NEW(counts->all_items, n_items, err);
@@ -134,7 +124,7 @@ static gmf_status train_item_knn(const gmf_items_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_config *c = run->config;
-  gmf_rating_source source = source_of(run->dataset);
+  gmf_rating_source source = gmf_dataset_source(run->dataset);
   gmf_weight_slice slice = {0};
   gmf_item_knn_work work = {0};
   gmf_items_run context = *run;

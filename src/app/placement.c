@@ -1,0 +1,33 @@
+#include "app/placement.h"
+
+#include "base/memory.h"
+
+static gmf_status read_source(const void *context, int64_t begin, int64_t n, int64_t *items, float *values,
+                              float *weights, gmf_error *err)
+{
+  return gmf_dataset_read(context, begin, n, items, values, NULL, weights, err);
+}
+
+gmf_rating_source gmf_dataset_source(const gmf_dataset *d)
+{
+  return (gmf_rating_source){
+      {d->n[GMF_USERS], d->n[GMF_ITEMS]}, d->row_begin, d->row_end, d->indptr, d->has_weight, read_source, d};
+}
+
+/* The work of a row is its d k^2 of forming plus k^3 / 3 of solving, in units of k^2 / 3. */
+gmf_status gmf_place_rows(int n_ranks, const int64_t n[GMF_N_SIDES], const gmf_config *config,
+                          const int64_t *item_counts, gmf_axis *axes[GMF_N_SIDES], gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *work = NULL, n_items = n[GMF_ITEMS];
+  uint64_t seed = (uint64_t)config->seed;
+
+  GMF_TRY(gmf_axis_create_hashed(n[GMF_USERS], n_ranks, seed, &axes[GMF_USERS], err));
+  if (!gmf_place_wants_counts(n)) return gmf_axis_create_hashed(n_items, n_ranks, seed, &axes[GMF_ITEMS], err);
+  GMF_TRY(GMF_NEW(work, n_items, err));
+  for (int64_t i = 0; i < n_items; i++) work[i] = 3 * item_counts[i] + config->factors;
+  GMF_TRY(gmf_axis_create_balanced(n_items, n_ranks, work, &axes[GMF_ITEMS], err));
+cleanup:
+  gmf_free(work);
+  return status;
+}
