@@ -69,6 +69,9 @@ static double dot(const double *x, const double *y, int n)
 /* D of a coordinate that is solved, zero for the others. */
 static inline double diagonal_of(const gmf_row *row, int c) { return c == row->fixed ? 0 : row->diagonal[c]; }
 
+/* q of a coordinate. */
+static inline double prior_of(const gmf_row *row, int c) { return row->prior != NULL ? row->prior[c] : 0; }
+
 /* x = x8 rounded to f4. False when a value is not finite, or too large for a model. */
 static bool round_solution(const gmf_row_solver *s, const gmf_row *row, float *x)
 {
@@ -83,15 +86,15 @@ static bool round_solution(const gmf_row_solver *s, const gmf_row *row, float *x
 
 /*
  * r8 = what x8 leaves of the normal equations; it returns the row's objective at x8 but for its constant,
- * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx. diagonal: as in gmf_row_residual.
+ * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x. diagonal: as in gmf_row_residual.
  */
 static double find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
 {
   double regularisation = 0;
   for (int j = 0; j < s->ld; j++) {
-    double d = j < s->n ? diagonal_of(row, j) : 0;
-    s->r8[j] = -d * s->x8[j];
-    regularisation += d * s->x8[j] * s->x8[j];
+    double d = j < s->n ? diagonal_of(row, j) : 0, q = prior_of(row, j);
+    s->r8[j] = q - d * s->x8[j];
+    regularisation += (d * s->x8[j] - 2 * q) * s->x8[j];
   }
   double loss = gmf_row_residual(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->x8, s->r8, diagonal);
   if (row->fixed >= 0) s->r8[row->fixed] = 0;
@@ -129,6 +132,7 @@ static bool solve_f8(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   if (row->shared != NULL)
     for (int i = 0; i < ld * ld; i++) s->a8[i] += row->shared[i];
   for (int i = 0; i < n; i++) s->a8[i * ld + i] += diagonal_of(row, i);
+  for (int i = 0; i < n; i++) s->b8[i] += prior_of(row, i);
   double constant = 0;
   if (row->fixed >= 0) { /* its own part of the objective; in the system that is left it adds -1 */
     constant = s->a8[row->fixed * ld + row->fixed] - 2 * s->b8[row->fixed] + 1;
@@ -204,6 +208,7 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   memset(s->b, 0, (size_t)ld * sizeof *s->b);
   gmf_gram_f4(row->y, row->stride, &row->ratings, s->options.loss, ld, s->work, s->a, s->b);
   for (int i = 0; i < n; i++) s->a[i * ld + i] += (float)diagonal_of(row, i);
+  for (int i = 0; i < n; i++) s->b[i] += (float)prior_of(row, i);
   if (row->fixed >= 0) gmf_fix_coordinate_f4(s->a, s->b, n, ld, row->fixed);
   if (gmf_cholesky_f4(s->a, n, ld, F4_PIVOT, s->work) >= 0) return false;
   gmf_cholesky_solve_f4(s->a, n, ld, s->b);
@@ -225,6 +230,15 @@ static bool dual_pays(const gmf_row_solver *s, int64_t n)
   return 2 * (d * d * k + d * d * d / 3) < d * k * k + k * k * k / 3;
 }
 
+/* y_j . m of rating j. */
+static double predicted(const gmf_row *row, int64_t j, const double *m, int ld)
+{
+  const float *y = row->y + (int64_t)row->ratings.cols[j] * row->stride;
+  double sum = 0;
+  for (int c = 0; c < ld; c++) sum += (double)y[c] * m[c];
+  return sum;
+}
+
 /*
  * A row of n < k ratings by a system of order n.  With W = diag(w), K = Y D^-1 Y' and S = W^1/2, by the push-through
  * identity (Woodbury),
@@ -232,7 +246,8 @@ static bool dual_pays(const gmf_row_solver *s, int64_t n)
  *   x = (D + Y'WY)^-1 Y't = D^-1 Y' v,      v = (I + WK)^-1 t = t - S (I + SKS)^-1 S K t
  *
  * whose matrix is well conditioned whatever D is, and needs no w > 0.  A fixed coordinate f has been taken off t:
- * t_j - w_j y_jf.  False when D or W is not of the right sign.
+ * t_j - w_j y_jf.  With a prior x = m + D^-1 Y'v, m = D^-1 q, and what m predicts is taken off t as well:
+ * t - W Y m.  False when D or W is not of the right sign.
  */
 static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
@@ -245,6 +260,8 @@ static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *
     if (!(d > 0)) return false;
     scale[c] = 1 / sqrt(d);
   }
+  const double *mean = row->prior != NULL ? s->copy8 : NULL; /* [ld]: m */
+  for (int c = 0; c < ld && mean != NULL; c++) s->copy8[c] = row->prior[c] * scale[c] * scale[c];
   for (int j = 0; j < n_pad; j++) {
     t[j] = v[j] = root[j] = 0;
     if (j >= n) continue;
@@ -256,6 +273,7 @@ static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *
     t[j] = target - w * fixed;
     constant += fixed * (w * fixed - 2 * target);
     root[j] = sqrt(w);
+    if (mean != NULL) t[j] -= w * predicted(row, j, mean, ld);
   }
   memset(s->a8, 0, (size_t)n_pad * (size_t)n_pad * sizeof *s->a8);
   gmf_dual_gram(row->y, row->stride, &row->ratings, ld, scale, s->work8, s->a8);
@@ -271,16 +289,18 @@ static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *
   memset(sum, 0, 2 * (size_t)ld * sizeof *sum);
   for (int j = 0; j < n; j++) {
     const float *y = row->y + (int64_t)row->ratings.cols[j] * row->stride;
-    double vj = t[j] + root[j] * v[j];
+    double vj = t[j] + root[j] * v[j], tj = t[j];
+    if (mean != NULL) tj += root[j] * root[j] * predicted(row, j, mean, ld);
     for (int c = 0; c < ld; c++) {
       sum[c] += vj * (double)y[c];
-      right[c] += t[j] * (double)y[c];
+      right[c] += tj * (double)y[c];
     }
   }
   *objective = constant;
   for (int c = 0; c < ld; c++) {
     s->x8[c] = sum[c] * scale[c] * scale[c];
-    *objective -= right[c] * s->x8[c];
+    if (mean != NULL) s->x8[c] += mean[c];
+    *objective -= (right[c] + prior_of(row, c)) * s->x8[c];
   }
   return round_solution(s, row, x);
 }

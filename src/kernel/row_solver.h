@@ -1,7 +1,9 @@
 /*
  * One row of an ALS half-sweep: forms and solves
  *
- *   (D + S + sum_j w_j y_j y_j') x = sum_j t_j y_j          D diagonal, S dense; w, t of loss.h
+ *   (D + S + sum_j w_j y_j y_j') x = sum_j t_j y_j + q          D diagonal, S dense; w, t of loss.h
+ *
+ * with q = lambda m for a row that is shrunk towards m and not towards zero (algo/features.c),
  *
  * where one coordinate of x may be held at 1: that is how biases are solved together with factors (als.c). Four ways:
  *
@@ -38,6 +40,7 @@ typedef struct gmf_row {
   gmf_ratings ratings;
   const double *diagonal; /* [ld]: D; not read where x is fixed, nor from the solver's n on */
   const double *shared;   /* [ld][ld]: S by its upper triangle, NULL: none; read in f8 and by nnls only */
+  const double *prior;    /* [ld]: q, NULL: zero; zero where x is fixed and from the solver's n on */
   int fixed;              /* the coordinate that is 1; -1: none */
   bool has_lambda;        /* D > 0 by right, so that a failure is one of rounding */
 } gmf_row;
@@ -76,7 +79,8 @@ void gmf_row_solver_destroy(gmf_row_solver *solver);
 
 /*
  * x [ld]: in, where the last sweep left it (cg starts there); out, the solution. *objective: the row's part of the
- * objective at x without its constant, lambda included. False when the system is singular; x is then undefined.
+ * objective at x without its constant, lambda included: with a prior, lambda |x|^2 - 2 q'x. False when the system is
+ * singular; x is then undefined.
  */
 bool gmf_row_solve(gmf_row_solver *solver, const gmf_row *row, float *x, double *objective);
 

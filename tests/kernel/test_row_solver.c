@@ -30,7 +30,7 @@ typedef struct problem {
   gmf_row row;
   float *y, *values, *weights;
   int32_t *cols;
-  double *diagonal, *a, *b, constant;
+  double *diagonal, *prior, *a, *b, constant;
 } problem;
 
 typedef struct shape {
@@ -100,9 +100,20 @@ static void make_problem(problem *p, shape s, gmf_loss loss, gmf_solver solver, 
   make_system(p);
 }
 
+/* Shrinks the row by lambda towards another point than zero. */
+static void add_prior(problem *p, double lambda)
+{
+  p->prior = gmf_calloc(p->ld, sizeof *p->prior);
+  for (int j = 0; j < p->options.k; j++) {
+    p->prior[j] = 3 * lambda * random_value(777, (uint32_t)j);
+    p->b[j] += p->prior[j];
+  }
+  p->row.prior = p->prior;
+}
+
 static void free_problem(problem *p)
 {
-  void *const arrays[] = {p->y, p->values, p->weights, p->cols, p->diagonal, p->a, p->b};
+  void *const arrays[] = {p->y, p->values, p->weights, p->cols, p->diagonal, p->prior, p->a, p->b};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
 }
 
@@ -205,10 +216,13 @@ static void check_all(const shape *shapes, size_t n, gmf_solver solver, int cg_s
   for (size_t j = 0; j < n; j++)
     for (int l = 0; l < N_LOSSES; l++) {
       if (shapes[j].weighted && LOSSES[l].kind == GMF_LOSS_IMPLICIT && shapes[j].lambda < 0.01) continue; /* w < 0 */
-      problem p;
-      make_problem(&p, shapes[j], LOSSES[l], solver, cg_steps, false);
-      check_solution(&p, tolerance);
-      free_problem(&p);
+      for (int with_prior = 0; with_prior < 2; with_prior++) {
+        problem p;
+        make_problem(&p, shapes[j], LOSSES[l], solver, cg_steps, false);
+        if (with_prior) add_prior(&p, shapes[j].lambda);
+        check_solution(&p, tolerance);
+        free_problem(&p);
+      }
     }
 }
 
@@ -260,10 +274,11 @@ static void test_cg_steps(void **state)
 }
 
 /* Karush, Kuhn and Tucker: x >= 0, gradient >= 0 where x = 0, gradient = 0 where x > 0 or nothing bounds it. */
-static void check_kkt(shape sh, gmf_loss loss)
+static void check_kkt(shape sh, gmf_loss loss, bool with_prior)
 {
   problem p;
   make_problem(&p, sh, loss, GMF_SOLVER_AUTO, 0, true);
+  if (with_prior) add_prior(&p, sh.lambda);
   gmf_row_solver s;
   assert_int_equal(gmf_row_solver_create(&s, &p.options, NULL), GMF_OK);
   float *x = gmf_calloc(p.ld, sizeof *x);
@@ -303,8 +318,9 @@ static void test_nonnegative(void **state)
 {
   (void)state;
   for (int l = 0; l < N_LOSSES; l++) {
-    for (size_t j = 0; j < sizeof EASY / sizeof *EASY; j++) check_kkt(EASY[j], LOSSES[l]);
-    check_kkt((shape){64, 500, 1e-3, true, false, 0.1}, LOSSES[l]);
+    for (size_t j = 0; j < sizeof EASY / sizeof *EASY; j++)
+      for (int with_prior = 0; with_prior < 2; with_prior++) check_kkt(EASY[j], LOSSES[l], with_prior == 1);
+    check_kkt((shape){64, 500, 1e-3, true, false, 0.1}, LOSSES[l], false);
   }
 }
 
