@@ -23,6 +23,9 @@
  * asks for it.  So each half-sweep rotates the fixed rows before they travel, and its solutions back: factors always
  * stand in the basis that the start chose, in which they compare with other programs'.
  *
+ * Features of a side's rows put B'f_i where lambda would pull y_i to zero, and a regression behind the half-sweep puts
+ * B where it fits best: features.c.
+ *
  * A half-sweep = rotate and expand the fixed rows that my ratings touch; then, on a grid of one column, solve each of
  * my rows; on a grid of several, form my part of each row of the grid row, fold the sums to the row's owner, solve
  * there (exactly, whatever the solver).  Rows without ratings are zero.
@@ -48,12 +51,13 @@ void gmf_als_destroy(gmf_als **solver)
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_factor_destroy(&als->factors[s]);
     gmf_als_fold_destroy(&als->folds[s]);
+    gmf_prior_destroy(&als->priors[s]);
   }
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
   gmf_free(als->panel);
-  void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram,    als->thread_gram,
-                          als->diagonals,     als->rotation,           als->rotated, als->row_counts};
+  void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram,    als->thread_gram, als->diagonals,
+                          als->rights,        als->rotation,           als->rotated, als->row_counts};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_eigen_destroy(&als->basis);
   gmf_exact_gram_destroy(&als->exact);
@@ -87,6 +91,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
   GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
+  GMF_TRY(GMF_NEW_ZERO(als->rights, (int64_t)als->n_threads * als->ld, err));
   if (needs_basis(als) || is_over_all_pairs(als)) {
     GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
     if (als->options.deterministic) GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
@@ -189,6 +194,31 @@ static int64_t count_negative(const gmf_als *als)
   return n;
 }
 
+static double lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
+{
+  return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
+                           als->factors[gmf_other_side(side)]->axis->n);
+}
+
+/* Collective. The prior of a side, where it has features. */
+static gmf_status create_prior(gmf_als *als, gmf_side side, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_factor *x = als->factors[side];
+  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
+  gmf_prior_options options = {als->k, als->options.lambda_features, als->options.deterministic};
+  double *lambdas = NULL;
+  if (als->options.features[side] == NULL) return GMF_OK;
+  GMF_TRY(gmf_agree(als->grid, GMF_NEW(lambdas, x->n, err), err));
+  for (int64_t r = 0; r < x->n; r++)
+    lambdas[r] = counts[r] > 0 ? als->options.regularisation.lambda * lambda_factor(als, side, counts[r]) : 0;
+  GMF_TRY(
+      gmf_prior_create(als->grid, x->axis, als->options.features[side], lambdas, &options, &als->priors[side], err));
+cleanup:
+  gmf_free(lambdas);
+  return status;
+}
+
 gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
                           gmf_block *const blocks[GMF_N_SIDES], gmf_als **out, gmf_error *err)
 {
@@ -205,6 +235,7 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   als->blocks = blocks;
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_prior(als, (gmf_side)s, err));
   for (int s = 0; s < GMF_N_SIDES; s++) start_factor(als, (gmf_side)s);
   if (options->center) take_off_mean(als);
   als->constant = sum_over_ratings(als, constant_of);
@@ -226,6 +257,9 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
   GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, factors, als->k * word, f->rows, f->ld * word, err));
   if (als->options.row.bias)
     GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + own_bias(als, side), f->ld * word, err));
+  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
+  for (int64_t r = 0; r < f->n; r++) /* what was written of them may be what features say */
+    if (counts[r] == 0) gmf_als_clear_row(als, side, f->rows + r * als->ld);
 cleanup:
   return status;
 }
@@ -234,6 +268,17 @@ void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows)
 {
   gmf_factor *f = als->factors[side];
   if (f->n > 0) memcpy(f->rows, rows, (size_t)(f->n * f->ld) * sizeof *rows);
+}
+
+void gmf_als_refit(gmf_als *als)
+{
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    if (als->priors[s] != NULL) gmf_prior_run(als->priors[s], als->factors[s]->rows, als->ld);
+}
+
+const double *gmf_als_weights(const gmf_als *als, gmf_side side)
+{
+  return als->priors[side] != NULL ? gmf_prior_weights(als->priors[side]) : NULL;
 }
 
 double gmf_als_mean(const gmf_als *als) { return als->mean; }
@@ -322,13 +367,7 @@ typedef struct sums {
   double n_singular, n_retried, n_jittered;
 } sums;
 
-static double lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
-{
-  return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
-                           als->factors[gmf_other_side(side)]->axis->n);
-}
-
-gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t count)
+gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t count)
 {
   const gmf_regularisation *reg = &als->options.regularisation;
   double *diagonal = als->diagonals + (int64_t)omp_get_thread_num() * als->ld;
@@ -337,10 +376,16 @@ gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t count)
   if (shared > 0 && als->basis != NULL)
     for (int c = 0; c < als->k; c++) diagonal[c] += shared * fmax(0, als->basis->values[c]);
   if (als->options.row.bias) diagonal[own_bias(als, side)] = reg->lambda_bias * scale;
+  double *right = NULL;
+  if (als->priors[side] != NULL) {
+    right = als->rights + (int64_t)omp_get_thread_num() * als->ld;
+    gmf_prior_right(als->priors[side], j, right);
+  }
   return (gmf_row){.y = als->panel,
                    .stride = als->ld,
                    .diagonal = diagonal,
                    .shared = shared > 0 && als->basis == NULL ? als->gram : NULL,
+                   .prior = right,
                    .fixed = fixed_column(als, side),
                    .has_lambda = scale * reg->lambda > 0 && (!als->options.row.bias || reg->lambda_bias > 0)};
 }
@@ -385,7 +430,7 @@ static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
       gmf_als_clear_row(als, side, to);
       continue;
     }
-    gmf_row row = gmf_als_row_system(als, side, n);
+    gmf_row row = gmf_als_row_system(als, side, r, n);
     row.ratings = (gmf_ratings){b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL, n};
     if (!gmf_row_solve(&als->solvers[omp_get_thread_num()], &row, to, &als->row_objective[r]))
       first = gmf_min64(first, gmf_als_own_row(als, side, r));
@@ -422,6 +467,15 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
   return total;
 }
 
+/* Collective. The weights of a side's features for its rows, and what they change of the sums (features.c). */
+static void fit_features(gmf_als *als, gmf_side side, sums *total)
+{
+  if (als->priors[side] == NULL) return;
+  gmf_prior_fit fit = gmf_prior_run(als->priors[side], als->factors[side]->rows, als->ld);
+  total->objective += 2 * fit.before - fit.after;
+  total->regularisation -= fit.after;
+}
+
 /* Collective. One side given the other. */
 static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_singular *singular, gmf_error *err)
 {
@@ -435,6 +489,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
     GMF_TRY(change_basis(als, fixed, err));
   else if (is_over_all_pairs(als))
     dense_shared(als, fixed);
+  if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
   gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
                  (size_t)als->ld * sizeof *als->panel, als->panel);
@@ -445,6 +500,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
     gmf_als_fold_solve(als, als->folds[side], &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
+  fit_features(als, side, total);
   if (total->n_singular > 0) {
     gmf_min_i64(grid, &first_singular, 1);
     *singular = (gmf_als_singular){side, first_singular};

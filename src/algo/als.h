@@ -7,6 +7,7 @@
 
 #include "dist/block.h"
 #include "dist/factor.h"
+#include "dist/feature_rows.h"
 #include "kernel/row_solver.h"
 
 /* Called now and then by one thread of each rank during a half-sweep, with the share of its rows done so far. Local: it
@@ -16,7 +17,9 @@ typedef void gmf_als_progress(void *context, gmf_side side, double share);
 typedef struct gmf_als_options {
   gmf_row_options row; /* factors, biases, loss, solver, sign */
   gmf_regularisation regularisation;
-  bool center; /* take the mean off all ratings, weighted as they are */
+  bool center;                                   /* take the mean off all ratings, weighted as they are */
+  const gmf_feature_rows *features[GMF_N_SIDES]; /* of each side in dataset order, read by gmf_als_create; NULL: none */
+  double lambda_features;
   uint64_t seed;
   bool deterministic;         /* the same bits for any ranks and threads; wants a grid of one column */
   gmf_als_progress *progress; /* may be NULL */
@@ -71,6 +74,13 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
 
 /* Local. Replaces my rows of a side, rows [n][ld] as gmf_als_factor has them. */
 void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows);
+
+/* Collective. Features' weights for the rows of both sides as gmf_als_load or gmf_als_set_rows left them: the same bits
+ * as the sweep had that the rows come from. */
+void gmf_als_refit(gmf_als *als);
+
+/* Local. The weights B [features][k] of a side, see features.c; NULL where it has none. Owned by the solver. */
+const double *gmf_als_weights(const gmf_als *als, gmf_side side);
 
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);

@@ -105,7 +105,7 @@ static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, i
       gmf_als_clear_row(als, side, to);
       continue;
     }
-    gmf_row row = gmf_als_row_system(als, side, b->counts[r]);
+    gmf_row row = gmf_als_row_system(als, side, r - own, b->counts[r]);
     memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
     memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
     unpack(s, f->sums + (r - begin) * f->row_words);

@@ -3,6 +3,7 @@
 #define GMF_ALGO_ALS_INTERNAL_H
 
 #include "algo/als.h"
+#include "algo/features.h"
 #include "linalg/eigen.h"
 #include "linalg/exact.h"
 
@@ -16,6 +17,7 @@ struct gmf_als {
   gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
   gmf_factor *factors[GMF_N_SIDES]; /* owned */
   gmf_als_fold *folds[GMF_N_SIDES]; /* owned; NULL on a grid of one column */
+  gmf_prior *priors[GMF_N_SIDES];   /* owned; NULL without features */
   float *panel;                     /* owned: the expanded rows of the side that is fixed */
   double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
   double *row_regularisation;       /* owned, likewise */
@@ -23,6 +25,7 @@ struct gmf_als {
   double *thread_gram;              /* owned [threads][ld][ld] */
   gmf_row_solver *solvers;          /* owned [threads] */
   double *diagonals;                /* owned [threads][ld] */
+  double *rights;                   /* owned [threads][ld]: the priors of rows */
   gmf_eigen *basis;                 /* owned; NULL where rows are solved in the basis that they stand in */
   double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
   float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
@@ -36,8 +39,8 @@ struct gmf_als {
 
 /* ---- als.c: rows. Local ------------------------------------------------------------------------------------------ */
 
-/* The system of a row of `count` ratings but for these; the diagonal is the calling thread's. */
-gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t count);
+/* The system of my row j, of `count` ratings, but for these; the diagonal and the prior are the calling thread's. */
+gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t count);
 
 /* A row without ratings: zero but for the column that is 1. */
 void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row);

@@ -28,29 +28,25 @@ static double power_above(double x)
   return ldexp(1, fraction == 0.5 ? exponent - 1 : exponent);
 }
 
+gmf_exact_levels gmf_exact_begin(const gmf_grid *grid, double largest, int64_t n)
+{
+  gmf_exact_levels levels;
+  gmf_max_f64(grid, &largest, 1);
+  gmf_sum_i64(grid, &n, 1);
+  if (!(largest > 0)) return (gmf_exact_levels){{0, 0}}; /* all terms are zero */
+  if (isinf(largest)) return (gmf_exact_levels){{NAN, NAN}};
+  double count = power_above((double)n);
+  levels.large[0] = 3 * count * power_above(largest); /* its unit in the last place is the unit of the sum */
+  levels.large[1] = levels.large[0] * 0x1p-51 * count;
+  return levels;
+}
+
 double gmf_exact_sum(const gmf_grid *grid, const double *x, int64_t n)
 {
-  double largest[2] = {0, 0}, sums[2] = {0, 0}; /* largest: and whether something is not finite */
-  int64_t total = n;
-  for (int64_t j = 0; j < n; j++) {
-    if (!isfinite(x[j])) largest[1] = 1;
-    largest[0] = fmax(largest[0], fabs(x[j]));
-  }
-  gmf_max_f64(grid, largest, 2);
-  gmf_sum_i64(grid, &total, 1);
-  if (largest[1] > 0) return NAN;
-  if (largest[0] == 0) return 0;
-  double count = power_above((double)total), large[2];
-  large[0] = 3 * count * power_above(largest[0]); /* its unit in the last place is the unit of the sum */
-  large[1] = large[0] * 0x1p-51 * count;
-  for (int64_t j = 0; j < n; j++) {
-    double rest = x[j];
-    for (int level = 0; level < 2; level++) {
-      double piece = (rest + large[level]) - large[level];
-      sums[level] += piece;
-      rest -= piece;
-    }
-  }
+  double largest = 0, sums[2] = {0, 0};
+  for (int64_t j = 0; j < n; j++) largest = isfinite(x[j]) ? fmax(largest, fabs(x[j])) : INFINITY;
+  gmf_exact_levels levels = gmf_exact_begin(grid, largest, n);
+  for (int64_t j = 0; j < n; j++) gmf_exact_add(&levels, x[j], &sums[0], &sums[1]);
   gmf_sum_f64(grid, sums, 2);
   return sums[0] + sums[1];
 }

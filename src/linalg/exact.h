@@ -8,6 +8,25 @@
 #include "base/error.h"
 #include "runtime/grid.h"
 
+/*
+ * Many sums at once. gmf_exact_begin, Collective: `largest` bounds the size of my terms, of which there are n; no sum
+ * has more terms than there are on all ranks. gmf_exact_add, Local: adds a term to a sum of two levels, which begin at
+ * zero; those of all threads and ranks may be added up in any order. high + low is the sum: NaN where a term is not
+ * finite.
+ */
+typedef struct gmf_exact_levels {
+  double large[2];
+} gmf_exact_levels;
+gmf_exact_levels gmf_exact_begin(const gmf_grid *grid, double largest, int64_t n);
+
+static inline void gmf_exact_add(const gmf_exact_levels *levels, double x, double *high, double *low)
+{
+  double piece = (x + levels->large[0]) - levels->large[0];
+  *high += piece;
+  x -= piece;
+  *low += (x + levels->large[1]) - levels->large[1];
+}
+
 /* Collective. The sum of all ranks' x [n], to about f8's precision; NaN or infinite where a summand is. */
 double gmf_exact_sum(const gmf_grid *grid, const double *x, int64_t n);
 
