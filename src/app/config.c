@@ -8,6 +8,7 @@
 
 #include "algo/item_knn.h"
 #include "algo/svd.h"
+#include "app/shape.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "kernel/dense.h"
@@ -195,6 +196,9 @@ static const gmf_option OPTIONS[] = {
     {"deny", GMF_OPT_TEXT, FIELD(deny), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "list none of these items, even when allowed"},
 
+    {"like", GMF_OPT_TEXT, FIELD(like), GMF_VERB_SYNTH, false, "NAME[/S]", 0, 0, NULL, "",
+     "users, items, ratings and their spread as in a well-known dataset, " GMF_SHAPE_WORDS
+     "; with /S one in S of its users: netflix/10"},
     {"users", GMF_OPT_INT, FIELD(users), GMF_VERB_SYNTH, false, "M", 1, COUNT_MAX, NULL, "1000", "number of users"},
     {"items", GMF_OPT_INT, FIELD(items), GMF_VERB_SYNTH, false, "N", 1, COUNT_MAX, NULL, "500", "number of items"},
     {"ratings", GMF_OPT_INT, FIELD(ratings), GMF_VERB_SYNTH, false, "NNZ", 1, COUNT_MAX, NULL, "50000",

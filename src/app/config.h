@@ -129,6 +129,7 @@ typedef struct gmf_config {
   /* bench */
   double seconds;
   /* synth */
+  char like[64];
   int64_t users, items, ratings;
   double noise;
   bool implicit;

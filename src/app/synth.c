@@ -10,6 +10,10 @@
  *   rating             3.5 + 0.8 a + S N(0, 1), rounded to half stars within 0.5 ... 5;
  *   implicit           items are kept with probability 1 / (1 + exp(-2 a)) and drawn again otherwise; the value is
  *                      1 + floor(E), E exponential with mean exp(0.5 a)
+ *
+ * With --like the degrees are those of the curves of app/shape.c, given to the users by a keyed permutation; the bend
+ * of the users' curve takes the place of c; items are drawn, or raced, by the weights fitted there, and stars are those
+ * of the dataset.
  */
 #include "app/synth.h"
 
@@ -18,6 +22,7 @@
 #include <string.h>
 
 #include "app/provenance.h"
+#include "app/shape.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/random.h"
@@ -26,7 +31,12 @@
 
 typedef struct synthesis {
   const gmf_config *c;
-  int64_t m, n;
+  int64_t m, n, nnz;
+  bool is_like, is_implicit;
+  gmf_shape shape;           /* of --like */
+  gmf_permutation activity;  /* with --like: user to rank by ratings */
+  gmf_item_draw draw;        /* likewise */
+  gmf_alias alias;           /* owned, likewise: of popularity ranks */
   int64_t row_begin, n_rows; /* my users */
   gmf_permutation popularity;
   int64_t *indptr; /* owned [n_rows + 1] */
@@ -44,11 +54,18 @@ static int64_t weight(const gmf_config *c, int64_t user)
   return (int64_t)(0x1p20 * fmin(1 / sqrt(1 - u), 1e4));
 }
 
+/* The degree of --like at bend 2^58 / scale: like the other one it grows with the scale. */
+static __int128 degree_of_shape(const synthesis *s, int64_t user, __int128 scale)
+{
+  int64_t rank = (int64_t)gmf_permute(&s->activity, (uint64_t)user);
+  return (__int128)round(gmf_degrees_at(&s->shape.degrees[GMF_USERS], 0x1p58 / fmax((double)scale, 1), rank, s->m));
+}
+
 /* The degree at scale c, in units of 2^-40 ratings for each unit of weight. */
 static int64_t degree(const synthesis *s, int64_t user, __int128 scale)
 {
-  __int128 d = ((__int128)weight(s->c, user) * scale) >> 40;
-  int64_t least = s->c->ratings >= s->m ? 1 : 0;
+  __int128 d = s->is_like ? degree_of_shape(s, user, scale) : ((__int128)weight(s->c, user) * scale) >> 40;
+  int64_t least = s->nnz >= s->m ? 1 : 0;
   if (d < least) return least;
   return d > s->n ? s->n : (int64_t)d;
 }
@@ -64,18 +81,18 @@ static int64_t total_degree(const gmf_grid *grid, const synthesis *s, __int128 s
 }
 
 /* Collective. The largest scale that does not give too many ratings; what is missing then is given one by one to the
- * first users that have room. */
-static void set_degrees(const gmf_grid *grid, synthesis *s)
+ * first users that have room. GMF_ERR_USAGE for so small a part of a shape that no bend gives its ratings. */
+static gmf_status set_degrees(const gmf_grid *grid, synthesis *s, gmf_error *err)
 {
   __int128 low = 0, high = (__int128)1 << 62;
   while (high - low > 1) {
     __int128 middle = low + (high - low) / 2;
-    if (total_degree(grid, s, middle) <= s->c->ratings)
+    if (total_degree(grid, s, middle) <= s->nnz)
       low = middle;
     else
       high = middle;
   }
-  int64_t missing = s->c->ratings - total_degree(grid, s, low), room = 0;
+  int64_t missing = s->nnz - total_degree(grid, s, low), room = 0;
   s->indptr[0] = 0;
   for (int64_t r = 0; r < s->n_rows; r++) {
     s->indptr[r + 1] = degree(s, s->row_begin + r, low);
@@ -89,6 +106,11 @@ static void set_degrees(const gmf_grid *grid, synthesis *s)
     }
     s->indptr[r + 1] += s->indptr[r];
   }
+  int64_t total = s->indptr[s->n_rows];
+  gmf_sum_i64(grid, &total, 1);
+  if (total == s->nnz) return GMF_OK;
+  return gmf_fail(err, GMF_ERR_USAGE, "--like %s: %lld users are too few for the numbers of ratings they should have",
+                  s->c->like, (long long)s->m);
 }
 
 /* ---- items and values -------------------------------------------------------------------------------------------- */
@@ -103,20 +125,33 @@ static double affinity(const synthesis *s, const float *user, int64_t item)
 
 static bool likes(const synthesis *s, const float *user, int64_t item, double u)
 {
-  return !s->c->implicit || u * (1 + exp(-2 * affinity(s, user, item))) < 1;
+  return !s->is_implicit || u * (1 + exp(-2 * affinity(s, user, item))) < 1;
 }
 
 static float value_of(const synthesis *s, const float *taste, int64_t user, int64_t item)
 {
   uint64_t seed = (uint64_t)s->c->seed;
   double a = affinity(s, taste, item);
-  if (s->c->implicit) {
+  if (s->is_implicit) {
     double u = gmf_random_uniform(seed, GMF_STREAM_SYNTH_NOISE, (uint64_t)user, (uint32_t)item);
     return (float)(1 + floor(fmin(-log(1 - u) * exp(0.5 * a), 1e6)));
   }
   double r =
       3.5 + 0.8 * a + s->c->noise * gmf_random_normal(seed, GMF_STREAM_SYNTH_NOISE, (uint64_t)user, (uint32_t)item);
-  return (float)(fmin(fmax(round(2 * r), 1), 10) / 2);
+  double step = s->is_like ? s->shape.star_step : 0.5;
+  return (float)(fmin(fmax(round(r / step), 1), 5 / step) * step);
+}
+
+/* The popularity rank of one draw: u is uniform to 2^-64, v to 2^-32. */
+static int64_t drawn_rank(const synthesis *s, double u, double v)
+{
+  if (s->is_like) return gmf_alias_draw(&s->alias, u, v);
+  return gmf_min64((int64_t)((double)s->n * u * u * u), s->n - 1);
+}
+
+static double weight_of_rank(const synthesis *s, int64_t rank)
+{
+  return s->is_like ? gmf_item_weight(&s->draw, rank) : pow((double)(rank + 1), -2.0 / 3);
 }
 
 /* An item in a user's set of those drawn: open addressing, -1 is free. True when it was new. */
@@ -141,7 +176,7 @@ static void draw_few(const synthesis *s, int64_t user, const float *taste, int64
     uint32_t w[4];
     gmf_random_words((uint64_t)s->c->seed, GMF_STREAM_SYNTH_ITEM, (uint64_t)user, draw, w);
     double u = ((double)w[0] + (double)w[1] * 0x1p-32) * 0x1p-32, v = (double)w[2] * 0x1p-32;
-    int64_t rank = gmf_min64((int64_t)((double)s->n * u * u * u), s->n - 1);
+    int64_t rank = drawn_rank(s, u, (double)w[3] * 0x1p-32);
     int64_t item = (int64_t)gmf_permute(&s->popularity, (uint64_t)rank);
     bool given_up = draw > 64u * (uint32_t)d + 1000; /* tastes may leave too few items: take what comes */
     if (!given_up && !likes(s, taste, item, v)) continue;
@@ -167,8 +202,8 @@ static void draw_many(const synthesis *s, int64_t user, const float *taste, int6
   for (int64_t rank = 0; rank < s->n; rank++) {
     int64_t item = (int64_t)gmf_permute(&s->popularity, (uint64_t)rank);
     double u = gmf_random_uniform((uint64_t)s->c->seed, GMF_STREAM_SYNTH_ITEM, (uint64_t)user, (uint32_t)rank);
-    double w = pow((double)(rank + 1), -2.0 / 3);
-    if (s->c->implicit) w /= 1 + exp(-2 * affinity(s, taste, item));
+    double w = weight_of_rank(s, rank);
+    if (s->is_implicit) w /= 1 + exp(-2 * affinity(s, taste, item));
     all[rank] = (keyed){-log(1 - u) / w, item};
   }
   qsort(all, (size_t)s->n, sizeof *all, by_key);
@@ -262,31 +297,74 @@ static gmf_status number_ids(const gmf_grid *grid, int64_t n, gmf_ids *ids, gmf_
   return GMF_OK;
 }
 
-static void add_attributes(gmf_writer *w, const gmf_config *c)
+static void add_attributes(gmf_writer *w, const synthesis *s)
 {
+  const gmf_config *c = s->c;
   gmf_provenance_add_software(w);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "made_by", "gridmf synth");
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "seed", c->seed);
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "planted_factors", c->factors);
   gmf_writer_attr_f64(w, GMF_GROUP_PROVENANCE, "noise", c->noise);
-  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "kind", c->implicit ? "implicit" : "explicit");
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "kind", s->is_implicit ? "implicit" : "explicit");
+  if (s->is_like) gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "like", c->like);
+  if (s->is_like) gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "like_source", s->shape.source);
+}
+
+/* Local, the same on all ranks. What to make. */
+static gmf_status choose_shape(const gmf_config *c, synthesis *s, gmf_error *err)
+{
+  gmf_config plain;
+  *s = (synthesis){.c = c, .m = c->users, .n = c->items, .nnz = c->ratings, .is_implicit = c->implicit};
+  s->is_like = c->like[0] != '\0';
+  if (!s->is_like) return GMF_OK;
+  gmf_options_defaults(&GMF_OPTIONS, &plain);
+  if (c->users != plain.users || c->items != plain.items || c->ratings != plain.ratings)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--like %s says how many users, items and ratings there are: leave out --users, --items, --ratings",
+                    c->like);
+  if (gmf_shape_named(c->like, &s->shape, err) != GMF_OK) return GMF_ERR_USAGE;
+  s->m = s->shape.n[GMF_USERS];
+  s->n = s->shape.n[GMF_ITEMS];
+  s->nnz = s->shape.nnz;
+  s->is_implicit = c->implicit || s->shape.is_implicit;
+  return GMF_OK;
+}
+
+/* Collective. What --like draws items by: rank 0 fits it, so that ranks cannot disagree on a bit. */
+static gmf_status prepare_items(const gmf_grid *grid, synthesis *s, gmf_error *err)
+{
+  gmf_status local = GMF_OK;
+  double *weights = NULL;
+  s->popularity = gmf_permutation_make((uint64_t)s->n, (uint64_t)s->c->seed, GMF_STREAM_SYNTH_ITEM);
+  if (!s->is_like) return GMF_OK;
+  s->activity = gmf_permutation_make((uint64_t)s->m, (uint64_t)s->c->seed, GMF_STREAM_SYNTH_DEGREE);
+  if (grid->rank == 0) gmf_item_draw_fit(&s->shape, s->is_implicit, &s->draw);
+  gmf_broadcast(grid, &s->draw, sizeof s->draw);
+  local = GMF_NEW(weights, s->n, err);
+  for (int64_t rank = 0; local == GMF_OK && rank < s->n; rank++) weights[rank] = gmf_item_weight(&s->draw, rank);
+  if (local == GMF_OK) local = gmf_alias_make(weights, s->n, &s->alias, err);
+  gmf_free(weights);
+  return gmf_agree(grid, local, err);
 }
 
 gmf_status gmf_synth(const gmf_grid *grid, const gmf_config *c, const gmf_log *log, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
-  synthesis s = {.c = c, .m = c->users, .n = c->items};
-  gmf_dataset_part part = {.n = {c->users, c->items}};
+  synthesis s = {.c = c};
+  gmf_dataset_part part = {0};
   gmf_writer *w = NULL;
 
   if (c->output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o DATA.h5 is needed"));
-  if ((__int128)c->users * c->items < c->ratings)
-    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%lld users x %lld items cannot hold %lld ratings", (long long)c->users,
-                     (long long)c->items, (long long)c->ratings));
+  GMF_TRY(choose_shape(c, &s, err));
+  part.n[GMF_USERS] = s.m;
+  part.n[GMF_ITEMS] = s.n;
+  if ((__int128)s.m * s.n < s.nnz)
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%lld users x %lld items cannot hold %lld ratings", (long long)s.m,
+                     (long long)s.n, (long long)s.nnz));
   GMF_TRY(gmf_writer_open(grid, c->output, GMF_FORMAT_DATASET, &w, err));
   gmf_log_lines(log, gmf_writer_notes(w));
   gmf_trace_phase(grid->trace, GMF_PHASE_OTHER);
-  s.popularity = gmf_permutation_make((uint64_t)s.n, (uint64_t)c->seed, GMF_STREAM_SYNTH_ITEM);
+  GMF_TRY(prepare_items(grid, &s, err));
   s.row_begin = gmf_slice_begin(s.m, grid->size, grid->rank);
   s.n_rows = gmf_slice_begin(s.m, grid->size, grid->rank + 1) - s.row_begin;
   local = GMF_NEW(s.indptr, s.n_rows + 1, err);
@@ -294,18 +372,18 @@ gmf_status gmf_synth(const gmf_grid *grid, const gmf_config *c, const gmf_log *l
   for (int side = 0; side < GMF_N_SIDES && local == GMF_OK; side++)
     local = number_ids(grid, part.n[side], &part.ids[side], err);
   GMF_TRY(gmf_agree(grid, local, err));
-  set_degrees(grid, &s);
+  GMF_TRY(set_degrees(grid, &s, err));
   local = GMF_NEW(s.items, s.indptr[s.n_rows], err);
   if (local == GMF_OK) local = GMF_NEW(s.values, s.indptr[s.n_rows], err);
   if (local == GMF_OK) local = fill(&s, err);
   GMF_TRY(gmf_agree(grid, local, err));
   part.rows = (gmf_rating_rows){
       .row_begin = s.row_begin, .n_rows = s.n_rows, .indptr = s.indptr, .items = s.items, .values = s.values};
-  add_attributes(w, c);
+  add_attributes(w, &s);
   GMF_TRY(gmf_dataset_write(grid, w, &part, err));
   GMF_TRY(gmf_writer_commit(w, err));
   gmf_log_line(log, "wrote %s: %s users, %s items, %s ratings", c->output, gmf_thousands(s.m), gmf_thousands(s.n),
-               gmf_thousands(c->ratings));
+               gmf_thousands(s.nnz));
 
 cleanup:
   gmf_writer_destroy(&w);
@@ -314,5 +392,6 @@ cleanup:
   gmf_free(s.items);
   gmf_free(s.values);
   gmf_free(s.tastes);
+  gmf_alias_free(&s.alias);
   return status;
 }

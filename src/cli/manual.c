@@ -55,8 +55,11 @@ static const verb_text VERBS[] = {
      "with the model; --users-range serves a part of them, so that a long run can be made of short ones.",
      "mpirun -n 2 gridmf recommend model.h5 -o recs.h5 --top 100"},
     {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
-     "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks.",
-     "mpirun -n 2 gridmf synth -o big.h5 --users 100000 --items 20000 --ratings 10000000"},
+     "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks. "
+     "With --like there are as many users, items and ratings as in a well-known dataset, and the least, the median and the "
+     "largest number of ratings of a user, and of an item, are near what is published of it; stars are whole where its "
+     "stars are, and of msd there are counts. Tastes and times are not its own.",
+     "mpirun -n 2 gridmf synth -o big.h5 --like ml-20m"},
     {GMF_VERB_INFO, "info", "FILE", "what a file holds", "Attributes, arrays with their shapes, provenance.",
      "gridmf info model.h5"},
     {GMF_VERB_VERIFY, "verify", "FILE...", "checksums of a file",

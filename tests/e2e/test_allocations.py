@@ -139,6 +139,7 @@ class Allocations(harness.Case):
 
     def test_synth(self):
         self.sweep(2, "synth", "-o", "OUT/s.h5", "--users", 30, "--items", 20, "--ratings", 100)
+        self.sweep(2, "synth", "-o", "OUT/s.h5", "--like", "ml-100k/40", "--factors", 2)
 
 
 if __name__ == "__main__":

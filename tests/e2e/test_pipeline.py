@@ -77,6 +77,54 @@ class TestSynth(harness.Case):
         rmse = run_good(1, "evaluate", self.out / "m.h5", self.out / "b.h5", "--metrics", "rmse", "--json").json()["rmse"]
         self.assertLess(rmse, 0.7 * Ratings(self.out / "b.h5").values.std())
 
+    # Of one side: rows, least, median and most ratings of a row.
+    SHAPES = {"ml-100k": (100000, (943, 20, 65, 737), (1682, 1, 27, 583)),
+              "ml-latest-small": (100004, (671, 20, 71, 2391), (9066, 1, 3, 341)),
+              "ml-1m/4": (250052, (1510, 20, 96, 2314 * 0.6), (3706, 0.25, 123 / 4, 3428 / 4)),
+              "msd/500": (96747, (2039, 10, 27, 800), (384546, 0, 0, 110479 / 500))}
+
+    def test_the_shape_of_a_dataset(self):
+        for name, (nnz, users, items) in self.SHAPES.items():
+            for kind in ([], ["--implicit"]):
+                with self.subTest(shape=name, kind=kind):
+                    r = Ratings(self.synth(2, "--like", name, "--factors", 2, "--quiet", *kind))
+                    self.check_valid(r, users[0], items[0], nnz)
+                    counts = np.bincount(r.items, minlength=items[0])
+                    self.assertLessEqual(abs(r.degrees.min() - users[1]), 1)
+                    self.assertLessEqual(abs(np.median(r.degrees) - users[2]), 2)
+                    if "/" in name:  # the largest of a part is not the largest of the whole
+                        self.assertTrue(0.5 < r.degrees.max() / users[3] < 2, r.degrees.max())
+                    else:
+                        self.assertLessEqual(abs(r.degrees.max() - users[3]), 1)
+                    # Items are drawn: their numbers spread as Poisson's do, or less.
+                    self.assertLess(abs(np.median(counts) - items[2]), 3 * items[2] ** 0.5 + 0.15 * items[2] + 1)
+                    self.assertLess(abs(counts.max() - items[3]), 4 * items[3] ** 0.5 + 0.02 * items[3])
+                    whole_counts = bool(kind) or name.startswith("msd")
+                    steps = 1 if whole_counts or name != "ml-latest-small" else 2
+                    self.assertTrue((r.values * steps == np.floor(r.values * steps)).all())
+                    self.assertEqual(r.values.max() > 5, whole_counts)
+                    self.assertTrue(steps == 1 or (r.values != np.floor(r.values)).any(), "half stars")
+
+    def test_a_shape_has_the_same_bytes_for_any_number_of_ranks(self):
+        for kind in ([], ["--implicit"]):
+            options = ["--like", "ml-100k/3", "--factors", 3, "--seed", 9, "--quiet", *kind]
+            wanted = self.synth(1, *options).read_bytes()
+            for n_ranks in (2, 3):
+                with self.subTest(ranks=n_ranks, kind=kind):
+                    self.assertEqual(self.synth(n_ranks, *options).read_bytes(), wanted)
+
+    def test_shapes_that_cannot_be(self):
+        for options, text in ((["--like", "ml-2m"], "did you mean ml-"), (["--like", "ml-1m/0"], "whole number"),
+                              (["--like", "ml-1m/x"], "whole number"), (["--like", "ml-1m/6041"], "whole number"),
+                              (["--like", "msd/1019318"], "too few"),
+                              (["--like", "ml-1m", "--users", 5], "leave out")):
+            for n_ranks in (1, 2):
+                with self.subTest(options=options, ranks=n_ranks):
+                    result = run(n_ranks, "synth", "-o", self.out / "none.h5", *options)
+                    self.assertEqual(result.rc, 64, result.stderr)
+                    self.assertIn(text, result.stderr)
+                    self.assertFalse((self.out / "none.h5").exists())
+
     def test_every_pair(self):
         for n_ranks in (1, 3):
             r = Ratings(self.synth(n_ranks, "--users", 13, "--items", 7, "--ratings", 91, "--quiet"))
