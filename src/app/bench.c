@@ -183,8 +183,8 @@ gmf_status gmf_bench(const gmf_grid *grid, const gmf_config *config, gmf_bench_r
   bench b = {.n_threads = omp_get_max_threads()};
 
   *out = (gmf_bench_report){.n_ranks = grid->size, .kernels = gmf_kernel_level_name(gmf_kernel_level())};
-  GMF_TRY(gmf_machine_measure(grid, for_machine, &out->machine, err));
-  b.table_bytes = gmf_beyond_caches(grid);
+  GMF_TRY(gmf_machine_measure(grid, config->memory_limit, for_machine, &out->machine, err));
+  b.table_bytes = gmf_beyond_caches(grid, config->memory_limit);
   GMF_TRY(gmf_agree(grid, make_bench(&b, err), err));
   for (int i = 0; i < GMF_BENCH_SIZES; i++) out->kernel[i] = rates_of(grid, &b, SIZES[i], each);
 cleanup:

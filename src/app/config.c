@@ -22,7 +22,7 @@ enum {
   WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO | GMF_VERB_BENCH,
-  PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND
+  PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND | GMF_VERB_BENCH
 };
 
 static const gmf_option OPTIONS[] = {
@@ -171,6 +171,10 @@ static const gmf_option OPTIONS[] = {
     {"max-time", GMF_OPT_DURATION, FIELD(max_time), GMF_VERB_TRAIN, false, "TIME", 0, 1e9, NULL, "0s",
      "stop with a checkpoint and exit code 75 before so much time has passed; 0s: no limit"},
 
+    {"roofline", GMF_OPT_FLAG, FIELD(roofline), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "no",
+     "als, ials: measure the machine at the start, as gridmf bench does, in less than a second, and say at the end how "
+     "near each phase of the sweeps came to what that allows"},
+
     {"groups", GMF_OPT_INT, FIELD(groups), GMF_VERB_ONLY_SWEEP, false, "G", 0, 1e6, NULL, "0",
      "sweep: groups of equally many ranks, each of which trains one point at a time; 0: as many as there are points, "
      "ranks and memory for"},
@@ -259,6 +263,7 @@ static const struct {
     {offsetof(gmf_config, grid), ~ITEM_BASED},
     {offsetof(gmf_config, heavy[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, heavy[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, roofline), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, lambda), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_EASE)},
     {offsetof(gmf_config, similarity), OF(GMF_ALGORITHM_ITEM_KNN)},
     {offsetof(gmf_config, neighbours), OF(GMF_ALGORITHM_ITEM_KNN)},
@@ -448,6 +453,7 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"nonnegative", c->nonnegative},
                  {"bias", c->bias},
                  {"deterministic", c->deterministic},
+                 {"roofline", c->roofline},
                  {"heavy-users", is_given(c->heavy[GMF_USERS])},
                  {"heavy-items", is_given(c->heavy[GMF_ITEMS])},
                  {"no-seen", is_item_based(c) && !c->seen},
@@ -492,6 +498,7 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
     c->factors = 1;
     c->iterations = 0;
     c->bias = false;
+    c->roofline = false;
   }
   if (c->max_time > 0 && c->checkpoint[0] == '\0')
     return gmf_fail(err, GMF_ERR_USAGE, "--max-time stops with a checkpoint: --checkpoint DIR is needed");

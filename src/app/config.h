@@ -114,6 +114,7 @@ typedef struct gmf_config {
   double checkpoint_every; /* seconds */
   int64_t keep;
   double max_time; /* seconds, 0: none */
+  bool roofline;
   /* sweep */
   int64_t groups; /* 0: chosen */
   /* evaluate */

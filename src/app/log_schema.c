@@ -33,6 +33,23 @@ const gmf_log_field GMF_LOG_FIELDS[] = {
      "rank_of_max"},
     {"sweep", "METRIC", GMF_LOG_NUMBER, true, "each of --metrics by its name, where there was a validation"},
 
+    {"roofline", "sweeps", GMF_LOG_INTEGER, false, "of this run, with --roofline"},
+    {"roofline", "seconds", GMF_LOG_NUMBER, false, "of a sweep, the mean"},
+    {"roofline", "limit", GMF_LOG_NUMBER, false,
+     "the least seconds of a sweep at the rates below, if arithmetic, memory and network overlap: of the rank that needs "
+     "most"},
+    {"roofline", "serial", GMF_LOG_NUMBER, false, "the same if the network waits for the others"},
+    {"roofline", "share", GMF_LOG_NUMBER, false, "limit / seconds"},
+    {"roofline", "balance", GMF_LOG_NUMBER, false, "the mean rank's limit, of that"},
+    {"roofline", "phases", GMF_LOG_OBJECT, false,
+     "by name of the phase an object with bound (the least seconds in a sweep), seconds (in a sweep, of the slowest rank) "
+     "and share (bound / seconds)"},
+    {"roofline", "multiply_add_f4", GMF_LOG_NUMBER, false, "operations a second of a rank, as measured at the start"},
+    {"roofline", "multiply_add_f8", GMF_LOG_NUMBER, false, "the same in double precision"},
+    {"roofline", "triad", GMF_LOG_NUMBER, false, "bytes a second between a rank and memory"},
+    {"roofline", "bandwidth", GMF_LOG_NUMBER, false, "bytes a second that a rank receives from others; 0 for one rank"},
+    {"roofline", "latency", GMF_LOG_NUMBER, false, "seconds of a message"},
+
     {"best", "sweep", GMF_LOG_INTEGER, false, "with --early-stop: the sweep of the model"},
     {"best", "value", GMF_LOG_NUMBER, false, "of the first metric there"},
 

@@ -4,8 +4,8 @@
 #include <omp.h>
 #include <unistd.h>
 
+#include "app/memory_check.h"
 #include "base/memory.h"
-#include "base/memory_limit.h"
 #include "base/narrow.h"
 #include "kernel/peak.h"
 
@@ -29,7 +29,7 @@ double gmf_measure_rate(const gmf_grid *grid, gmf_work *work, void *context, dou
   return best;
 }
 
-int64_t gmf_beyond_caches(const gmf_grid *grid)
+int64_t gmf_beyond_caches(const gmf_grid *grid, int64_t memory_limit)
 {
   static const int64_t UNKNOWN_CACHE = 64 << 20, MOST = 1 << 30;
   int n_ranks = 1, n_cores = 1;
@@ -40,9 +40,7 @@ int64_t gmf_beyond_caches(const gmf_grid *grid)
   int64_t cache = 0;
 #endif
   if (cache <= 0) cache = UNKNOWN_CACHE;
-  int64_t available = gmf_node_available(), bytes = gmf_min64(2 * cache, MOST);
-  if (available > 0) bytes = gmf_min64(bytes, available / 8);
-  bytes /= n_ranks;
+  int64_t bytes = gmf_min64(gmf_min64(2 * cache, MOST) / n_ranks, gmf_memory_allowed(grid, memory_limit).bytes / 8);
   gmf_min_i64(grid, &bytes, 1);
   return gmf_max64(bytes, 1 << 20);
 }
@@ -77,11 +75,12 @@ static double run_triad(void *context, int thread)
   return gmf_peak_triad(a, b, c, 0.5, end - begin);
 }
 
-gmf_status gmf_machine_measure(const gmf_grid *grid, double seconds, gmf_machine *out, gmf_error *err)
+gmf_status gmf_machine_measure(const gmf_grid *grid, int64_t memory_limit, double seconds, gmf_machine *out,
+                               gmf_error *err)
 {
   gmf_status status = GMF_OK;
   double each = grid->size > 1 ? seconds / 5 : seconds / 3;
-  stream s = {.n = gmf_beyond_caches(grid) / (int64_t)(3 * sizeof *s.arrays)};
+  stream s = {.n = gmf_beyond_caches(grid, memory_limit) / (int64_t)(3 * sizeof *s.arrays)};
 
   *out = (gmf_machine){.n_threads = omp_get_max_threads()};
   status = GMF_NEW(s.arrays, 3 * s.n, err);

@@ -20,11 +20,12 @@ typedef double gmf_work(void *context, int thread);
  * rounds that `seconds` have room for, but of 3 at least. */
 double gmf_measure_rate(const gmf_grid *grid, gmf_work *work, void *context, double seconds);
 
-/* Collective. Bytes of a rank's part of memory that are too many for the caches of its node, if the node has as many.
- */
-int64_t gmf_beyond_caches(const gmf_grid *grid);
+/* Collective. So many bytes for each rank that they are too many for the caches of its node; but an eighth of what a
+ * rank may use at most, memory_limit being that of --memory-limit. */
+int64_t gmf_beyond_caches(const gmf_grid *grid, int64_t memory_limit);
 
 /* Collective. Takes about `seconds`, and the time to touch gmf_beyond_caches bytes. */
-gmf_status gmf_machine_measure(const gmf_grid *grid, double seconds, gmf_machine *out, gmf_error *err);
+gmf_status gmf_machine_measure(const gmf_grid *grid, int64_t memory_limit, double seconds, gmf_machine *out,
+                               gmf_error *err);
 
 #endif

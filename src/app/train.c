@@ -175,6 +175,7 @@ static gmf_status start_als(gmf_training *t, gmf_model_file *resumed, int64_t sw
 {
   gmf_status status = GMF_OK;
   gmf_als_options options = als_options(t);
+  gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_START);
   GMF_TRY(gmf_als_create(t->grid, &options, t->axes, t->blocks, &t->als, err));
   if (gmf_als_n_negative(t->als) > 0)
     gmf_log_line(t->log,
@@ -189,6 +190,7 @@ static gmf_status start_als(gmf_training *t, gmf_model_file *resumed, int64_t sw
   }
   if (resumed != NULL) GMF_TRY(gmf_training_load(t, resumed, sweep, err));
 cleanup:
+  gmf_trace_phase(t->grid->trace, before);
   return status;
 }
 
@@ -212,9 +214,23 @@ static void take_best(gmf_training *t)
   gmf_log_event(t->log, "best", json_pack("{s:I, s:f}", "sweep", (json_int_t)best->sweep, "value", best->value));
 }
 
+/* Collective. How near the sweeps of this run came to what the machine allows. */
+static void log_roofline(const gmf_training *t)
+{
+  gmf_row_options row = gmf_config_row(t->config);
+  gmf_half_load halves[GMF_N_SIDES];
+  double seconds = 0;
+  if (!t->config->roofline || t->als == NULL) return;
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    gmf_half_load_count(t->grid, t->blocks[s], t->axes[gmf_other_side((gmf_side)s)], &row, &halves[s]);
+  for (int64_t i = t->first_sweep; i < t->n_sweeps; i++) seconds += t->seconds[i];
+  gmf_roofline_end(t->grid, &t->roofline, halves, t->n_sweeps - t->first_sweep, seconds, t->log);
+}
+
 static gmf_status run_sweeps(gmf_training *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  gmf_roofline_begin(t->grid, &t->roofline);
   t->started = MPI_Wtime();
   for (int64_t i = t->first_sweep; i < t->config->iterations; i++) {
     gmf_als_sweep sweep = {0};
@@ -250,6 +266,7 @@ static gmf_status run_sweeps(gmf_training *t, gmf_error *err)
       GMF_TRY(gmf_saving_write(&t->saving, t->n_sweeps, gmf_training_save, t, err));
   }
   take_best(t);
+  log_roofline(t);
 cleanup:
   return status;
 }
@@ -332,6 +349,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(gmf_train_memory_start(grid, config, t.dataset, t.log, &memory, err));
   GMF_TRY(gmf_saving_start(grid, job, &t.saving, err));
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
+  if (config->roofline) GMF_TRY(gmf_roofline_start(grid, config->memory_limit, t.log, &t.roofline, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_SVD) {

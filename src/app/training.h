@@ -2,6 +2,7 @@
 #ifndef GMF_APP_TRAINING_H
 #define GMF_APP_TRAINING_H
 
+#include "app/roofline.h"
 #include "app/saving.h"
 #include "app/train.h"
 #include "app/validate.h"
@@ -23,6 +24,7 @@ typedef struct gmf_training {
   double started, sweep_started;      /* when it began; when its latest sweep did */
   gmf_saving saving;
   gmf_validation *validation; /* NULL without --test */
+  gmf_roofline roofline;      /* with --roofline */
 } gmf_training;
 
 /* Collective. The model after the sweeps so far, with a writer that knows its options. last: rows are freed on the way.

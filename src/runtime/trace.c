@@ -11,7 +11,7 @@ static const char *const PHASE_NAMES[GMF_N_PHASES] = {
     [GMF_PHASE_OTHER] = "other",   [GMF_PHASE_READ] = "read",   [GMF_PHASE_MAP_IDS] = "map ids",
     [GMF_PHASE_SORT] = "sort",     [GMF_PHASE_GRAM] = "gram",   [GMF_PHASE_DISTRIBUTE] = "distribute",
     [GMF_PHASE_EXPAND] = "expand", [GMF_PHASE_SOLVE] = "solve", [GMF_PHASE_FOLD] = "fold",
-    [GMF_PHASE_SCORE] = "score",   [GMF_PHASE_WRITE] = "write",
+    [GMF_PHASE_START] = "start",   [GMF_PHASE_SCORE] = "score", [GMF_PHASE_WRITE] = "write",
 };
 
 const char *gmf_phase_name(gmf_phase phase) { return PHASE_NAMES[phase]; }
@@ -93,21 +93,25 @@ void gmf_trace_gather(MPI_Comm comm, const double *values, int n, double *all)
   GMF_COLLECTIVE(comm, MPI_Gather(values, n, MPI_DOUBLE, all, n, MPI_DOUBLE, 0, comm));
 }
 
-/* On rank 0, in units of `unit`. */
-static void print_row(FILE *out, const char *name, int64_t calls, const gmf_spread *s, double unit, int digits)
+/* On rank 0, in units of `unit`; bound: NULL for none. */
+static void print_row(FILE *out, const char *name, int64_t calls, const gmf_spread *s, double unit, int digits,
+                      const gmf_spread *bound)
 {
-  char count[24] = "";
+  char count[24] = "", share[48] = "";
+  if (out == NULL) return;
   if (calls >= 0) snprintf(count, sizeof count, "%" PRId64, calls);
-  if (out != NULL)
-    fprintf(out, "%-14s %7s %10.*f %10.*f %10.*f  %d\n", name, count, digits, s->min / unit, digits, s->mean / unit,
-            digits, s->max / unit, s->rank_of_max);
+  if (bound != NULL && bound->max > 0 && s->max > 0)
+    snprintf(share, sizeof share, "%*s %10.3f %5.0f%%", 10, "", bound->max, 100 * bound->max / s->max);
+  fprintf(out, "%-14s %7s %10.*f %10.*f %10.*f  %d%s\n", name, count, digits, s->min / unit, digits, s->mean / unit,
+          digits, s->max / unit, s->rank_of_max, share);
 }
 
 void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out)
 {
   double seconds[GMF_N_PHASES];
-  gmf_spread spreads[GMF_N_PHASES];
+  gmf_spread spreads[GMF_N_PHASES], bounds[GMF_N_PHASES];
   int64_t calls[GMF_N_PHASES];
+  bool is_bounded = false;
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   if (rank != 0) out = NULL;
@@ -116,14 +120,17 @@ void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out)
   calls[GMF_PHASE_OTHER]++; /* what runs at the end */
   GMF_COLLECTIVE(comm, MPI_Allreduce(MPI_IN_PLACE, calls, GMF_N_PHASES, MPI_INT64_T, MPI_MAX, comm));
   gmf_trace_spread(comm, seconds, GMF_N_PHASES, spreads);
+  gmf_trace_spread(comm, trace->bounds, GMF_N_PHASES, bounds);
+  for (int p = 0; p < GMF_N_PHASES; p++) is_bounded = is_bounded || (rank == 0 && bounds[p].max > 0);
   if (out != NULL)
-    fprintf(out, "%-14s %7s %10s %10s %10s  rank of max\n", "phase", "calls", "min s", "mean s", "max s");
+    fprintf(out, "%-14s %7s %10s %10s %10s  rank of max%s\n", "phase", "calls", "min s", "mean s", "max s",
+            is_bounded ? "    bound s  share" : "");
   for (int p = 1; p <= GMF_N_PHASES; p++) {
     int phase = p % GMF_N_PHASES; /* "other" comes last */
-    if (calls[phase] > 0) print_row(out, PHASE_NAMES[phase], calls[phase], &spreads[phase], 1, 3);
+    if (calls[phase] > 0) print_row(out, PHASE_NAMES[phase], calls[phase], &spreads[phase], 1, 3, &bounds[phase]);
   }
   double rest[] = {(double)(trace->exchange_bytes + trace->collective_bytes), (double)gmf_process_peak_bytes()};
   gmf_trace_spread(comm, rest, 2, spreads);
-  print_row(out, "sent MB", trace->n_exchanges + trace->n_collectives, &spreads[0], 1e6, 2);
-  print_row(out, "peak memory MB", -1, &spreads[1], 1e6, 1);
+  print_row(out, "sent MB", trace->n_exchanges + trace->n_collectives, &spreads[0], 1e6, 2, NULL);
+  print_row(out, "peak memory MB", -1, &spreads[1], 1e6, 1, NULL);
 }

@@ -15,6 +15,7 @@ typedef enum gmf_phase {
   GMF_PHASE_MAP_IDS,    /* external ids to rows */
   GMF_PHASE_SORT,       /* ratings into order */
   GMF_PHASE_DISTRIBUTE, /* ratings to the ranks that use them */
+  GMF_PHASE_START,      /* what the sweeps begin with; with --roofline the speed of the machine */
   GMF_PHASE_GRAM,       /* the k x k matrix that all rows share */
   GMF_PHASE_EXPAND,     /* fixed factor rows to the ranks that need them */
   GMF_PHASE_SOLVE,      /* normal equations of my rows, and their solution */
@@ -27,10 +28,11 @@ typedef enum gmf_phase {
 typedef struct gmf_trace {
   double seconds[GMF_N_PHASES];
   int64_t calls[GMF_N_PHASES];
-  int64_t n_collectives;    /* reductions, broadcasts and gathers this rank took part in */
-  int64_t collective_bytes; /* length of this rank's part of them */
-  int64_t n_exchanges;      /* calls of gmf_exchange */
-  int64_t exchange_bytes;   /* what this rank sent to others in them */
+  int64_t n_collectives;       /* reductions, broadcasts and gathers this rank took part in */
+  int64_t collective_bytes;    /* length of this rank's part of them */
+  int64_t n_exchanges;         /* calls of gmf_exchange */
+  int64_t exchange_bytes;      /* what this rank sent to others in them */
+  double bounds[GMF_N_PHASES]; /* the least seconds that each phase can take, for the table; all 0: nothing is known */
   gmf_phase current;
   double since; /* when the current phase began, MPI_Wtime */
 } gmf_trace;
@@ -64,7 +66,8 @@ int64_t gmf_process_peak_bytes(void);
 
 /*
  * Collective. Rank 0 prints to `out` (NULL elsewhere or to print nothing): phase, calls, min / mean / max seconds over
- * ranks and the rank of the maximum, then bytes sent and peak memory the same way.
+ * ranks and the rank of the maximum, then bytes sent and peak memory the same way. Where bounds are known: the largest
+ * bound of the ranks, and what part of the slowest rank's seconds that is.
  */
 void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out);
 

@@ -89,6 +89,7 @@ class TestSchema(LogCase):
         runs = [(1, 0, "import", csv, "-o", self.out / "d.h5"),
                 (2, 0, "split", self.data, "--train", self.out / "a.h5", "--test", self.out / "b.h5", "--method", "random",
                  "--fraction", 0.5),
+                (2, 0, "train", self.data, "-o", self.out / "l.h5", *ALS, "--roofline"),
                 (2, 0, "train", self.data, "-o", self.out / "s.h5", "--algorithm", "svd", "--factors", 5, "--block", 2),
                 (2, 0, "train", self.data, "-o", self.out / "k.h5", "--algorithm", "item-knn"),
                 (2, 0, "train", self.data, "-o", self.out / "w.h5", "--algorithm", "ease"),
