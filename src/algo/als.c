@@ -81,7 +81,8 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
-    if (als->grid->n_cols > 1) GMF_TRY(gmf_als_fold_create(als, als->blocks[s], &als->folds[s], err));
+    const gmf_block *folded = als->grid->n_cols > 1 ? als->blocks[s] : als->blocks[s]->next;
+    if (folded != NULL) GMF_TRY(gmf_als_fold_create(als, folded, &als->folds[s], err));
     n_panel = gmf_max64(n_panel, als->blocks[s]->expand->n_slots);
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
@@ -141,16 +142,16 @@ static float weight_of(const gmf_block *b, int64_t j) { return b->weights != NUL
  */
 static double sum_over_ratings(const gmf_als *als, double (*f)(const gmf_als *als, const gmf_block *b, int64_t j))
 {
-  const gmf_block *b = als->blocks[GMF_USERS];
   double *rows = als->row_objective, total = 0;
-  bool exact = als->options.deterministic; /* and then the block's rows are mine */
-  for (int64_t r = 0; r < b->n_rows; r++) {
-    double sum = 0;
-    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) sum += f(als, b, j);
-    if (exact) rows[r] = sum;
-    total += sum;
-  }
-  if (exact) return gmf_exact_sum(als->grid, rows, b->n_rows);
+  bool exact = als->options.deterministic; /* and then all ratings are in one block, whose rows are mine */
+  for (const gmf_block *b = als->blocks[GMF_USERS]; b != NULL; b = b->next)
+    for (int64_t r = 0; r < b->n_rows; r++) {
+      double sum = 0;
+      for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) sum += f(als, b, j);
+      if (exact) rows[r] = sum;
+      total += sum;
+    }
+  if (exact) return gmf_exact_sum(als->grid, rows, als->blocks[GMF_USERS]->n_rows);
   gmf_sum_f64(als->grid, &total, 1);
   return total;
 }
@@ -172,24 +173,23 @@ static double constant_of(const gmf_als *als, const gmf_block *b, int64_t j)
   return gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
 }
 
-/* Collective. Takes the mean of the ratings, weighted as they are, off both blocks. */
+/* Collective. Takes the mean of the ratings, weighted as they are, off all blocks. */
 static void take_off_mean(gmf_als *als)
 {
   double weights = sum_over_ratings(als, weight_alone);
   als->mean = weights > 0 ? sum_over_ratings(als, weight_times_value) / weights : 0;
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    gmf_block *b = als->blocks[s];
-    for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) b->values[j] = (float)((double)b->values[j] - als->mean);
-  }
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    for (gmf_block *b = als->blocks[s]; b != NULL; b = b->next)
+      for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) b->values[j] = (float)((double)b->values[j] - als->mean);
 }
 
 /* Collective. How many ratings have a weight below zero. */
 static int64_t count_negative(const gmf_als *als)
 {
-  const gmf_block *b = als->blocks[GMF_USERS];
   int64_t n = 0;
-  for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++)
-    n += gmf_loss_weight(als->options.row.loss, b->values[j], weight_of(b, j)) < 0;
+  for (const gmf_block *b = als->blocks[GMF_USERS]; b != NULL; b = b->next)
+    for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++)
+      n += gmf_loss_weight(als->options.row.loss, b->values[j], weight_of(b, j)) < 0;
   gmf_sum_i64(als->grid, &n, 1);
   return n;
 }
@@ -413,8 +413,8 @@ static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64
   als->options.progress(als->options.context, side, (double)at / (double)n);
 }
 
-/* Local. Forms and solves my rows from all their ratings. first_singular: the lowest row in dataset order that failed,
- * INT64_MAX when none did. */
+/* Local. Forms and solves my rows from all their ratings; heavy ones have theirs elsewhere. first_singular: the lowest
+ * row in dataset order that failed, INT64_MAX when none did. */
 static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
 {
   const gmf_block *b = als->blocks[side];
@@ -425,6 +425,7 @@ static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
     int64_t r = b->by_work[j], begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
     float *to = x->rows + r * als->ld;
     report_progress(als, side, j, b->n_rows);
+    if (n == 0 && b->counts[r] > 0) continue;
     als->row_objective[r] = 0;
     if (n == 0) {
       gmf_als_clear_row(als, side, to);
@@ -494,10 +495,8 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
                  (size_t)als->ld * sizeof *als->panel, als->panel);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-  if (als->folds[side] == NULL)
-    solve_rows(als, side, &first_singular);
-  else
-    gmf_als_fold_solve(als, als->folds[side], &first_singular);
+  if (grid->n_cols == 1) solve_rows(als, side, &first_singular);
+  if (als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

@@ -26,7 +26,7 @@ gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_a
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(fold, 1, err));
   fold->block = block;
-  GMF_TRY(gmf_fold_create(als->grid, block, gram_words(als->n), &fold->gram, err));
+  GMF_TRY(gmf_fold_create(block->grid, block, gram_words(als->n), &fold->gram, err));
   *out = fold;
   fold = NULL;
 cleanup:
@@ -87,6 +87,9 @@ static void form_batch(gmf_als *als, gmf_als_fold *fold, int64_t batch)
   }
 }
 
+/* Where row j of my rows of the block stands among all mine of the side. */
+static int64_t own_place(const gmf_block *b, int64_t j) { return b->own_rows != NULL ? b->own_rows[j] : j; }
+
 /* Local. Solves my rows of a batch from the folded sums. */
 static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, int64_t *first_singular)
 {
@@ -94,23 +97,24 @@ static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, i
   const gmf_fold *f = fold->gram;
   gmf_side side = b->side;
   gmf_factor *x = als->factors[side];
-  int64_t first = *first_singular, begin = 0, end = 0, own = f->first[als->grid->col_index];
-  gmf_fold_range(f, batch, als->grid->col_index, &begin, &end);
+  int64_t first = *first_singular, begin = 0, end = 0, own = f->first[b->grid->col_index];
+  gmf_fold_range(f, batch, b->grid->col_index, &begin, &end);
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
   for (int64_t r = begin; r < end; r++) {
     gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    float *to = x->rows + (r - own) * als->ld;
-    als->row_objective[r - own] = 0;
+    int64_t mine = own_place(b, r - own);
+    float *to = x->rows + mine * als->ld;
+    als->row_objective[mine] = 0;
     if (b->counts[r] == 0) {
       gmf_als_clear_row(als, side, to);
       continue;
     }
-    gmf_row row = gmf_als_row_system(als, side, r - own, b->counts[r]);
+    gmf_row row = gmf_als_row_system(als, side, mine, b->counts[r]);
     memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
     memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
     unpack(s, f->sums + (r - begin) * f->row_words);
-    if (!gmf_row_solve_sums(s, &row, to, &als->row_objective[r - own]))
-      first = gmf_min64(first, gmf_als_own_row(als, side, r - own));
+    if (!gmf_row_solve_sums(s, &row, to, &als->row_objective[mine]))
+      first = gmf_min64(first, gmf_als_own_row(als, side, mine));
   }
   *first_singular = first;
 }
@@ -122,7 +126,7 @@ void gmf_als_fold_solve(gmf_als *als, gmf_als_fold *fold, int64_t *first_singula
       als->options.progress(als->options.context, fold->block->side, (double)batch / (double)fold->gram->n_batches);
     form_batch(als, fold, batch);
     gmf_trace_phase(als->grid->trace, GMF_PHASE_FOLD);
-    gmf_fold_run(als->grid, fold->gram, batch);
+    gmf_fold_run(fold->block->grid, fold->gram, batch);
     gmf_trace_phase(als->grid->trace, GMF_PHASE_SOLVE);
     solve_batch(als, fold, batch, first_singular);
   }

@@ -16,7 +16,7 @@ struct gmf_als {
   int k, n, ld;                     /* factors; coordinates, with biases; floats in a row */
   gmf_block *const *blocks;         /* borrowed [GMF_N_SIDES] */
   gmf_factor *factors[GMF_N_SIDES]; /* owned */
-  gmf_als_fold *folds[GMF_N_SIDES]; /* owned; NULL on a grid of one column */
+  gmf_als_fold *folds[GMF_N_SIDES]; /* owned; of heavy rows, or of all on a grid of several columns; or NULL */
   gmf_prior *priors[GMF_N_SIDES];   /* owned; NULL without features */
   float *panel;                     /* owned: the expanded rows of the side that is fixed */
   double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */

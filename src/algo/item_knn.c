@@ -179,7 +179,7 @@ static gmf_status place_items(knn *k, gmf_error *err)
   GMF_TRY(gmf_agree(k->grid, local, err));
   gmf_sum_i64(k->grid, work, n);
   for (int64_t i = 0; i < n; i++) work[i]++;
-  GMF_TRY(gmf_agree(k->grid, gmf_axis_create_balanced(n, k->grid->size, work, &k->items, err), err));
+  GMF_TRY(gmf_agree(k->grid, gmf_axis_create_balanced(n, k->grid->size, work, NULL, &k->items, err), err));
   if (k->sums != NULL) {
     double total = 0;
     gmf_sum_f64(k->grid, k->sums, n);

@@ -131,7 +131,7 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
   gmf_memory_share shares[GMF_N_SIDES];
   for (int s = 0; s < GMF_N_SIDES; s++) {
     const gmf_block *b = blocks[s];
-    shares[s] = (gmf_memory_share){.ratings = b->row_ptr[b->n_rows],
+    shares[s] = (gmf_memory_share){.ratings = gmf_block_ratings(b),
                                    .rows = b->n_rows,
                                    .own = b->axis->prefix[grid->rank + 1] - b->axis->prefix[grid->rank],
                                    .slots = b->expand->n_slots,

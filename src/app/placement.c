@@ -16,7 +16,8 @@ gmf_rating_source gmf_dataset_source(const gmf_dataset *d)
 
 /* The work of a row is its d k^2 of forming plus k^3 / 3 of solving, in units of k^2 / 3. */
 gmf_status gmf_place_rows(int n_ranks, const int64_t n[GMF_N_SIDES], const gmf_config *config,
-                          const int64_t *item_counts, gmf_axis *axes[GMF_N_SIDES], gmf_error *err)
+                          const int64_t *item_counts, const gmf_shared_rows *heavy_items, gmf_axis *axes[GMF_N_SIDES],
+                          gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t *work = NULL, n_items = n[GMF_ITEMS];
@@ -26,7 +27,7 @@ gmf_status gmf_place_rows(int n_ranks, const int64_t n[GMF_N_SIDES], const gmf_c
   if (!gmf_place_wants_counts(n)) return gmf_axis_create_hashed(n_items, n_ranks, seed, &axes[GMF_ITEMS], err);
   GMF_TRY(GMF_NEW(work, n_items, err));
   for (int64_t i = 0; i < n_items; i++) work[i] = 3 * item_counts[i] + config->factors;
-  GMF_TRY(gmf_axis_create_balanced(n_items, n_ranks, work, &axes[GMF_ITEMS], err));
+  GMF_TRY(gmf_axis_create_balanced(n_items, n_ranks, work, heavy_items, &axes[GMF_ITEMS], err));
 cleanup:
   gmf_free(work);
   return status;

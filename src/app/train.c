@@ -24,6 +24,7 @@ static void free_training(gmf_training *t)
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_factor_destroy(&t->popularity[s]);
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_block_destroy(&t->blocks[s]);
+    gmf_heavy_destroy(&t->heavy[s]);
     gmf_axis_destroy(&t->axes[s]);
   }
   gmf_free(t->objective);
@@ -33,16 +34,24 @@ static void free_training(gmf_training *t)
 
 /* ---- distribution ------------------------------------------------------------------------------------------------ */
 
-/* Collective. */
+/* Collective. The heavy rows of both sides, who owns which rows, and where the heavy ones' ratings lie. */
 static gmf_status place_rows(gmf_training *t, const gmf_rating_source *source, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t *counts = NULL;
+  gmf_shared_rows shared = {0};
   if (gmf_place_wants_counts(source->n)) {
     GMF_TRY(gmf_agree(t->grid, GMF_NEW(counts, source->n[GMF_ITEMS], err), err));
-    GMF_TRY(gmf_count_items(t->grid, source, counts, err));
+    GMF_TRY(gmf_count_items(t->grid, source, 0, source->n[GMF_ITEMS], counts, err));
   }
-  GMF_TRY(gmf_agree(t->grid, gmf_place_rows(t->grid->size, source->n, t->config, counts, t->axes, err), err));
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    GMF_TRY(gmf_heavy_find(t->grid, source, (gmf_side)s, &t->layouts[s], counts, &t->heavy[s], err));
+  const gmf_heavy *items = t->heavy[GMF_ITEMS];
+  if (items != NULL) shared = (gmf_shared_rows){items->n, items->rows, items->layout.n_cols};
+  status = gmf_place_rows(t->grid->size, source->n, t->config, counts, items != NULL ? &shared : NULL, t->axes, err);
+  GMF_TRY(gmf_agree(t->grid, status, err));
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    if (t->heavy[s] != NULL) GMF_TRY(gmf_heavy_place(t->grid, t->axes[s], t->heavy[s], err));
 cleanup:
   gmf_free(counts);
   return status;
@@ -53,7 +62,8 @@ static void log_balance(const gmf_training *t)
 {
   for (int s = 0; s < GMF_N_SIDES; s++) {
     const gmf_block *b = t->blocks[s];
-    int64_t mine[2] = {b->row_ptr[b->n_rows], b->expand->n_slots}, most[2];
+    const gmf_heavy *heavy = t->heavy[s];
+    int64_t mine[2] = {gmf_block_ratings(b), b->expand->n_slots}, most[2];
     memcpy(most, mine, sizeof most);
     gmf_max_i64(t->grid, most, 2);
     double mean = (double)t->dataset->nnz / t->grid->size;
@@ -61,6 +71,11 @@ static void log_balance(const gmf_training *t)
                  gmf_side_noun((gmf_side)s), gmf_thousands(most[0]), mean > 0 ? (double)most[0] / mean : 1,
                  gmf_thousands(most[1]), gmf_thousands(t->dataset->n[gmf_other_side((gmf_side)s)]),
                  gmf_side_name(gmf_other_side((gmf_side)s)));
+    if (heavy != NULL)
+      gmf_log_line(t->log, "%-5s half-sweep: %s rows of at least %s ratings on %dx%d, %.0f %% of the ratings",
+                   gmf_side_noun((gmf_side)s), gmf_thousands(heavy->n), gmf_thousands(heavy->layout.heavy_from),
+                   heavy->layout.n_rows, heavy->layout.n_cols,
+                   100 * (double)heavy->n_ratings / (double)t->dataset->nnz);
   }
 }
 
@@ -99,6 +114,10 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   const gmf_dataset *d = t->dataset;
   gmf_rating_source source = gmf_dataset_source(d);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
+  for (int s = 0; s < GMF_N_SIDES; s++) t->layouts[s] = gmf_layout_light(t->grid->size);
+  bool by_degree = t->config->algorithm == GMF_ALGORITHM_ALS || t->config->algorithm == GMF_ALGORITHM_IALS;
+  for (int s = 0; s < GMF_N_SIDES && by_degree; s++)
+    GMF_TRY(gmf_config_layout(t->config, (gmf_side)s, t->grid, &t->layouts[s], err));
   GMF_TRY(place_rows(t, &source, err));
   gmf_als_options options = als_options(t);
   size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
@@ -106,7 +125,7 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
     gmf_svd_options svd = gmf_config_svd(t->config);
     row_bytes = (size_t)gmf_svd_measure(&svd, d->n[GMF_USERS], d->n[GMF_ITEMS]).width * sizeof(double);
   }
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, row_bytes, t->blocks, err));
+  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, t->heavy, row_bytes, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);

@@ -14,6 +14,8 @@ typedef struct gmf_training {
   gmf_log *log;                /* */
   gmf_dataset *dataset;        /* */
   gmf_axis *axes[GMF_N_SIDES]; /* owned, like the rest */
+  gmf_layout layouts[GMF_N_SIDES];
+  gmf_heavy *heavy[GMF_N_SIDES]; /* NULL where a side has no heavy rows */
   gmf_block *blocks[GMF_N_SIDES];
   gmf_als *als;                        /* NULL for popularity, which has */
   gmf_factor *popularity[GMF_N_SIDES]; /* these */

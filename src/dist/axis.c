@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/search.h"
 #include "runtime/exchange.h"
 #include "runtime/limits.h"
 
@@ -60,26 +61,29 @@ gmf_status gmf_axis_create_hashed(int64_t n, int n_ranks, uint64_t seed, gmf_axi
 typedef struct job {
   int64_t work;
   uint32_t row;
+  bool shared; /* by the ranks of a row of the heavy rows' grid */
 } job;
 
 static int heavier_first(const void *a, const void *b)
 {
   const job *x = a, *y = b;
+  if (x->shared != y->shared) return x->shared ? -1 : 1;
   if (x->work != y->work) return x->work > y->work ? -1 : 1;
   return x->row < y->row ? -1 : 1;
 }
 
+/* A rank, or all ranks of a row of a grid, with the work that each of them has. */
 typedef struct bin {
   int64_t load;
-  int rank;
+  int index;
 } bin;
 
-static int lighter(bin a, bin b) { return a.load != b.load ? a.load < b.load : a.rank < b.rank; }
+static int lighter(bin a, bin b) { return a.load != b.load ? a.load < b.load : a.index < b.index; }
 
-/* Restores the heap after its root has grown. */
-static void sift_down(bin *heap, int n)
+/* Restores the heap below `parent`, which has grown. */
+static void sift_down(bin *heap, int n, int parent)
 {
-  for (int parent = 0;;) {
+  for (;;) {
     int child = 2 * parent + 1;
     if (child >= n) return;
     if (child + 1 < n && lighter(heap[child + 1], heap[child])) child++;
@@ -91,14 +95,29 @@ static void sift_down(bin *heap, int n)
   }
 }
 
-/* owner[row] for every row, by Graham's rule. heap [n_ranks] is scratch. */
-static void assign(const job *jobs, int64_t n, bin *heap, int n_ranks, int32_t *owner)
+/*
+ * owner[row] for every row, by Graham's rule: first the shared rows, which all n_cols ranks of the least loaded group
+ * work at alike, and which its ranks own in turn; then the others. heap [n_ranks] and n_owned [n_ranks] are scratch.
+ */
+static void assign(const job *jobs, int64_t n, int n_ranks, int n_cols, bin *heap, int64_t *n_owned, int32_t *owner)
 {
-  for (int r = 0; r < n_ranks; r++) heap[r] = (bin){0, r};
-  for (int64_t j = 0; j < n; j++) {
-    owner[jobs[j].row] = heap[0].rank;
+  int n_groups = n_ranks / n_cols;
+  int64_t j = 0;
+  for (int g = 0; g < n_groups; g++) heap[g] = (bin){0, g};
+  memset(n_owned, 0, (size_t)n_ranks * sizeof *n_owned);
+  for (; j < n && jobs[j].shared; j++) {
+    int g = heap[0].index;
+    owner[jobs[j].row] = g * n_cols + gmf_int(n_owned[g]++ % n_cols);
+    heap[0].load += (jobs[j].work + n_cols - 1) / n_cols;
+    sift_down(heap, n_groups, 0);
+  }
+  for (int g = 0; g < n_groups; g++) n_owned[heap[g].index] = heap[g].load;
+  for (int r = 0; r < n_ranks; r++) heap[r] = (bin){n_owned[r / n_cols], r};
+  for (int r = n_ranks / 2; r >= 0; r--) sift_down(heap, n_ranks, r);
+  for (; j < n; j++) {
+    owner[jobs[j].row] = heap[0].index;
     heap[0].load += jobs[j].work;
-    sift_down(heap, n_ranks);
+    sift_down(heap, n_ranks, 0);
   }
 }
 
@@ -115,29 +134,26 @@ static void number_positions(gmf_axis *axis, const int32_t *owner, int64_t *next
   }
 }
 
-gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work, gmf_axis **out, gmf_error *err)
+/* Tables number rows in 32 bits. */
+static gmf_status check_table(int64_t n, gmf_error *err)
+{
+  if (n <= UINT32_MAX) return GMF_OK;
+  return gmf_fail(err, GMF_ERR_PLAN, "%lld users or items are too many for a table of who has which, up to %lld",
+                  (long long)n, (long long)UINT32_MAX);
+}
+
+gmf_status gmf_axis_create_owned(int64_t n, int n_ranks, const int32_t *owner, gmf_axis **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_axis *axis = NULL;
-  job *jobs = NULL;
-  bin *heap = NULL;
-  int32_t *owner = NULL;
   int64_t *next = NULL;
 
   *out = NULL;
-  if (n > UINT32_MAX)
-    GMF_TRY(gmf_fail(err, GMF_ERR_PLAN, "%lld users or items are too many for a table of who has which, up to %lld",
-                     (long long)n, (long long)UINT32_MAX));
+  GMF_TRY(check_table(n, err));
   GMF_TRY(new_axis(n, n_ranks, &axis, err));
   GMF_TRY(GMF_NEW(axis->position_of, n, err));
   GMF_TRY(GMF_NEW(axis->row_of, n, err));
-  GMF_TRY(GMF_NEW(jobs, n, err));
-  GMF_TRY(GMF_NEW(heap, n_ranks, err));
-  GMF_TRY(GMF_NEW(owner, n, err));
   GMF_TRY(GMF_NEW(next, n_ranks, err));
-  for (int64_t row = 0; row < n; row++) jobs[row] = (job){work[row], (uint32_t)row};
-  qsort(jobs, (size_t)n, sizeof *jobs, heavier_first);
-  assign(jobs, n, heap, n_ranks, owner);
   number_positions(axis, owner, next);
   GMF_TRY(check_shares(axis, err));
   *out = axis;
@@ -145,10 +161,36 @@ gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work,
 
 cleanup:
   gmf_free(next);
+  gmf_axis_destroy(&axis);
+  return status;
+}
+
+gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work, const gmf_shared_rows *shared,
+                                    gmf_axis **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  job *jobs = NULL;
+  bin *heap = NULL;
+  int32_t *owner = NULL;
+  int64_t *n_owned = NULL;
+
+  *out = NULL;
+  GMF_TRY(check_table(n, err));
+  GMF_TRY(GMF_NEW(jobs, n, err));
+  GMF_TRY(GMF_NEW(heap, n_ranks, err));
+  GMF_TRY(GMF_NEW(owner, n, err));
+  GMF_TRY(GMF_NEW(n_owned, n_ranks, err));
+  for (int64_t row = 0; row < n; row++)
+    jobs[row] = (job){work[row], (uint32_t)row, shared != NULL && gmf_is_member(shared->rows, shared->n, row)};
+  qsort(jobs, (size_t)n, sizeof *jobs, heavier_first);
+  assign(jobs, n, n_ranks, shared != NULL ? shared->n_cols : 1, heap, n_owned, owner);
+  GMF_TRY(gmf_axis_create_owned(n, n_ranks, owner, out, err));
+
+cleanup:
+  gmf_free(n_owned);
   gmf_free(owner);
   gmf_free(heap);
   gmf_free(jobs);
-  gmf_axis_destroy(&axis);
   return status;
 }
 

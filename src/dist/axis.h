@@ -29,8 +29,19 @@ typedef struct gmf_axis {
 
 /* Local; the arguments must be equal on all ranks. */
 gmf_status gmf_axis_create_hashed(int64_t n, int n_ranks, uint64_t seed, gmf_axis **out, gmf_error *err);
-/* Local; the same. work [n]: of each row, in any unit. */
-gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work, gmf_axis **out, gmf_error *err);
+
+/* Rows that all ranks of a row of another grid work at: heavy ones (layout.h). */
+typedef struct gmf_shared_rows {
+  int64_t n;
+  const int64_t *rows; /* [n] ascending */
+  int n_cols;          /* of that grid; divides the ranks */
+} gmf_shared_rows;
+
+/* Local; the same. work [n]: of each row, in any unit. shared: NULL for none. */
+gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work, const gmf_shared_rows *shared,
+                                    gmf_axis **out, gmf_error *err);
+/* Local; the same. owner [n]: the rank of each row; a rank's rows stand in their order. */
+gmf_status gmf_axis_create_owned(int64_t n, int n_ranks, const int32_t *owner, gmf_axis **out, gmf_error *err);
 void gmf_axis_destroy(gmf_axis **axis);
 
 /* Local. */

@@ -3,13 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "runtime/exchange.h"
 #include "runtime/limits.h"
-
-/* Ratings that a rank reads and sends in one round. */
-enum { BATCH = 1 << 19 };
 
 /* A rating on its way: the updated row within its group, the fixed row in dataset order. */
 typedef struct rating {
@@ -30,18 +28,23 @@ typedef struct pile {
   int64_t stride, n, capacity; /* capacity in bytes */
 } pile;
 
+/* A side's blocks: of the light rows, or all, and of the heavy ones. */
+enum { LIGHT, HEAVY, N_PARTS };
+
 static inline rating *rating_at(const pile *p, int64_t j) { return (rating *)(void *)(p->ratings + j * p->stride); }
 
 static inline bool is_weighted(const pile *p) { return p->stride == (int64_t)sizeof(weighted_rating); }
 
 static inline float weight_at(const pile *p, int64_t j) { return ((weighted_rating *)(void *)rating_at(p, j))->weight; }
 
-/* The buffers of one round: n ratings with both their rows, and where those stand. All owned [BATCH] but the last. */
+/* The buffers of one round: n ratings with both their rows, and where those stand. All owned [GMF_ROUND_RATINGS] but
+ * the last. */
 typedef struct round_buffers {
   int64_t n;
   int64_t next_user; /* the first of my users with ratings left, counted from 0 */
   int64_t *rows[GMF_N_SIDES], *positions[GMF_N_SIDES];
-  float *values, *weights; /* weights: NULL where there are none */
+  int64_t *heavy[GMF_N_SIDES]; /* the rows' numbers among the heavy ones, -1 for others; NULL where none is */
+  float *values, *weights;     /* weights: NULL where there are none */
   int32_t *target;
   pile send;
   int64_t *counts, *recv_counts, *next; /* owned [ranks], [ranks], [ranks + 1] */
@@ -58,8 +61,16 @@ void gmf_block_destroy(gmf_block **block)
   gmf_free(b->counts);
   gmf_free(b->by_work);
   gmf_expand_destroy(&b->expand);
+  gmf_block_destroy(&b->next);
   gmf_free(b);
   *block = NULL;
+}
+
+int64_t gmf_block_ratings(const gmf_block *block)
+{
+  int64_t n = 0;
+  for (const gmf_block *b = block; b != NULL; b = b->next) n += b->row_ptr[b->n_rows];
+  return n;
 }
 
 static void free_buffers(round_buffers *b)
@@ -67,6 +78,7 @@ static void free_buffers(round_buffers *b)
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_free(b->rows[s]);
     gmf_free(b->positions[s]);
+    gmf_free(b->heavy[s]);
   }
   gmf_free(b->values);
   gmf_free(b->weights);
@@ -82,18 +94,20 @@ static int64_t rating_bytes(bool weighted)
   return weighted ? (int64_t)sizeof(weighted_rating) : (int64_t)sizeof(rating);
 }
 
-static gmf_status new_buffers(int n_ranks, bool weighted, round_buffers *b, gmf_error *err)
+static gmf_status new_buffers(int n_ranks, bool weighted, gmf_heavy *const heavy[GMF_N_SIDES], round_buffers *b,
+                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    GMF_TRY(GMF_NEW(b->rows[s], BATCH, err));
-    GMF_TRY(GMF_NEW(b->positions[s], BATCH, err));
+    GMF_TRY(GMF_NEW(b->rows[s], GMF_ROUND_RATINGS, err));
+    GMF_TRY(GMF_NEW(b->positions[s], GMF_ROUND_RATINGS, err));
+    if (heavy[s] != NULL) GMF_TRY(GMF_NEW(b->heavy[s], GMF_ROUND_RATINGS, err));
   }
-  GMF_TRY(GMF_NEW(b->values, BATCH, err));
-  if (weighted) GMF_TRY(GMF_NEW(b->weights, BATCH, err));
-  GMF_TRY(GMF_NEW(b->target, BATCH, err));
+  GMF_TRY(GMF_NEW(b->values, GMF_ROUND_RATINGS, err));
+  if (weighted) GMF_TRY(GMF_NEW(b->weights, GMF_ROUND_RATINGS, err));
+  GMF_TRY(GMF_NEW(b->target, GMF_ROUND_RATINGS, err));
   b->send.stride = rating_bytes(weighted);
-  GMF_TRY(GMF_NEW(b->send.ratings, BATCH * b->send.stride, err));
+  GMF_TRY(GMF_NEW(b->send.ratings, GMF_ROUND_RATINGS * b->send.stride, err));
   GMF_TRY(GMF_NEW(b->counts, n_ranks, err));
   GMF_TRY(GMF_NEW(b->recv_counts, n_ranks, err));
   GMF_TRY(GMF_NEW(b->next, n_ranks + 1, err));
@@ -101,56 +115,15 @@ cleanup:
   return status;
 }
 
-/* Collective. The most rounds that any rank needs. */
-static int64_t n_rounds(const gmf_grid *grid, const gmf_rating_source *source)
-{
-  int64_t n = source->indptr[source->row_end - source->row_begin] - source->indptr[0];
-  int64_t rounds = (n + BATCH - 1) / BATCH;
-  gmf_max_i64(grid, &rounds, 1);
-  return rounds;
-}
-
-/* Positions [*begin, *end) of my ratings in round r. */
-static void round_range(const gmf_rating_source *source, int64_t r, int64_t *begin, int64_t *end)
-{
-  int64_t first = source->indptr[0], last = source->indptr[source->row_end - source->row_begin];
-  *begin = gmf_min64(first + r * BATCH, last);
-  *end = gmf_min64(*begin + BATCH, last);
-}
-
-gmf_status gmf_count_items(const gmf_grid *grid, const gmf_rating_source *source, int64_t *counts, gmf_error *err)
-{
-  gmf_status status = GMF_OK, local = GMF_OK;
-  int64_t n_items = source->n[GMF_ITEMS], rounds = n_rounds(grid, source);
-  int64_t *items = NULL;
-  float *values = NULL;
-
-  local = GMF_NEW(items, BATCH, err);
-  if (local == GMF_OK) local = GMF_NEW(values, BATCH, err);
-  memset(counts, 0, (size_t)n_items * sizeof *counts);
-  for (int64_t r = 0; r < rounds && local == GMF_OK; r++) {
-    int64_t begin = 0, end = 0;
-    round_range(source, r, &begin, &end);
-    local = source->read(source->context, begin, end - begin, items, values, NULL, err);
-    for (int64_t j = 0; j < end - begin && local == GMF_OK; j++) counts[items[j]]++;
-  }
-  GMF_TRY(gmf_agree(grid, local, err));
-  gmf_sum_i64(grid, counts, n_items);
-cleanup:
-  gmf_free(values);
-  gmf_free(items);
-  return status;
-}
-
 /* ---- routing ----------------------------------------------------------------------------------------------------- */
 
 /* Local. Reads the ratings of round `r` and looks up where their rows stand. */
 static gmf_status read_round(const gmf_rating_source *source, int64_t r, gmf_axis *const axes[GMF_N_SIDES],
-                             round_buffers *b, gmf_error *err)
+                             gmf_heavy *const heavy[GMF_N_SIDES], round_buffers *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t begin = 0, end = 0;
-  round_range(source, r, &begin, &end);
+  gmf_source_range(source, r, &begin, &end);
   b->n = end - begin;
   GMF_TRY(source->read(source->context, begin, b->n, b->rows[GMF_ITEMS], b->values, b->weights, err));
   int64_t n_users = source->row_end - source->row_begin;
@@ -159,34 +132,63 @@ static gmf_status read_round(const gmf_rating_source *source, int64_t r, gmf_axi
     b->next_user = u;
     if (from >= to) continue;
     int64_t position = gmf_axis_position(axes[GMF_USERS], source->row_begin + u);
+    int64_t index = heavy[GMF_USERS] != NULL ? gmf_heavy_index(heavy[GMF_USERS], source->row_begin + u) : -1;
     for (int64_t j = from - begin; j < to - begin; j++) {
       b->rows[GMF_USERS][j] = source->row_begin + u;
       b->positions[GMF_USERS][j] = position;
+      if (b->heavy[GMF_USERS] != NULL) b->heavy[GMF_USERS][j] = index;
     }
   }
   for (int64_t j = 0; j < b->n; j++)
     b->positions[GMF_ITEMS][j] = gmf_axis_position(axes[GMF_ITEMS], b->rows[GMF_ITEMS][j]);
+  for (int64_t j = 0; j < b->n && b->heavy[GMF_ITEMS] != NULL; j++)
+    b->heavy[GMF_ITEMS][j] = gmf_heavy_index(heavy[GMF_ITEMS], b->rows[GMF_ITEMS][j]);
 cleanup:
   return status;
 }
 
-/* Local. The round's ratings of one side, grouped by the rank whose block they belong to: b->send and b->counts. */
-static void group_by_target(const gmf_grid *grid, gmf_axis *const axes[GMF_N_SIDES], gmf_side side, round_buffers *b)
+/* The rows of a side that make one block: where they lie. All borrowed. */
+typedef struct part {
+  gmf_side side;
+  const gmf_grid *grid;
+  const gmf_axis *axis;   /* of these rows */
+  const gmf_axis *fixed;  /* of the other side */
+  const gmf_heavy *heavy; /* NULL: the light rows, or all */
+} part;
+
+/* Whether rating j of a round belongs to a part. */
+static bool is_of_part(const part *p, const round_buffers *b, int64_t j)
 {
-  gmf_side other = gmf_other_side(side);
+  return b->heavy[p->side] == NULL || (b->heavy[p->side][j] >= 0) == (p->heavy != NULL);
+}
+
+/* The position of its updated row on the part's axis. */
+static int64_t part_position(const part *p, const round_buffers *b, int64_t j)
+{
+  return p->heavy != NULL ? gmf_axis_position(p->axis, b->heavy[p->side][j]) : b->positions[p->side][j];
+}
+
+/* Local. The round's ratings of a part, grouped by the rank whose block they belong to: b->send and b->counts. */
+static void group_by_target(const part *p, round_buffers *b)
+{
+  const gmf_grid *grid = p->grid;
+  gmf_side other = gmf_other_side(p->side);
   memset(b->counts, 0, (size_t)grid->size * sizeof *b->counts);
   for (int64_t j = 0; j < b->n; j++) {
-    int x = gmf_axis_owner(axes[side], b->positions[side][j]) / grid->n_cols;
-    int y = gmf_axis_owner(axes[other], b->positions[other][j]) / grid->n_rows;
+    b->target[j] = -1;
+    if (!is_of_part(p, b, j)) continue;
+    int x = gmf_axis_owner(p->axis, part_position(p, b, j)) / grid->n_cols;
+    int y = gmf_axis_owner(p->fixed, b->positions[other][j]) / grid->n_rows;
     b->target[j] = x * grid->n_cols + y;
     b->counts[b->target[j]]++;
   }
   b->next[0] = 0;
   for (int t = 0; t < grid->size; t++) b->next[t + 1] = b->next[t] + b->counts[t];
   for (int64_t j = 0; j < b->n; j++) {
-    int64_t group_begin = axes[side]->prefix[b->target[j] / grid->n_cols * grid->n_cols];
+    if (b->target[j] < 0) continue;
+    int64_t group_begin = p->axis->prefix[b->target[j] / grid->n_cols * grid->n_cols];
     int64_t to = b->next[b->target[j]]++;
-    *rating_at(&b->send, to) = (rating){b->rows[other][j], gmf_i32(b->positions[side][j] - group_begin), b->values[j]};
+    *rating_at(&b->send, to) = (rating){b->rows[other][j], gmf_i32(part_position(p, b, j) - group_begin), b->values[j]};
     if (b->weights != NULL) ((weighted_rating *)(void *)rating_at(&b->send, to))->weight = b->weights[j];
   }
 }
@@ -207,24 +209,22 @@ cleanup:
 
 /* ---- compressed rows --------------------------------------------------------------------------------------------- */
 
-/* The distinct fixed rows of a pile, ascending, as a set of bits with the count of bits before each word: a row's
- * index among them is found in constant time, in 3/16 of a byte for each row of the side. */
+/* The distinct fixed rows of a side's piles, ascending, as a set of bits with the count of bits before each word: a
+ * row's index among them is found in constant time, in 3/16 of a byte for each row of the side. */
 typedef struct row_set {
   uint64_t *words;  /* owned [n_words] */
   uint32_t *before; /* owned [n_words] */
   int64_t n_words, n;
 } row_set;
 
-static gmf_status make_row_set(const pile *p, int64_t n_fixed, row_set *set, gmf_error *err)
+static gmf_status make_row_set(const pile piles[N_PARTS], int64_t n_fixed, row_set *set, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  *set = (row_set){.n_words = n_fixed / 64 + 1};
+  *set = (row_set){.n_words = gmf_bits_words(n_fixed)};
   GMF_TRY(GMF_NEW_ZERO(set->words, set->n_words, err));
   GMF_TRY(GMF_NEW(set->before, set->n_words, err));
-  for (int64_t j = 0; j < p->n; j++) {
-    int64_t fixed = rating_at(p, j)->fixed;
-    set->words[fixed / 64] |= (uint64_t)1 << (fixed % 64);
-  }
+  for (const pile *p = piles; p < piles + N_PARTS; p++)
+    for (int64_t j = 0; j < p->n; j++) gmf_bits_add(set->words, rating_at(p, j)->fixed);
   for (int64_t w = 0; w < set->n_words; w++) {
     set->before[w] = (uint32_t)set->n;
     set->n += __builtin_popcountll(set->words[w]);
@@ -293,17 +293,12 @@ static gmf_status order_by_work(gmf_block *b, gmf_error *err)
   return GMF_OK;
 }
 
-static gmf_status compress_local(pile *p, int64_t n_fixed, gmf_block *b, int64_t **needed, int64_t *n_needed,
-                                 int32_t **index, gmf_error *err)
+/* Local. Rows, ratings and order of a block from its pile, which is used up; cols: places in the set. */
+static gmf_status compress(pile *p, const row_set *set, gmf_block *b, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  row_set set = {0};
   pile sorted = {.stride = p->stride};
 
-  GMF_TRY(make_row_set(p, n_fixed, &set, err));
-  *n_needed = set.n;
-  GMF_TRY(GMF_NEW(*needed, set.n, err));
-  list_row_set(&set, *needed);
   GMF_TRY(GMF_NEW(b->row_ptr, b->n_rows + 1, err));
   GMF_TRY(GMF_NEW(sorted.ratings, p->n * p->stride, err));
   sort_pile(p, b, &sorted);
@@ -311,24 +306,44 @@ static gmf_status compress_local(pile *p, int64_t n_fixed, gmf_block *b, int64_t
   GMF_TRY(GMF_NEW(b->cols, p->n, err));
   GMF_TRY(GMF_NEW(b->values, p->n, err));
   if (is_weighted(p)) GMF_TRY(GMF_NEW(b->weights, p->n, err));
-  GMF_TRY(GMF_NEW(*index, set.n, err));
 #pragma omp parallel for schedule(static)
   for (int64_t j = 0; j < p->n; j++) {
-    b->cols[j] = (int32_t)index_in_set(&set, rating_at(&sorted, j)->fixed);
+    b->cols[j] = (int32_t)index_in_set(set, rating_at(&sorted, j)->fixed);
     b->values[j] = rating_at(&sorted, j)->value;
     if (b->weights != NULL) b->weights[j] = weight_at(&sorted, j);
   }
+  GMF_TRY(GMF_NEW(b->counts, b->n_rows, err));
   GMF_TRY(order_by_work(b, err));
 cleanup:
   gmf_free(sorted.ratings);
-  gmf_free(set.before);
-  gmf_free(set.words);
+  return status;
+}
+
+/* Local. A part's block but for what others know. */
+static gmf_status new_block(const part *of, pile *p, const row_set *set, gmf_block **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_block *b = NULL;
+  int first = of->grid->row_index * of->grid->n_cols;
+  GMF_TRY(GMF_NEW_ZERO(b, 1, err));
+  b->grid = of->grid;
+  b->side = of->side;
+  b->axis = of->axis;
+  b->own_rows = of->heavy != NULL ? of->heavy->own_rows : NULL;
+  b->row_begin = b->axis->prefix[first];
+  b->n_rows = b->axis->prefix[first + of->grid->n_cols] - b->row_begin;
+  GMF_TRY(compress(p, set, b, err));
+  *out = b;
+  b = NULL;
+cleanup:
+  gmf_block_destroy(&b);
   return status;
 }
 
 /* Collective. counts: my ratings of each row, summed over the ranks of my grid row. */
-static void count_rows(const gmf_grid *grid, gmf_block *b)
+static void count_rows(gmf_block *b)
 {
+  const gmf_grid *grid = b->grid;
   for (int64_t r = 0; r < b->n_rows; r++) b->counts[r] = b->row_ptr[r + 1] - b->row_ptr[r];
   for (int64_t done = 0, n = 0; grid->n_cols > 1 && done < b->n_rows; done += n) {
     n = gmf_limit_piece(b->n_rows - done, 8);
@@ -338,89 +353,132 @@ static void count_rows(const gmf_grid *grid, gmf_block *b)
   }
 }
 
-/* Collective. Makes a block of one side's pile; the pile is used up. */
-static gmf_status compress(const gmf_grid *grid, gmf_side side, gmf_axis *const axes[GMF_N_SIDES], size_t row_bytes,
-                           pile *p, gmf_block **out, gmf_error *err)
+/* Local. Both blocks of a side; the rows of the other side that they need, *needed [set->n], and *index as long. */
+static gmf_status make_blocks(const part parts[N_PARTS], pile piles[N_PARTS], row_set *set, gmf_block **out,
+                              int64_t **needed, int32_t **index, gmf_error *err)
 {
-  gmf_status status = GMF_OK, local = GMF_OK;
-  const gmf_axis *updated = axes[side], *fixed = axes[gmf_other_side(side)];
-  gmf_block *b = NULL;
-  int64_t *needed = NULL, n_needed = 0, nnz = p->n;
-  int32_t *slot_of = NULL;
+  gmf_status status = GMF_OK;
+  GMF_TRY(make_row_set(piles, parts[LIGHT].fixed->n, set, err));
+  GMF_TRY(GMF_NEW(*needed, set->n, err));
+  list_row_set(set, *needed);
+  GMF_TRY(GMF_NEW(*index, set->n, err));
+  GMF_TRY(new_block(&parts[LIGHT], &piles[LIGHT], set, out, err));
+  if (parts[HEAVY].heavy != NULL) GMF_TRY(new_block(&parts[HEAVY], &piles[HEAVY], set, &(*out)->next, err));
+cleanup:
+  return status;
+}
 
-  *out = NULL;
-  GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(b, 1, err), err));
-  b->side = side;
-  b->axis = updated;
-  b->row_begin = updated->prefix[grid->row_index * grid->n_cols];
-  b->n_rows = updated->prefix[(grid->row_index + 1) * grid->n_cols] - b->row_begin;
-  local = GMF_NEW(b->counts, b->n_rows, err);
-  if (local == GMF_OK) local = compress_local(p, fixed->n, b, &needed, &n_needed, &slot_of, err);
-  GMF_TRY(gmf_agree(grid, local, err));
-  count_rows(grid, b);
-  GMF_TRY(gmf_expand_create(grid, fixed, needed, n_needed, row_bytes, slot_of, &b->expand, err));
+/* Local. The light block's counts of my heavy rows: they stand there like those of all rows. */
+static void copy_heavy_counts(gmf_block *light)
+{
+  const gmf_block *heavy = light->next;
+  int rank = heavy->grid->rank;
+  const int64_t *counts = heavy->counts + (heavy->axis->prefix[rank] - heavy->row_begin);
+  for (int64_t j = 0; j < gmf_axis_n_own(heavy->axis, rank); j++) light->counts[heavy->own_rows[j]] = counts[j];
+}
+
+/* Collective. Makes the blocks of one side of its piles, which are used up. */
+static gmf_status finish_side(const part parts[N_PARTS], size_t row_bytes, pile piles[N_PARTS], gmf_block **out,
+                              gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_grid *grid = parts[LIGHT].grid;
+  gmf_block *made = NULL;
+  int64_t *needed = NULL;
+  int32_t *slot_of = NULL;
+  row_set set = {0};
+
+  GMF_TRY(gmf_agree(grid, make_blocks(parts, piles, &set, &made, &needed, &slot_of, err), err));
+  GMF_FREE(set.words);
+  GMF_FREE(set.before);
+  for (gmf_block *b = made; b != NULL; b = b->next) count_rows(b);
+  if (made->next != NULL) copy_heavy_counts(made);
+  GMF_TRY(gmf_expand_create(grid, parts[LIGHT].fixed, needed, set.n, row_bytes, slot_of, &made->expand, err));
+  for (gmf_block *b = made; b != NULL; b = b->next) {
+    int64_t nnz = b->row_ptr[b->n_rows];
 #pragma omp parallel for schedule(static)
-  for (int64_t j = 0; j < nnz; j++) b->cols[j] = slot_of[b->cols[j]];
-  *out = b;
-  b = NULL;
+    for (int64_t j = 0; j < nnz; j++) b->cols[j] = slot_of[b->cols[j]];
+  }
+  *out = made;
+  made = NULL;
 
 cleanup:
+  gmf_free(set.words);
+  gmf_free(set.before);
   gmf_free(slot_of);
   gmf_free(needed);
-  gmf_block_destroy(&b);
+  gmf_block_destroy(&made);
   return status;
 }
 
 /* Local. Rows of a group are numbered in 32 bits. */
-static gmf_status check_groups(const gmf_grid *grid, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
+static gmf_status check_groups(const part *of, gmf_error *err)
 {
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    for (int x = 0; x < grid->n_rows; x++) {
-      int64_t n = axes[s]->prefix[(x + 1) * grid->n_cols] - axes[s]->prefix[x * grid->n_cols];
-      if (n > gmf_limit_rows)
-        return gmf_fail(err, GMF_ERR_PLAN,
-                        "%lld %s would meet in a grid row, but %lld may; use more ranks, or a grid of fewer columns",
-                        (long long)n, gmf_side_name((gmf_side)s), (long long)gmf_limit_rows);
-    }
+  const gmf_grid *grid = of->grid;
+  for (int x = 0; x < grid->n_rows; x++) {
+    int64_t n = of->axis->prefix[(x + 1) * grid->n_cols] - of->axis->prefix[x * grid->n_cols];
+    if (n > gmf_limit_rows)
+      return gmf_fail(err, GMF_ERR_PLAN,
+                      "%lld %s would meet in a grid row, but %lld may; use more ranks, or a grid of fewer columns",
+                      (long long)n, gmf_side_name(of->side), (long long)gmf_limit_rows);
+  }
   return GMF_OK;
 }
 
+/* Local. Room for a part's ratings: a little over the fair share, which is what most ranks get. */
+static gmf_status start_pile(const part *of, int64_t n_ratings, bool weighted, pile *p, gmf_error *err)
+{
+  int64_t share = n_ratings / of->grid->size;
+  gmf_status status = check_groups(of, err);
+  if (status != GMF_OK) return status;
+  p->stride = rating_bytes(weighted);
+  return GMF_RESERVE(p->ratings, p->capacity, (share + share / 8) * p->stride, err);
+}
+
 gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
-                             size_t row_bytes, gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
+                             gmf_heavy *const heavy[GMF_N_SIDES], size_t row_bytes, gmf_block *blocks[GMF_N_SIDES],
+                             gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  pile piles[GMF_N_SIDES] = {{0}};
+  part parts[GMF_N_SIDES][N_PARTS] = {{{0}}};
+  pile piles[GMF_N_SIDES][N_PARTS] = {{{0}}};
   round_buffers buffers = {0};
-  int64_t rounds = n_rounds(grid, source),
-          share = source->indptr[source->row_end - source->row_begin] - source->indptr[0];
+  int64_t rounds = gmf_source_rounds(grid, source),
+          nnz = source->indptr[source->row_end - source->row_begin] - source->indptr[0];
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
 
-  gmf_sum_i64(grid, &share, 1);
-  share /= grid->size;
-  for (int s = 0; s < GMF_N_SIDES; s++) blocks[s] = NULL;
-  status = check_groups(grid, axes, err);
-  if (status == GMF_OK) status = new_buffers(grid->size, source->has_weights, &buffers, err);
-  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) { /* a little over the fair share, which is what most get */
-    piles[s].stride = rating_bytes(source->has_weights);
-    status = GMF_RESERVE(piles[s].ratings, piles[s].capacity, (share + share / 8) * piles[s].stride, err);
+  gmf_sum_i64(grid, &nnz, 1);
+  status = new_buffers(grid->size, source->has_weights, heavy, &buffers, err);
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    const gmf_heavy *h = heavy[s];
+    const gmf_axis *fixed = axes[gmf_other_side((gmf_side)s)];
+    blocks[s] = NULL;
+    parts[s][LIGHT] = (part){(gmf_side)s, grid, axes[s], fixed, NULL};
+    if (h != NULL) parts[s][HEAVY] = (part){(gmf_side)s, h->grid, h->axis, fixed, h};
+    GMF_CHECK(h == NULL || grid->n_cols == 1);
+    int64_t n_heavy = h != NULL ? h->n_ratings : 0;
+    if (status == GMF_OK)
+      status = start_pile(&parts[s][LIGHT], nnz - n_heavy, source->has_weights, &piles[s][LIGHT], err);
+    if (status == GMF_OK && h != NULL)
+      status = start_pile(&parts[s][HEAVY], n_heavy, source->has_weights, &piles[s][HEAVY], err);
   }
   GMF_TRY(gmf_agree(grid, status, err));
   for (int64_t r = 0; r < rounds; r++) {
-    GMF_TRY(gmf_agree(grid, read_round(source, r, axes, &buffers, err), err));
-    for (int s = 0; s < GMF_N_SIDES; s++) {
-      group_by_target(grid, axes, (gmf_side)s, &buffers);
-      GMF_TRY(send_round(grid, &buffers, &piles[s], err));
-    }
+    GMF_TRY(gmf_agree(grid, read_round(source, r, axes, heavy, &buffers, err), err));
+    for (int s = 0; s < GMF_N_SIDES; s++)
+      for (int p = 0; p < (heavy[s] != NULL ? N_PARTS : HEAVY); p++) {
+        group_by_target(&parts[s][p], &buffers);
+        GMF_TRY(send_round(grid, &buffers, &piles[s][p], err));
+      }
   }
   free_buffers(&buffers);
   buffers = (round_buffers){0};
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(compress(grid, (gmf_side)s, axes, row_bytes, &piles[s], &blocks[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(finish_side(parts[s], row_bytes, piles[s], &blocks[s], err));
 
 cleanup:
   free_buffers(&buffers);
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    gmf_free(piles[s].ratings);
+    for (int p = 0; p < N_PARTS; p++) gmf_free(piles[s][p].ratings);
     if (status != GMF_OK) gmf_block_destroy(&blocks[s]);
   }
   gmf_trace_phase(grid->trace, before);

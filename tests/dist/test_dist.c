@@ -38,7 +38,7 @@ static gmf_axis *balanced(const gmf_grid *grid, int64_t n)
   gmf_axis *axis = NULL;
   int64_t *work = gmf_calloc(n, sizeof *work), total = 0;
   for (int64_t i = 0; i < n; i++) total += work[i] = 1 + 1000 / (i + 1); /* a power law */
-  CHECK(gmf_axis_create_balanced(n, grid->size, work, &axis, NULL) == GMF_OK);
+  CHECK(gmf_axis_create_balanced(n, grid->size, work, NULL, &axis, NULL) == GMF_OK);
   for (int r = 0; r < grid->size; r++) { /* Graham: no bin exceeds the mean by more than one job */
     int64_t load = 0;
     for (int64_t p = axis->prefix[r]; p < axis->prefix[r + 1]; p++) load += work[gmf_axis_row(axis, p)];
@@ -147,33 +147,59 @@ static gmf_status read_fake(const void *context, int64_t begin, int64_t n, int64
   return GMF_OK;
 }
 
-/* Every rating in exactly one block of the side, in the right place. sum over blocks of n is checked by the caller. */
-static void check_block(const gmf_grid *grid, const gmf_block *b, const gmf_axis *fixed, int64_t n_expected,
-                        bool weighted)
+/* Every rating of the side in exactly one of its blocks, in the right place; a light block counts heavy rows, too. */
+static void check_blocks(const gmf_grid *grid, const gmf_block *first, const gmf_axis *fixed, const gmf_heavy *heavy,
+                         int64_t n_expected, bool weighted)
 {
-  int64_t n = b->row_ptr[b->n_rows];
-  float *panel = gmf_calloc(b->expand->n_slots, 16 * sizeof *panel);
+  int64_t n = 0;
+  float *panel = gmf_calloc(first->expand->n_slots, 16 * sizeof *panel);
   gmf_factor *ids = NULL;
-  CHECK(gmf_factor_create(grid, gmf_other_side(b->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
+  CHECK(gmf_factor_create(grid, gmf_other_side(first->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
   for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);
-  gmf_expand_run(grid, b->expand, ids->rows, 16 * sizeof *panel, panel); /* the panel holds the fixed rows' numbers */
-  for (int64_t r = 0; r < b->n_rows; r++) {
-    int64_t row = gmf_axis_row(b->axis, b->row_begin + r), count = 0, last = -1;
-    for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) {
-      int64_t other = (int64_t)panel[(int64_t)b->cols[j] * 16];
-      int64_t u = b->side == GMF_USERS ? row : other, i = b->side == GMF_USERS ? other : row;
-      CHECK(is_rated(u, i) && b->values[j] == value_at(u, i));
-      CHECK(weighted ? b->weights[j] == weight_at(u, i) : b->weights == NULL);
-      CHECK(other > last); /* a row's ratings ascend in dataset order */
-      last = other;
+  gmf_expand_run(grid, first->expand, ids->rows, 16 * sizeof *panel, panel); /* it holds the fixed rows' numbers */
+  CHECK((first->next != NULL) == (heavy != NULL));
+  for (const gmf_block *b = first; b != NULL; b = b->next) {
+    for (int64_t r = 0; r < b->n_rows; r++) {
+      int64_t row = gmf_axis_row(b->axis, b->row_begin + r), count = 0, last = -1;
+      if (b != first) row = heavy->rows[row];
+      CHECK(b->row_ptr[r] == b->row_ptr[r + 1] || heavy == NULL || (gmf_heavy_index(heavy, row) >= 0) == (b != first));
+      for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) {
+        int64_t other = (int64_t)panel[(int64_t)b->cols[j] * 16];
+        int64_t u = b->side == GMF_USERS ? row : other, i = b->side == GMF_USERS ? other : row;
+        CHECK(is_rated(u, i) && b->values[j] == value_at(u, i));
+        CHECK(weighted ? b->weights[j] == weight_at(u, i) : b->weights == NULL);
+        CHECK(other > last); /* a row's ratings ascend in dataset order */
+        last = other;
+      }
+      for (int64_t o = 0; o < fixed->n; o++) count += b->side == GMF_USERS ? is_rated(row, o) : is_rated(o, row);
+      CHECK(b->counts[r] == count);
     }
-    for (int64_t o = 0; o < fixed->n; o++) count += b->side == GMF_USERS ? is_rated(row, o) : is_rated(o, row);
-    CHECK(b->counts[r] == count);
+    n += b->row_ptr[b->n_rows];
   }
+  CHECK(n == gmf_block_ratings(first));
   gmf_sum_i64(grid, &n, 1);
   CHECK(n == n_expected);
   gmf_free(panel);
   gmf_factor_destroy(&ids);
+}
+
+/* The heavy rows of a layout are those that have as many ratings, each where its axis has it. */
+static void check_heavy(const gmf_grid *grid, const gmf_axis *axis, const gmf_heavy *h, const int64_t *counts)
+{
+  int64_t n = 0, n_ratings = 0;
+  for (int64_t row = 0; row < axis->n; row++) {
+    bool heavy = counts[row] >= h->layout.heavy_from;
+    CHECK((gmf_heavy_index(h, row) >= 0) == heavy);
+    if (!heavy) continue;
+    CHECK(h->rows[n] == row && gmf_heavy_index(h, row) == n);
+    n_ratings += counts[row];
+    n++;
+  }
+  CHECK(h->n == n && h->n_ratings == n_ratings);
+  check_axis(grid, h->axis);
+  for (int64_t j = 0; j < gmf_axis_n_own(h->axis, grid->rank); j++)
+    CHECK(gmf_axis_row(axis, axis->prefix[grid->rank] + h->own_rows[j]) ==
+          h->rows[gmf_axis_row(h->axis, h->axis->prefix[grid->rank] + j)]);
 }
 
 static void check_fold(const gmf_grid *grid, const gmf_block *b)
@@ -199,6 +225,50 @@ static void check_fold(const gmf_grid *grid, const gmf_block *b)
   gmf_fold_destroy(&f);
 }
 
+static bool has_as_many(const int64_t *counts, int64_t n, int64_t least)
+{
+  for (int64_t j = 0; j < n; j++)
+    if (counts[j] >= least) return true;
+  return false;
+}
+
+/* Blocks of both sides on the grid, and with heavy_from > 0 those of heavy rows on `n_cols` columns. */
+static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, int64_t nnz, int64_t heavy_from,
+                        int n_cols)
+{
+  int64_t item_counts[ITEMS], user_counts[USERS] = {0};
+  CHECK(gmf_count_items(grid, source, 0, ITEMS, item_counts, NULL) == GMF_OK);
+  CHECK(item_counts[0] == USERS);
+  int64_t rest[ITEMS - 2];
+  CHECK(gmf_count_items(grid, source, 1, ITEMS - 2, rest, NULL) == GMF_OK);
+  CHECK(memcmp(rest, item_counts + 1, sizeof rest) == 0);
+  for (int64_t u = 0; u < USERS; u++)
+    for (int64_t i = 0; i < ITEMS; i++) user_counts[u] += is_rated(u, i);
+  const int64_t *counts[2] = {user_counts, item_counts};
+  gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
+  gmf_heavy *heavy[2] = {NULL, NULL};
+  gmf_block *blocks[2] = {NULL, NULL};
+  gmf_layout layout = {heavy_from > 0 ? heavy_from : INT64_MAX, grid->size / n_cols, n_cols};
+  for (int s = 0; s < 2; s++) {
+    CHECK(gmf_heavy_find(grid, source, (gmf_side)s, &layout, s == 1 && heavy_from % 2 == 0 ? item_counts : NULL,
+                         &heavy[s], NULL) == GMF_OK);
+    CHECK((heavy[s] != NULL) == (n_cols > 1 && has_as_many(counts[s], s == 0 ? USERS : ITEMS, layout.heavy_from)));
+    if (heavy[s] == NULL) continue;
+    CHECK(gmf_heavy_place(grid, axes[s], heavy[s], NULL) == GMF_OK);
+    check_heavy(grid, axes[s], heavy[s], counts[s]);
+  }
+  CHECK(gmf_blocks_create(grid, source, axes, heavy, 16 * sizeof(float), blocks, NULL) == GMF_OK);
+  for (int s = 0; s < 2; s++) {
+    check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
+    for (const gmf_block *b = blocks[s]; b != NULL; b = b->next) check_fold(b->grid, b);
+    gmf_block_destroy(&blocks[s]);
+  }
+  for (int s = 0; s < 2; s++) {
+    gmf_heavy_destroy(&heavy[s]);
+    gmf_axis_destroy(&axes[s]);
+  }
+}
+
 static void test_blocks(const gmf_grid *grid, bool weighted)
 {
   fake_file *file = gmf_calloc(1, sizeof *file);
@@ -214,18 +284,10 @@ static void test_blocks(const gmf_grid *grid, bool weighted)
   int64_t begin = gmf_slice_begin(USERS, grid->size, grid->rank),
           end = gmf_slice_begin(USERS, grid->size, grid->rank + 1);
   gmf_rating_source source = {{USERS, ITEMS}, begin, end, indptr + begin, weighted, read_fake, file};
-  int64_t counts[ITEMS];
-  CHECK(gmf_count_items(grid, &source, counts, NULL) == GMF_OK);
-  CHECK(counts[0] == USERS);
-  gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
-  gmf_block *blocks[2] = {NULL, NULL};
-  CHECK(gmf_blocks_create(grid, &source, axes, 16 * sizeof(float), blocks, NULL) == GMF_OK);
-  for (int s = 0; s < 2; s++) {
-    check_block(grid, blocks[s], axes[1 - s], indptr[USERS], weighted);
-    check_fold(grid, blocks[s]);
-    gmf_block_destroy(&blocks[s]);
-  }
-  for (int s = 0; s < 2; s++) gmf_axis_destroy(&axes[s]);
+  check_sides(grid, &source, indptr[USERS], 0, 1);
+  for (int n_cols = 1; n_cols <= grid->size && grid->n_cols == 1; n_cols++)
+    for (int64_t from = 1; from <= USERS && grid->size % n_cols == 0; from += 7)
+      if (from <= 8 || n_cols == grid->size) check_sides(grid, &source, indptr[USERS], from, n_cols);
   gmf_free(file);
 }
 

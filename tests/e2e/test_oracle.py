@@ -16,6 +16,9 @@ OBJECTIVE_TOLERANCE = 1e-6
 RANKS = [(n, "auto") for n in (1, 2, 3, 4, 6, 7)]
 GRIDS = [(2, "1x2"), (4, "1x4"), (4, "2x2"), (4, "4x1"), (6, "2x3"), (6, "3x2"), (6, "6x1"), (6, "1x6"), (7, "1x7"),
          (7, "7x1")]
+# "N:RxC": rows of both sides with at least N ratings on a grid of their own; all rows have one, few have many.
+HEAVY = [(2, "8:1x2"), (3, "8:1x3"), (4, "8:2x2"), (4, "1:2x2"), (4, "10:1x4"), (6, "8:2x3"), (6, "8:3x2"), (6, "1:1x6")]
+SOME_HEAVY = [(4, "8:2x2"), (6, "8:2x3")]
 SOME = [(1, "auto"), (3, "auto"), (4, "2x2"), (6, "2x3"), (7, "7x1"), (7, "1x7")]
 
 
@@ -127,7 +130,8 @@ def read_biases(model):
 class OracleCase(harness.Case):
     def train(self, data, settings, n_ranks=1, grid="auto", iterations=3, out="model.h5", **how):
         model = self.out / out
-        run_good(n_ranks, "train", data, "-o", model, *settings.arguments(), "--iterations", iterations, "--grid", grid,
+        layout = ["--heavy-users", grid, "--heavy-items", grid] if ":" in grid else ["--grid", grid]
+        run_good(n_ranks, "train", data, "-o", model, *settings.arguments(), "--iterations", iterations, *layout,
                  "--quiet", **how)
         return model
 
@@ -171,13 +175,13 @@ class TestFactors(OracleCase):
             self.assertAlmostEqual(one[side].std() * 5 ** 0.5, 0.1, delta=0.03)
 
     def test_als(self):
-        self.check(self.data, Settings(), RANKS + GRIDS)
+        self.check(self.data, Settings(), RANKS + GRIDS + HEAVY)
 
     def test_als_lambda_times_count(self):
         self.check(self.data, Settings(scale="count"), SOME)
 
     def test_ials(self):
-        self.check(self.data, Settings("ials"), RANKS + GRIDS)
+        self.check(self.data, Settings("ials"), RANKS + GRIDS + HEAVY)
 
     def test_ials_lambda_times_count(self):
         self.check(self.data, Settings("ials", scale="count"), SOME)
@@ -190,7 +194,7 @@ class TestFactors(OracleCase):
 class TestFamily(OracleCase):
     """Losses, scales, biases, weights, signs, solvers: each in every combination that has a meaning of its own."""
 
-    FEW = [(1, "auto"), (3, "auto"), (4, "2x2")]
+    FEW = [(1, "auto"), (3, "auto"), (4, "2x2"), (4, "11:2x2")]
 
     @classmethod
     def setUpClass(cls):
