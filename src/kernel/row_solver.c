@@ -14,13 +14,9 @@ static const float F4_PIVOT = 3e-5f;
 static const double F4_STEP = 1e-2;
 /* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
 static const double F4_ERROR = 1e-9;
-/* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
-static const double CG_STEP = 1e-7;
 /* Rows of at most so many ratings are solved by their dual where cg is asked for: cg converges slowly on few ratings,
  * and would cost as much. */
 enum { CG_DUAL_RATINGS = 24 };
-/* After so many steps the residual, which f4 products have carried along, is found anew from the ratings. */
-enum { CG_RENEW = 32 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
@@ -39,6 +35,7 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *optio
   GMF_TRY(GMF_NEW_ZERO(s->r8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->work8, 2 * GMF_GRAM_DEPTH * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->copy8, ld * ld, err));
+  if (options->solver == GMF_SOLVER_CG && !options->nonnegative) GMF_TRY(GMF_NEW(s->panels, GMF_CG_PANELS, err));
 cleanup:
   if (status != GMF_OK) gmf_row_solver_destroy(s);
   return status;
@@ -55,6 +52,7 @@ void gmf_row_solver_destroy(gmf_row_solver *s)
   GMF_FREE(s->r8);
   GMF_FREE(s->work8);
   GMF_FREE(s->copy8);
+  GMF_FREE(s->panels);
 }
 
 /* ---- what the ways share ----------------------------------------------------------------------------------------- */
@@ -308,66 +306,22 @@ static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *
 /* ---- conjugate gradients ----------------------------------------------------------------------------------------- */
 
 /*
- * Preconditioned conjugate gradients (Hestenes, Stiefel, J. Res. NBS 49, 1952) for the correction to x, from its
- * residual in f8; products are in f4 and sums of them in f8. The preconditioner is the diagonal of the whole matrix,
- * which the caller's basis has made nearly all there is to it (als.c). Each step lowers the objective by alpha r'z:
- * that is how it is known without another pass. False when the matrix is singular, as far as can be told without a
- * factorisation: fewer ratings than coordinates and nothing added to some of them, or a step along which it is not
- * positive.
+ * Conjugate gradients from x (kernel/cg.h). The preconditioner is the diagonal of the whole matrix, which the caller's
+ * basis has made nearly all there is to it (als.c). False when the matrix is singular, as far as can be told without a
+ * factorisation: fewer ratings than coordinates and nothing added to some of them, or what gmf_cg_run says.
  */
 static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
   int n = s->n, ld = s->ld;
-  double *diagonal = s->b8, *z = s->work8, *q8 = s->work8 + ld, *p8 = s->work8 + 2 * ld;
-  float *p = s->work, *q = s->b;
-
-  for (int j = 0; j < ld; j++) {
-    s->x8[j] = j < n ? (double)x[j] : 0;
-    diagonal[j] = j < n ? diagonal_of(row, j) : 0;
-  }
-  if (row->fixed >= 0) s->x8[row->fixed] = 1;
-  double least = INFINITY, rho = 0, size = 0;
-  for (int j = 0; j < n; j++)
-    if (j != row->fixed) least = fmin(least, diagonal[j]);
-  if (!(least > 0) && row->ratings.n < n - (row->fixed >= 0)) return false;
-  *objective = find_residual(s, row, diagonal);
-  for (int j = 0; j < ld; j++) {
-    bool solved = j < n && j != row->fixed;
-    if (solved && !(diagonal[j] > 0)) return false;
-    diagonal[j] = solved ? 1 / diagonal[j] : 0;
-    z[j] = p8[j] = diagonal[j] * s->r8[j];
-    rho += z[j] * s->r8[j];
-  }
-  for (int step = 0; step < s->options.cg_steps; step++) {
-    size = 0;
-    for (int j = 0; j < n; j++)
-      if (diagonal[j] > 0) size += s->x8[j] * s->x8[j] / diagonal[j];
-    if (rho <= CG_STEP * CG_STEP * size) break;
-    for (int j = 0; j < ld; j++) {
-      p[j] = (float)p8[j];
-      p8[j] = (double)p[j];
-      q[j] = 0;
-    }
-    gmf_row_product(row->y, row->stride, &row->ratings, s->options.loss, ld, p, q);
-    for (int j = 0; j < ld; j++) q8[j] = (double)q[j] + (j < n ? diagonal_of(row, j) * p8[j] : 0);
-    if (row->fixed >= 0) q8[row->fixed] = 0;
-    double curvature = dot(p8, q8, n);
-    if (!(curvature > 0)) return false;
-    double alpha = rho / curvature, before = rho;
-    for (int j = 0; j < n; j++) {
-      s->x8[j] += alpha * p8[j];
-      s->r8[j] -= alpha * q8[j];
-    }
-    *objective -= alpha * before;
-    if ((step + 1) % CG_RENEW == 0) *objective = find_residual(s, row, NULL);
-    rho = 0;
-    for (int j = 0; j < n; j++) {
-      z[j] = diagonal[j] * s->r8[j];
-      rho += z[j] * s->r8[j];
-    }
-    for (int j = 0; j < n; j++) p8[j] = z[j] + rho / before * p8[j];
-  }
-  return round_solution(s, row, x);
+  double *diagonal = s->b8;
+  memset(diagonal + n, 0, (size_t)(ld - n) * sizeof *diagonal);
+  memcpy(diagonal, row->diagonal, (size_t)n * sizeof *diagonal);
+  if (row->fixed >= 0) diagonal[row->fixed] = 0;
+  for (int j = 0; j < n && row->ratings.n < n - (row->fixed >= 0); j++)
+    if (j != row->fixed && !(diagonal[j] > 0)) return false;
+  gmf_cg_system system = {row->y, row->stride, &row->ratings, s->options.loss, diagonal,
+                          n,      ld,          row->fixed,    s->work8,        s->panels};
+  return gmf_cg_run(&system, s->options.cg_steps, x, objective);
 }
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */

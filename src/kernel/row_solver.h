@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/side.h"
+#include "kernel/cg.h"
 #include "kernel/dense.h"
 
 /* Relative to the mean of the diagonal; see above. */
@@ -61,6 +62,7 @@ typedef struct gmf_row_solver {
   float *a, *b, *work;               /* owned [ld][ld], [ld], [2 GMF_GRAM_DEPTH][ld] */
   double *a8, *b8, *x8, *r8, *work8; /* owned, likewise */
   double *copy8;                     /* owned [ld][ld]: a8 before it is factored */
+  gmf_cg_panel *panels;              /* owned [GMF_CG_PANELS]; with cg */
   int64_t n_retried;                 /* rows that needed f8 */
   int64_t n_jittered;                /* rows that needed jitter */
 } gmf_row_solver;

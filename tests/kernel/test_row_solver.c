@@ -250,6 +250,24 @@ static void test_cg(void **state)
   CHECK_ALL(HARD, GMF_SOLVER_CG, 10000, 1e-4);
 }
 
+/* Solves from zero: the objective that is reported is that of the x that comes out. Returns it. */
+static double check_objective(const problem *p)
+{
+  gmf_row_solver s;
+  float *x = gmf_calloc(p->ld, sizeof *x);
+  double *found = gmf_calloc(p->n, sizeof *found), objective = 0;
+  assert_int_equal(gmf_row_solver_create(&s, &p->options, NULL), GMF_OK);
+  assert_true(gmf_row_solve(&s, &p->row, x, &objective));
+  for (int j = 0; j < p->n; j++) found[j] = (double)x[j];
+  double by_hand = objective_of(p, found), size = fabs(by_hand) + fabs(p->constant);
+  if (fabs(objective - by_hand) > 1e-6 * size) print_error("objective %.9g, by hand %.9g\n", objective, by_hand);
+  assert_true(fabs(objective - by_hand) <= 1e-6 * size);
+  gmf_row_solver_destroy(&s);
+  gmf_free(x);
+  gmf_free(found);
+  return objective;
+}
+
 /* Few steps are no solution, but each is nearer to it, and the objective that is reported is that of where they end. */
 static void test_cg_steps(void **state)
 {
@@ -258,19 +276,34 @@ static void test_cg_steps(void **state)
   for (int steps = 1; steps <= 16; steps *= 2) {
     problem p;
     make_problem(&p, (shape){48, 300, 0.5, true, false, 1}, LOSSES[1], GMF_SOLVER_CG, steps, false);
-    gmf_row_solver s;
-    assert_int_equal(gmf_row_solver_create(&s, &p.options, NULL), GMF_OK);
-    float x[64] __attribute__((aligned(64))) = {0};
-    double found[50], objective = 0;
-    assert_true(gmf_row_solve(&s, &p.row, x, &objective));
-    for (int j = 0; j < 50; j++) found[j] = (double)x[j];
-    double by_hand = objective_of(&p, found);
-    assert_true(fabs(objective - by_hand) <= 1e-6 * (fabs(by_hand) + fabs(p.constant)));
+    double objective = check_objective(&p);
     assert_true(objective < last);
     last = objective;
-    gmf_row_solver_destroy(&s);
     free_problem(&p);
   }
+}
+
+/* Rows around the lengths of vectors and panels, and long ones: a solution after many steps, and after three the
+ * objective of where they end. */
+static void test_cg_lengths(void **state)
+{
+  (void)state;
+  static const int LENGTHS[] = {1, 25, 31, 32, 33, 127, 128, 129, 257, 2048, 2049, 20000};
+  static const int FACTORS[] = {1, 16, 50, 64, 130, 300};
+  for (size_t f = 0; f < sizeof FACTORS / sizeof *FACTORS; f++)
+    for (size_t n = 0; n < sizeof LENGTHS / sizeof *LENGTHS; n++) {
+      int k = FACTORS[f], length = LENGTHS[n];
+      if ((int64_t)k * k * length > 40000000) continue; /* the reference takes its time */
+      for (int bias = 0; bias < 2; bias++) {
+        problem p;
+        shape s = {k, length, 2, bias == 1, n % 2 == 0, 1};
+        make_problem(&p, s, LOSSES[n % N_LOSSES], GMF_SOLVER_CG, 300, false);
+        check_solution(&p, 3e-6);
+        p.options.cg_steps = 3;
+        check_objective(&p);
+        free_problem(&p);
+      }
+    }
 }
 
 /* Karush, Kuhn and Tucker: x >= 0, gradient >= 0 where x = 0, gradient = 0 where x > 0 or nothing bounds it. */
@@ -404,10 +437,11 @@ static int no_leaks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_teardown(test_cholesky, no_leaks),    cmocka_unit_test_teardown(test_auto, no_leaks),
-      cmocka_unit_test_teardown(test_cg, no_leaks),          cmocka_unit_test_teardown(test_cg_steps, no_leaks),
-      cmocka_unit_test_teardown(test_nonnegative, no_leaks), cmocka_unit_test_teardown(test_shared, no_leaks),
-      cmocka_unit_test_teardown(test_singular, no_leaks),    cmocka_unit_test_teardown(test_indefinite, no_leaks),
+      cmocka_unit_test_teardown(test_cholesky, no_leaks),   cmocka_unit_test_teardown(test_auto, no_leaks),
+      cmocka_unit_test_teardown(test_cg, no_leaks),         cmocka_unit_test_teardown(test_cg_steps, no_leaks),
+      cmocka_unit_test_teardown(test_cg_lengths, no_leaks), cmocka_unit_test_teardown(test_nonnegative, no_leaks),
+      cmocka_unit_test_teardown(test_shared, no_leaks),     cmocka_unit_test_teardown(test_singular, no_leaks),
+      cmocka_unit_test_teardown(test_indefinite, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,402 @@
+/* Compiled once for each instruction set; see isa.h and cg.h. */
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/narrow.h"
+#include "kernel/cg_versions.h"
+#include "kernel/dense_versions.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+enum { LANES = GMF_VECTOR_FLOATS, LANES_F8 = LANES / 2 };
+
+typedef float vector_f4 __attribute__((vector_size(LANES * 4)));
+typedef double vector_f8 __attribute__((vector_size(LANES * 4)));
+typedef float half_f4 __attribute__((vector_size(LANES * 2), aligned(4)));
+
+/* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
+static const double CG_STEP = 1e-7;
+/* A residual from f4 products is good enough for steps down to this; then it is found in f8, from the ratings. */
+static const double F4_STEP = 1e-5;
+/* After so many steps the residual, which f4 products have carried along, is found anew in any case. */
+enum { CG_RENEW = 32 };
+
+/* ---- sums of lanes ----------------------------------------------------------------------------------------------- */
+
+/* Two vectors' lanes by number, those of b from LANES on: the numbers are constants. */
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t vector_i4 __attribute__((vector_size(LANES * 4)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vector_i4){__VA_ARGS__})
+#endif
+#if GMF_VECTOR_FLOATS == 16
+#define EACH_LANE(f, s)                                                                                         \
+  f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s), f(9, s), f(10, s), f(11, s), \
+      f(12, s), f(13, s), f(14, s), f(15, s)
+#elif GMF_VECTOR_FLOATS == 8
+#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#else
+#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s)
+#endif
+#define KEPT(l, s) ((l) & (s)) != 0 ? (l) + LANES : (l)
+#define CROSSED(l, s) ((l) & (s)) != 0 ? ((l) ^ (s)) + LANES : ((l) ^ (s))
+
+/* Halves of sums of a in the lanes without bit s, of b in those with it. */
+#define MERGE(a, b, s) (SHUFFLE(a, b, EACH_LANE(KEPT, s)) + SHUFFLE(a, b, EACH_LANE(CROSSED, s)))
+
+/* Lane l = the sum of all lanes of v[l]: log2 steps for all of them together. v is used up. */
+ALWAYS_INLINE vector_f4 sums_of_lanes(vector_f4 v[LANES])
+{
+#if GMF_VECTOR_FLOATS >= 16
+  for (int i = 0; i < 8; i++) v[i] = MERGE(v[i], v[i + 8], 8);
+#endif
+#if GMF_VECTOR_FLOATS >= 8
+  for (int i = 0; i < 4; i++) v[i] = MERGE(v[i], v[i + 4], 4);
+#endif
+  for (int i = 0; i < 2; i++) v[i] = MERGE(v[i], v[i + 2], 2);
+  return MERGE(v[0], v[1], 1);
+}
+
+static inline double sum_f8(vector_f8 v)
+{
+  double lanes[LANES_F8];
+  for (int l = 0; l < LANES_F8; l++) lanes[l] = v[l];
+  for (int width = LANES_F8 / 2; width > 0; width /= 2)
+    for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
+  return lanes[0];
+}
+
+/* ---- a panel of ratings ------------------------------------------------------------------------------------------ */
+
+/* Vectors of a row that are taken at once; ratings are taken LANES at a time. */
+enum { WIDTH = 4, STEP = WIDTH * LANES };
+
+/* w and t of n ratings; kind is a constant where this is expanded, so that the loop has no branches. */
+static inline void weigh(gmf_loss loss, gmf_loss_kind kind, const float *values, const float *weights, int n,
+                         gmf_cg_panel *p)
+{
+  loss.kind = kind;
+  if (weights == NULL) {
+    for (int j = 0; j < n; j++) {
+      p->w[j] = gmf_loss_weight(loss, values[j], 1.0f);
+      p->t[j] = gmf_loss_target(loss, values[j], 1.0f);
+    }
+    return;
+  }
+  for (int j = 0; j < n; j++) {
+    p->w[j] = gmf_loss_weight(loss, values[j], weights[j]);
+    p->t[j] = gmf_loss_target(loss, values[j], weights[j]);
+  }
+}
+
+/* The panel of the ratings from `begin`; those of short rows are loaded by the first pass. */
+static const gmf_cg_panel *panel_at(const gmf_cg_system *s, int64_t begin, bool first)
+{
+  bool kept = s->ratings->n <= GMF_CG_PANELS * GMF_CG_PANEL;
+  gmf_cg_panel *p = s->panels + (kept ? begin / GMF_CG_PANEL : 0);
+  if (kept && !first) return p;
+  const gmf_ratings *r = s->ratings;
+  p->n = r->n - begin < GMF_CG_PANEL ? (int)(r->n - begin) : GMF_CG_PANEL;
+  int n = p->n, padded = (n + LANES - 1) / LANES * LANES;
+  const float *values = r->values + begin, *weights = r->weights != NULL ? r->weights + begin : NULL;
+  for (int j = 0; j < n; j++)
+    p->rows[j] = s->y + (r->cols != NULL ? (int64_t)r->cols[begin + j] : begin + j) * s->stride;
+  switch (s->loss.kind) {
+    case GMF_LOSS_HKV: weigh(s->loss, GMF_LOSS_HKV, values, weights, n, p); break;
+    case GMF_LOSS_IMPLICIT: weigh(s->loss, GMF_LOSS_IMPLICIT, values, weights, n, p); break;
+    case GMF_LOSS_IALS: weigh(s->loss, GMF_LOSS_IALS, values, weights, n, p); break;
+    default: weigh(s->loss, GMF_LOSS_SQUARED, values, weights, n, p); break;
+  }
+  for (int j = n; j < padded; j++) {
+    p->rows[j] = p->rows[n - 1];
+    p->w[j] = p->t[j] = 0;
+  }
+  return p;
+}
+
+/* sum[d] += x . y_d over `width` vectors from column j, for a group's rows. */
+ALWAYS_INLINE void multiply(const float *const *rows, const float *x, int j, int width, vector_f4 sum[LANES])
+{
+  vector_f4 xj[WIDTH];
+  for (int v = 0; v < width; v++) xj[v] = *(const vector_f4 *)(x + j + v * LANES);
+#pragma GCC unroll 16
+  for (int d = 0; d < LANES; d++)
+    for (int v = 0; v < width; v++) sum[d] += *(const vector_f4 *)(rows[d] + j + v * LANES) * xj[v];
+}
+
+/* Lane d = x . y_d of a group's rows. */
+ALWAYS_INLINE vector_f4 products(const float *const *rows, const float *x, int ld)
+{
+  vector_f4 sum[LANES] = {{0}};
+  int j = 0;
+  for (; j + STEP <= ld; j += STEP) multiply(rows, x, j, WIDTH, sum);
+  for (; j < ld; j += LANES) multiply(rows, x, j, 1, sum);
+  return sums_of_lanes(sum);
+}
+
+/* q += sum_d c_d y_d, and square += sum_d w_d y_d^2 where that is asked for, over `width` vectors from column j. */
+ALWAYS_INLINE void add(const float *const *rows, const float *c, const float *w, int j, int width, bool with_square,
+                       float *q, float *square)
+{
+  vector_f4 qj[WIDTH], odd[WIDTH], sj[WIDTH];
+  for (int v = 0; v < width; v++) {
+    qj[v] = *(const vector_f4 *)(q + j + v * LANES);
+    odd[v] = c[1] * *(const vector_f4 *)(rows[1] + j + v * LANES);
+    if (with_square) sj[v] = *(const vector_f4 *)(square + j + v * LANES);
+  }
+#pragma GCC unroll 16
+  for (int d = 0; d < LANES; d++)
+    for (int v = 0; v < width; v++) {
+      vector_f4 y = *(const vector_f4 *)(rows[d] + j + v * LANES);
+      if (d % 2 == 0)
+        qj[v] += c[d] * y;
+      else if (d > 1)
+        odd[v] += c[d] * y;
+      if (with_square) sj[v] += (w[d] * y) * y;
+    }
+  for (int v = 0; v < width; v++) {
+    *(vector_f4 *)(q + j + v * LANES) = qj[v] + odd[v];
+    if (with_square) *(vector_f4 *)(square + j + v * LANES) = sj[v];
+  }
+}
+
+ALWAYS_INLINE void add_group(const float *const *rows, const float *c, const float *w, int ld, bool with_square,
+                             float *q, float *square)
+{
+  int j = 0;
+  for (; j + STEP <= ld; j += STEP) add(rows, c, w, j, WIDTH, with_square, q, square);
+  for (; j < ld; j += LANES) add(rows, c, w, j, 1, with_square, q, square);
+}
+
+/*
+ * q [ld] = sum_d w_d (x . y_d) y_d of a panel. Each group is added while the next one's lanes are summed, whose steps
+ * wait for each other.
+ */
+static void product_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *q)
+{
+  vector_f4 c = *(const vector_f4 *)p->w * products(p->rows, x, ld);
+  int d = 0;
+  memset(q, 0, (size_t)ld * sizeof *q);
+  for (; d + LANES < p->n; d += LANES) {
+    vector_f4 next = *(const vector_f4 *)(p->w + d + LANES) * products(p->rows + d + LANES, x, ld);
+    add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
+    c = next;
+  }
+  add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
+}
+
+/* t - w yhat of a group, whose loss is added. */
+ALWAYS_INLINE vector_f4 error_of_group(const gmf_cg_panel *p, int d, int ld, const float *x, vector_f4 *loss)
+{
+  vector_f4 w = *(const vector_f4 *)(p->w + d), t = *(const vector_f4 *)(p->t + d), yhat = products(p->rows + d, x, ld);
+  *loss += yhat * (w * yhat - 2 * t);
+  return t - w * yhat;
+}
+
+/* r [ld] = sum_d (t_d - w_d x . y_d) y_d and square [ld] = sum_d w_d y_d^2 of a panel. Returns its loss, see
+ * gmf_row_residual. */
+static double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *r, float *square)
+{
+  vector_f4 loss = {0}, c = error_of_group(p, 0, ld, x, &loss);
+  int d = 0;
+  memset(r, 0, (size_t)ld * sizeof *r);
+  memset(square, 0, (size_t)ld * sizeof *square);
+  for (; d + LANES < p->n; d += LANES) {
+    vector_f4 next = error_of_group(p, d + LANES, ld, x, &loss);
+    add_group(p->rows + d, (const float *)&c, p->w + d, ld, true, r, square);
+    c = next;
+  }
+  add_group(p->rows + d, (const float *)&c, p->w + d, ld, true, r, square);
+  const half_f4 *halves = (const half_f4 *)&loss;
+  return sum_f8(__builtin_convertvector(halves[0], vector_f8) + __builtin_convertvector(halves[1], vector_f8));
+}
+
+/* ---- the row's own vectors --------------------------------------------------------------------------------------- */
+
+static inline vector_f8 load(const double *x) { return *(const vector_f8 *)x; }
+static inline void store(double *x, vector_f8 v) { *(vector_f8 *)x = v; }
+
+/* to += from */
+static inline void accumulate(double *to, const float *from, int ld)
+{
+  for (int j = 0; j < ld; j += LANES_F8)
+    store(to + j, load(to + j) + __builtin_convertvector(*(const half_f4 *)(from + j), vector_f8));
+}
+
+/* x4 = x, and x rounded to it. */
+static inline void round_to_f4(double *x, int ld, float *x4)
+{
+  for (int j = 0; j < ld; j += LANES_F8) {
+    half_f4 half = __builtin_convertvector(load(x + j), half_f4);
+    *(half_f4 *)(x4 + j) = half;
+    store(x + j, __builtin_convertvector(half, vector_f8));
+  }
+}
+
+/* The state of a run: [ld] each, in gmf_cg_system's work. */
+typedef struct state {
+  double *x, *r;    /* and what it leaves of the right-hand side */
+  double *diagonal; /* of the whole matrix; zero where x is not solved */
+  double *inverse;  /* of the same; zero likewise */
+  double *p, *q;    /* direction; the matrix times it */
+  float *p4, *q4, *square4;
+} state;
+
+static state state_of(const gmf_cg_system *s)
+{
+  size_t ld = (size_t)s->ld;
+  double *w = s->work;
+  float *f4 = (float *)(w + GMF_CG_VECTORS * ld);
+  return (state){w, w + ld, w + 2 * ld, w + 3 * ld, w + 4 * ld, w + 5 * ld, f4, f4 + ld, f4 + 2 * ld};
+}
+
+/* v->r = -D x. Returns x'Dx. */
+static double start_residual(const gmf_cg_system *s, const state *v)
+{
+  vector_f8 regularisation = {0};
+  for (int j = 0; j < s->ld; j += LANES_F8) {
+    vector_f8 x = load(v->x + j), dx = load(s->diagonal + j) * x;
+    store(v->r + j, -dx);
+    regularisation += dx * x;
+  }
+  return sum_f8(regularisation);
+}
+
+/*
+ * v->x = x, v->r what it leaves, by f4 products, and v->diagonal that of the whole matrix. Returns the objective: its
+ * error is that of a few f4 roundings of each rating's yhat, which are as good as independent.
+ */
+static double start(const gmf_cg_system *s, const float *x, const state *v)
+{
+  int ld = s->ld;
+  memset(v->x, 0, (size_t)ld * sizeof *v->x);
+  accumulate(v->x, x, ld);
+  if (s->fixed >= 0) v->x[s->fixed] = 1;
+  round_to_f4(v->x, ld, v->p4);
+  double objective = start_residual(s, v);
+  memcpy(v->diagonal, s->diagonal, (size_t)ld * sizeof *v->diagonal);
+  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
+    objective += residual_of_panel(panel_at(s, begin, true), ld, v->p4, v->q4, v->square4);
+    accumulate(v->r, v->q4, ld);
+    accumulate(v->diagonal, v->square4, ld);
+  }
+  return objective;
+}
+
+/* v->inverse. False when an element of the diagonal is not above zero. */
+static bool invert(const gmf_cg_system *s, const state *v)
+{
+  int n_bad = 0;
+  for (int j = 0; j < s->ld; j++) v->inverse[j] = 1 / v->diagonal[j];
+  for (int j = s->n; j < s->ld; j++) v->inverse[j] = v->diagonal[j] = 0;
+  if (s->fixed >= 0) v->inverse[s->fixed] = v->diagonal[s->fixed] = 0;
+  for (int j = 0; j < s->ld; j++) n_bad += !(v->inverse[j] >= 0 && v->inverse[j] < INFINITY);
+  return n_bad == 0;
+}
+
+/* v->r in f8 from the ratings. Returns the objective. */
+static double renew(const gmf_cg_system *s, const state *v)
+{
+  double regularisation = start_residual(s, v);
+  return regularisation + GMF_ISA_NAME(gmf_row_residual)(s->y, s->stride, s->ratings, s->loss, s->ld, v->x, v->r, NULL);
+}
+
+/* v->q = the matrix times v->p, which is rounded to f4. Returns p'q. */
+static double multiply_matrix(const gmf_cg_system *s, const state *v)
+{
+  int ld = s->ld;
+  round_to_f4(v->p, ld, v->p4);
+  for (int j = 0; j < ld; j += LANES_F8) store(v->q + j, load(s->diagonal + j) * load(v->p + j));
+  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
+    product_of_panel(panel_at(s, begin, false), ld, v->p4, v->q4);
+    accumulate(v->q, v->q4, ld);
+  }
+  vector_f8 curvature = {0};
+  for (int j = 0; j < ld; j += LANES_F8) curvature += load(v->p + j) * load(v->q + j);
+  return sum_f8(curvature);
+}
+
+/* r'z with z = r over the diagonal; *size: x'x in the norm of the diagonal. */
+static double measure(const state *v, int ld, double *size)
+{
+  vector_f8 rho = {0}, square = {0};
+  for (int j = 0; j < ld; j += LANES_F8) {
+    vector_f8 r = load(v->r + j), x = load(v->x + j);
+    rho += r * load(v->inverse + j) * r;
+    square += x * load(v->diagonal + j) * x;
+  }
+  *size = sum_f8(square);
+  return sum_f8(rho);
+}
+
+/* p = z + beta p */
+static void turn(const state *v, double beta, int ld)
+{
+  for (int j = 0; j < ld; j += LANES_F8) {
+    vector_f8 z = load(v->inverse + j) * load(v->r + j);
+    store(v->p + j, z + beta * load(v->p + j));
+  }
+}
+
+/* to += a from */
+static void add_multiple(double *to, double a, const double *from, int ld)
+{
+  for (int j = 0; j < ld; j += LANES_F8) store(to + j, load(to + j) + a * load(from + j));
+}
+
+/* x = v->x in f4. False when a value is not finite, or too large for a model. */
+static bool finish(const gmf_cg_system *s, const state *v, float *x)
+{
+  int n_bad = 0;
+  for (int j = 0; j < s->ld; j++) {
+    x[j] = (float)v->x[j];
+    n_bad += !(fabsf(x[j]) < GMF_VALUE_LIMIT); /* also NaN */
+  }
+  return n_bad == 0;
+}
+
+/*
+ * Preconditioned conjugate gradients (Hestenes, Stiefel, J. Res. NBS 49, 1952) on the residual of x. With M the
+ * diagonal, each step is
+ *
+ *   alpha = r'M^-1 r / p'Ap,  x += alpha p,  r -= alpha Ap,  p = M^-1 r + beta p
+ *
+ * and lowers the objective by alpha r'M^-1 r: that is how it is known without another pass. Products with the ratings
+ * are in f4 and summed by panels in f8; so x and r drift apart by f4's roundings, which few steps do not notice. Before
+ * steps get as small as that, r is found anew in f8, and the run goes on to f8's end.
+ */
+bool GMF_ISA_NAME(gmf_cg_run)(const gmf_cg_system *s, int steps, float *x, double *objective)
+{
+  int ld = s->ld;
+  double size = 0;
+  state v = state_of(s);
+
+  *objective = start(s, x, &v);
+  if (!invert(s, &v)) return false;
+  double rho = measure(&v, ld, &size);
+  bool renewed = rho <= F4_STEP * F4_STEP * size;
+  if (renewed) {
+    *objective = renew(s, &v);
+    rho = measure(&v, ld, &size);
+  }
+  memset(v.p, 0, (size_t)ld * sizeof *v.p);
+  turn(&v, 0, ld);
+  for (int step = 1; step <= steps && !(rho <= CG_STEP * CG_STEP * size); step++) {
+    double curvature = multiply_matrix(s, &v), alpha = rho / curvature, before = rho;
+    if (!(curvature > 0)) return false;
+    add_multiple(v.x, alpha, v.p, ld);
+    *objective -= alpha * rho;
+    if (step == steps) break;
+    add_multiple(v.r, -alpha, v.q, ld);
+    rho = measure(&v, ld, &size);
+    if (step % CG_RENEW == 0 || (!renewed && rho <= F4_STEP * F4_STEP * size)) {
+      renewed = true;
+      *objective = renew(s, &v);
+      rho = measure(&v, ld, &size);
+    }
+    turn(&v, rho / before, ld);
+  }
+  return finish(s, &v, x);
+}
