@@ -22,13 +22,14 @@ typedef struct gmf_cg_panel {
   int n;
 } __attribute__((aligned(64))) gmf_cg_panel;
 
-/* (D + sum_j w_j y_j y_j') x = sum_j t_j y_j, w and t of loss.h. */
+/* (D + sum_j w_j y_j y_j') x = q + sum_j t_j y_j, w and t of loss.h. */
 typedef struct gmf_cg_system {
   const float *y; /* rows of `stride` floats, of which ld are read */
   int64_t stride;
   const gmf_ratings *ratings;
   gmf_loss loss;
   const double *diagonal; /* [ld]: D; zero from n on and where x is fixed */
+  const double *prior;    /* [ld]: q, NULL: zero; zero likewise */
   int n, ld;              /* coordinates; gmf_pad(n) */
   int fixed;              /* the coordinate of x that is 1; -1: none */
   double *work;           /* [GMF_CG_VECTORS + GMF_CG_VECTORS_F4 / 2][ld] */
@@ -37,8 +38,8 @@ typedef struct gmf_cg_system {
 
 /*
  * At most `steps` steps from x [ld], which is zero from n on. *objective: that of the new x before it is rounded to f4,
- * without its constant: sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx. False when the matrix is not positive along a step,
- * or its diagonal is not, or x is too large for a model or not finite.
+ * without its constant: sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x. False when the matrix is not positive along a
+ * step, or its diagonal is not, or x is too large for a model or not finite.
  */
 bool gmf_cg_run(const gmf_cg_system *system, int steps, float *x, double *objective);
 

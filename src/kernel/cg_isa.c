@@ -91,28 +91,34 @@ static inline void weigh(gmf_loss loss, gmf_loss_kind kind, const float *values,
   }
 }
 
-/* The panel of the ratings from `begin`; those of short rows are loaded by the first pass. */
-static const gmf_cg_panel *panel_at(const gmf_cg_system *s, int64_t begin, bool first)
+/* The panel of the ratings from `begin`. */
+static void load_panel(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int64_t begin,
+                       gmf_cg_panel *p)
 {
-  bool kept = s->ratings->n <= GMF_CG_PANELS * GMF_CG_PANEL;
-  gmf_cg_panel *p = s->panels + (kept ? begin / GMF_CG_PANEL : 0);
-  if (kept && !first) return p;
-  const gmf_ratings *r = s->ratings;
-  p->n = r->n - begin < GMF_CG_PANEL ? (int)(r->n - begin) : GMF_CG_PANEL;
-  int n = p->n, padded = (n + LANES - 1) / LANES * LANES;
-  const float *values = r->values + begin, *weights = r->weights != NULL ? r->weights + begin : NULL;
-  for (int j = 0; j < n; j++)
-    p->rows[j] = s->y + (r->cols != NULL ? (int64_t)r->cols[begin + j] : begin + j) * s->stride;
-  switch (s->loss.kind) {
-    case GMF_LOSS_HKV: weigh(s->loss, GMF_LOSS_HKV, values, weights, n, p); break;
-    case GMF_LOSS_IMPLICIT: weigh(s->loss, GMF_LOSS_IMPLICIT, values, weights, n, p); break;
-    case GMF_LOSS_IALS: weigh(s->loss, GMF_LOSS_IALS, values, weights, n, p); break;
-    default: weigh(s->loss, GMF_LOSS_SQUARED, values, weights, n, p); break;
+  const int32_t *cols = ratings->cols;
+  const float *values = ratings->values + begin, *weights = ratings->weights != NULL ? ratings->weights + begin : NULL;
+  int n = ratings->n - begin < GMF_CG_PANEL ? (int)(ratings->n - begin) : GMF_CG_PANEL;
+  int padded = (n + LANES - 1) / LANES * LANES;
+  p->n = n;
+  for (int j = 0; j < n; j++) p->rows[j] = y + (cols != NULL ? (int64_t)cols[begin + j] : begin + j) * stride;
+  switch (loss.kind) {
+    case GMF_LOSS_HKV: weigh(loss, GMF_LOSS_HKV, values, weights, n, p); break;
+    case GMF_LOSS_IMPLICIT: weigh(loss, GMF_LOSS_IMPLICIT, values, weights, n, p); break;
+    case GMF_LOSS_IALS: weigh(loss, GMF_LOSS_IALS, values, weights, n, p); break;
+    default: weigh(loss, GMF_LOSS_SQUARED, values, weights, n, p); break;
   }
   for (int j = n; j < padded; j++) {
     p->rows[j] = p->rows[n - 1];
     p->w[j] = p->t[j] = 0;
   }
+}
+
+/* The same of a system, whose panels are kept from the first pass on unless the row is long. */
+static const gmf_cg_panel *panel_at(const gmf_cg_system *s, int64_t begin, bool first)
+{
+  bool kept = s->ratings->n <= GMF_CG_PANELS * GMF_CG_PANEL;
+  gmf_cg_panel *p = s->panels + (kept ? begin / GMF_CG_PANEL : 0);
+  if (first || !kept) load_panel(s->y, s->stride, s->ratings, s->loss, begin, p);
   return p;
 }
 
@@ -171,20 +177,29 @@ ALWAYS_INLINE void add_group(const float *const *rows, const float *c, const flo
 }
 
 /*
- * q [ld] = sum_d w_d (x . y_d) y_d of a panel. Each group is added while the next one's lanes are summed, whose steps
+ * q [ld] += sum_d w_d (x . y_d) y_d of a panel. Each group is added while the next one's lanes are summed, whose steps
  * wait for each other.
  */
 static void product_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *q)
 {
   vector_f4 c = *(const vector_f4 *)p->w * products(p->rows, x, ld);
   int d = 0;
-  memset(q, 0, (size_t)ld * sizeof *q);
   for (; d + LANES < p->n; d += LANES) {
     vector_f4 next = *(const vector_f4 *)(p->w + d + LANES) * products(p->rows + d + LANES, x, ld);
     add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
     c = next;
   }
   add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
+}
+
+void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                                   const float *p, float *q)
+{
+  gmf_cg_panel panel;
+  for (int64_t begin = 0; begin < ratings->n; begin += GMF_CG_PANEL) {
+    load_panel(y, stride, ratings, loss, begin, &panel);
+    product_of_panel(&panel, ld, p, q);
+  }
 }
 
 /* t - w yhat of a group, whose loss is added. */
@@ -252,14 +267,15 @@ static state state_of(const gmf_cg_system *s)
   return (state){w, w + ld, w + 2 * ld, w + 3 * ld, w + 4 * ld, w + 5 * ld, f4, f4 + ld, f4 + 2 * ld};
 }
 
-/* v->r = -D x. Returns x'Dx. */
+/* v->r = q - D x. Returns x'Dx - 2 q'x. */
 static double start_residual(const gmf_cg_system *s, const state *v)
 {
   vector_f8 regularisation = {0};
   for (int j = 0; j < s->ld; j += LANES_F8) {
+    vector_f8 q = s->prior != NULL ? load(s->prior + j) : (vector_f8){0};
     vector_f8 x = load(v->x + j), dx = load(s->diagonal + j) * x;
-    store(v->r + j, -dx);
-    regularisation += dx * x;
+    store(v->r + j, q - dx);
+    regularisation += (dx - 2 * q) * x;
   }
   return sum_f8(regularisation);
 }
@@ -310,6 +326,7 @@ static double multiply_matrix(const gmf_cg_system *s, const state *v)
   round_to_f4(v->p, ld, v->p4);
   for (int j = 0; j < ld; j += LANES_F8) store(v->q + j, load(s->diagonal + j) * load(v->p + j));
   for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
+    memset(v->q4, 0, (size_t)ld * sizeof *v->q4);
     product_of_panel(panel_at(s, begin, false), ld, v->p4, v->q4);
     accumulate(v->q, v->q4, ld);
   }

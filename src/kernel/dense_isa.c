@@ -101,26 +101,6 @@ double GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const gmf_
   return total;
 }
 
-void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
-                                   const float *p, float *q)
-{
-  for (int64_t begin = 0; begin < ratings->n; begin += GROUP) {
-    group g = load_group(y, stride, ratings, loss, begin);
-    vector_f4 sum[GROUP] = {{0}};
-    float c[GROUP];
-    for (int j = 0; j < ld; j += GMF_VECTOR_FLOATS) {
-      vector_f4 pj = *(const vector_f4 *)(p + j);
-      for (int d = 0; d < GROUP; d++) sum[d] += *(const vector_f4 *)(g.rows[d] + j) * pj;
-    }
-    for (int d = 0; d < GROUP; d++) c[d] = g.w[d] * GMF_ISA_NAME(sum_lanes_f4)(sum[d]);
-    for (int j = 0; j < ld; j += GMF_VECTOR_FLOATS) {
-      vector_f4 qj = *(const vector_f4 *)(q + j);
-      for (int d = 0; d < GROUP; d++) qj += c[d] * *(const vector_f4 *)(g.rows[d] + j);
-      *(vector_f4 *)(q + j) = qj;
-    }
-  }
-}
-
 void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, int ld,
                                  const double *scale, double *work, double *c)
 {

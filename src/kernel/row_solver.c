@@ -319,8 +319,17 @@ static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   if (row->fixed >= 0) diagonal[row->fixed] = 0;
   for (int j = 0; j < n && row->ratings.n < n - (row->fixed >= 0); j++)
     if (j != row->fixed && !(diagonal[j] > 0)) return false;
-  gmf_cg_system system = {row->y, row->stride, &row->ratings, s->options.loss, diagonal,
-                          n,      ld,          row->fixed,    s->work8,        s->panels};
+  gmf_cg_system system = {.y = row->y,
+                          .stride = row->stride,
+                          .ratings = &row->ratings,
+                          .loss = s->options.loss,
+                          .diagonal = diagonal,
+                          .prior = row->prior,
+                          .n = n,
+                          .ld = ld,
+                          .fixed = row->fixed,
+                          .work = s->work8,
+                          .panels = s->panels};
   return gmf_cg_run(&system, s->options.cg_steps, x, objective);
 }
 
