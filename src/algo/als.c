@@ -32,7 +32,9 @@
  *
  * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2 (+ the biases' likewise)
  * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
- * but by rounding.  Each row's part falls out of its solution (row_solver.h): there is no pass over the ratings for it.
+ * but by rounding.  Rows that travel as bf16 (dist/wire.h) are rounded for those sums over stored ratings, on every
+ * rank alike; the objective is then that of the rounded rows, while Y'Y and the model keep all of theirs.  Each row's
+ * part falls out of its solution (row_solver.h): there is no pass over the ratings for it.
  */
 #include <math.h>
 #include <omp.h>
@@ -55,7 +57,7 @@ void gmf_als_destroy(gmf_als **solver)
   }
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
-  gmf_free(als->panel);
+  gmf_expand_space_destroy(&als->space);
   void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram,    als->thread_gram, als->diagonals,
                           als->rights,        als->rotation,           als->rotated, als->row_counts};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
@@ -77,17 +79,19 @@ static bool needs_basis(const gmf_als *als)
 static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t square = (int64_t)als->ld * als->ld, n_panel = 0, n_own = 0;
+  int64_t square = (int64_t)als->ld * als->ld, n_own = 0;
+  gmf_expand *plans[GMF_N_SIDES];
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
     const gmf_block *folded = als->grid->n_cols > 1 ? als->blocks[s] : als->blocks[s]->next;
     if (folded != NULL) GMF_TRY(gmf_als_fold_create(als, folded, &als->folds[s], err));
-    n_panel = gmf_max64(n_panel, als->blocks[s]->expand->n_slots);
+    plans[s] = als->blocks[s]->expand;
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
   als->n_threads = omp_get_max_threads();
-  GMF_TRY(GMF_NEW(als->panel, n_panel * als->ld, err));
+  GMF_TRY(gmf_expand_space_create(plans, GMF_N_SIDES, (size_t)als->ld * sizeof *als->panel, &als->space, err));
+  als->panel = (const float *)(const void *)als->space->panel;
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
@@ -492,8 +496,8 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
     dense_shared(als, fixed);
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
-  gmf_expand_run(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
-                 (size_t)als->ld * sizeof *als->panel, als->panel);
+  gmf_expand_floats(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
+                    als->ld, als->options.wire, als->space);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   if (grid->n_cols == 1) solve_rows(als, side, &first_singular);
   if (als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], &first_singular);

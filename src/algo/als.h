@@ -21,6 +21,7 @@ typedef struct gmf_als_options {
   const gmf_feature_rows *features[GMF_N_SIDES]; /* of each side in dataset order, read by gmf_als_create; NULL: none */
   double lambda_features;
   uint64_t seed;
+  gmf_wire wire;              /* how fixed rows travel */
   bool deterministic;         /* the same bits for any ranks and threads; wants a grid of one column */
   gmf_als_progress *progress; /* may be NULL */
   void *context;

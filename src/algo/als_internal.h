@@ -18,7 +18,8 @@ struct gmf_als {
   gmf_factor *factors[GMF_N_SIDES]; /* owned */
   gmf_als_fold *folds[GMF_N_SIDES]; /* owned; of heavy rows, or of all on a grid of several columns; or NULL */
   gmf_prior *priors[GMF_N_SIDES];   /* owned; NULL without features */
-  float *panel;                     /* owned: the expanded rows of the side that is fixed */
+  gmf_expand_space *space;          /* owned */
+  const float *panel;               /* of it: the expanded rows of the side that is fixed */
   double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
   double *row_regularisation;       /* owned, likewise */
   double *gram;                     /* owned [ld][ld] */

@@ -14,18 +14,17 @@ static gmf_status fetch_factors(void *context, gmf_side side, const int64_t *row
   const gmf_factor *f = from->factors[side];
   gmf_expand *plan = NULL;
   int32_t *slot_of = NULL;
-  float *panel = NULL;
-  size_t row_bytes = (size_t)f->ld * sizeof *panel;
+  gmf_expand_space *space = NULL;
+  size_t row_bytes = (size_t)f->ld * sizeof *out;
 
-  status = GMF_NEW(slot_of, n, err);
-  if (status == GMF_OK) status = GMF_NEW(panel, n * f->ld, err);
-  GMF_TRY(gmf_agree(from->grid, status, err));
-  GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, row_bytes, slot_of, &plan, err));
-  gmf_expand_run(from->grid, plan, f->rows, row_bytes, panel);
-  for (int64_t j = 0; j < n; j++) memcpy(out + j * f->ld, panel + (int64_t)slot_of[j] * f->ld, row_bytes);
+  GMF_TRY(gmf_agree(from->grid, GMF_NEW(slot_of, n, err), err));
+  GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, slot_of, &plan, err));
+  GMF_TRY(gmf_agree(from->grid, gmf_expand_space_create(&plan, 1, row_bytes, &space, err), err));
+  gmf_expand_run(from->grid, plan, f->rows, row_bytes, space);
+  for (int64_t j = 0; j < n; j++) memcpy(out + j * f->ld, space->panel + (size_t)slot_of[j] * row_bytes, row_bytes);
 cleanup:
   gmf_expand_destroy(&plan);
-  gmf_free(panel);
+  gmf_expand_space_destroy(&space);
   gmf_free(slot_of);
   return status;
 }

@@ -258,20 +258,20 @@ static gmf_status list_entries(const gmf_operator *op, gmf_entry **entries, int6
   gmf_status status = GMF_OK, local = GMF_OK;
   const gmf_block *b = op->blocks[GMF_USERS];
   const gmf_axis *items = op->axes[GMF_ITEMS];
-  int64_t n_own = gmf_axis_n_own(items, op->grid->rank), *own = NULL, *fetched = NULL;
+  int64_t n_own = gmf_axis_n_own(items, op->grid->rank), *own = NULL;
   *n = b->row_ptr[b->n_rows];
   local = GMF_NEW(own, n_own, err);
-  if (local == GMF_OK) local = GMF_NEW(fetched, b->expand->n_slots, err);
   if (local == GMF_OK) local = GMF_NEW(*entries, *n, err);
   GMF_TRY(gmf_agree(op->grid, local, err));
   for (int64_t j = 0; j < n_own; j++) own[j] = items->prefix[op->grid->rank] + j;
-  gmf_expand_run(op->grid, b->expand, own, sizeof *own, fetched); /* the places of my panel's rows on the axis */
+  gmf_expand_run(op->grid, b->expand, own, sizeof *own, op->space);
+  const int64_t *fetched =
+      (const int64_t *)(const void *)op->space->panel; /* where my panel's rows stand on the axis */
   for (int64_t r = 0; r < b->n_rows; r++)
     for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++)
       (*entries)[j] = (gmf_entry){b->row_begin + r, gmf_i32(fetched[b->cols[j]]), b->values[j]};
 cleanup:
   gmf_free(own);
-  gmf_free(fetched);
   return status;
 }
 

@@ -16,7 +16,7 @@ void gmf_operator_destroy(gmf_operator **operator)
     gmf_free(op->offsets[s]);
   }
   gmf_free(op->own);
-  gmf_free(op->panel);
+  gmf_expand_space_destroy(&op->space);
   gmf_free(op->sums);
   gmf_free(op);
   *operator= NULL;
@@ -29,10 +29,11 @@ static void multiply_rows(const gmf_operator *op, const gmf_block *b, int64_t be
                           int64_t stride)
 {
   gmf_spmm_row_fn *multiply = gmf_spmm_row();
+  const double *panel = (const double *)(const void *)op->space->panel;
 #pragma omp parallel for schedule(dynamic, 64)
   for (int64_t r = begin; r < end; r++) {
     int64_t first = b->row_ptr[r];
-    multiply(b->cols + first, b->values + first, b->row_ptr[r + 1] - first, op->panel, n, y + (r - begin) * stride);
+    multiply(b->cols + first, b->values + first, b->row_ptr[r + 1] - first, panel, n, y + (r - begin) * stride);
   }
 }
 
@@ -67,7 +68,7 @@ void gmf_operator_apply_ratings(gmf_operator *op, gmf_side updated, gmf_columns 
   GMF_CHECK(x.n == y.n && x.n <= op->width);
   for (int64_t r = 0; r < x.tall->n; r++)
     memcpy(op->own + r * x.n, x.tall->rows + r * x.tall->ld + x.begin, (size_t)x.n * sizeof *op->own);
-  gmf_expand_run(op->grid, b->expand, op->own, (size_t)x.n * sizeof *op->own, op->panel);
+  gmf_expand_run(op->grid, b->expand, op->own, (size_t)x.n * sizeof *op->own, op->space);
   gmf_trace_phase(op->grid->trace, GMF_PHASE_SOLVE);
   if (op->folds[updated] == NULL)
     multiply_rows(op, b, 0, b->n_rows, y.n, y.tall->rows + y.begin, y.tall->ld);
@@ -162,14 +163,15 @@ cleanup:
 static gmf_status create_local(gmf_operator *op, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t most_own = 0, most_slots = 0;
+  int64_t most_own = 0;
+  gmf_expand *plans[GMF_N_SIDES];
   for (int s = 0; s < GMF_N_SIDES; s++) {
     if (op->grid->n_cols > 1) GMF_TRY(gmf_fold_create(op->grid, op->blocks[s], op->width, &op->folds[s], err));
     most_own = gmf_max64(most_own, gmf_axis_n_own(op->axes[s], op->grid->rank));
-    most_slots = gmf_max64(most_slots, op->blocks[s]->expand->n_slots);
+    plans[s] = op->blocks[s]->expand;
   }
   GMF_TRY(GMF_NEW(op->own, most_own * op->width, err));
-  GMF_TRY(GMF_NEW(op->panel, most_slots * op->width, err));
+  GMF_TRY(gmf_expand_space_create(plans, GMF_N_SIDES, (size_t)op->width * sizeof *op->own, &op->space, err));
   GMF_TRY(GMF_NEW(op->sums, 2 * (int64_t)op->width, err));
 cleanup:
   return status;

@@ -24,7 +24,8 @@ typedef struct gmf_operator {
   gmf_block *const *blocks;     /* [GMF_N_SIDES] */
   gmf_fold *folds[GMF_N_SIDES]; /* owned; NULL on a grid of one column */
   int width;                    /* vectors in a block, at most */
-  double *own, *panel;          /* owned: my rows of a block without gaps, and those that I fetched */
+  double *own;                  /* owned: my rows of a block of vectors without gaps */
+  gmf_expand_space *space;      /* owned: where those that I fetch arrive */
   double *sums;                 /* owned [2][width] */
   bool centered;
   double mean;                  /* taken off everywhere; 0 where nothing is */

@@ -42,7 +42,7 @@ void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_S
                                       .rows = divide_up(s->n[side], s->n_grid_rows),
                                       .own = divide_up(s->n[side], s->n_ranks),
                                       .slots = (int64_t)slots,
-                                      .sent = (int64_t)slots};
+                                      .sent = (int64_t)(s->n_grid_cols > 1 ? slots : slots * (1 - 1.0 / s->n_ranks))};
   }
 }
 
@@ -51,7 +51,7 @@ static int64_t rating_bytes(const gmf_train_shape *s) { return 2 * F4 + (s->weig
 /* A block that is ready. */
 static int64_t block_bytes(const gmf_train_shape *s, const gmf_memory_share *b)
 {
-  return b->ratings * rating_bytes(s) + b->rows * (2 * I8 + 4) + b->sent * 4;
+  return b->ratings * rating_bytes(s) + b->rows * (2 * I8 + 4) + (b->sent + b->slots / s->n_ranks) * 4;
 }
 
 /* The most while ratings travel and are sorted: both piles and the buffers of a round, or both piles and a sorted copy
@@ -69,7 +69,7 @@ static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_sha
 /* Rows of the fixed side, as they are received and as they are sent. */
 static int64_t expanded_rows(const gmf_memory_share b[GMF_N_SIDES])
 {
-  return gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + b[GMF_USERS].sent + b[GMF_ITEMS].sent;
+  return gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + gmf_max64(b[GMF_USERS].sent, b[GMF_ITEMS].sent);
 }
 
 /* Of both sides, `words` doubles a row, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the

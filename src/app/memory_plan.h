@@ -45,7 +45,7 @@ typedef struct gmf_memory_share {
   int64_t rows;  /* of the updated side, in the block */
   int64_t own;   /* factor rows of this side that the rank owns */
   int64_t slots; /* fixed rows that the ratings touch */
-  int64_t sent;  /* rows of the fixed side that the rank sends to others, and to itself */
+  int64_t sent;  /* rows of the fixed side that the rank sends to others */
 } gmf_memory_share;
 
 /* Of an SVD beside the rest of the shape. */

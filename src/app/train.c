@@ -104,6 +104,7 @@ static gmf_als_options als_options(gmf_training *t)
                            .center = c->center == GMF_CENTER_GLOBAL,
                            .seed = (uint64_t)c->seed,
                            .deterministic = c->deterministic,
+                           .wire = (gmf_wire)c->wire,
                            .progress = t->log->live ? show_progress : NULL,
                            .context = t};
 }
@@ -119,13 +120,7 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   for (int s = 0; s < GMF_N_SIDES && by_degree; s++)
     GMF_TRY(gmf_config_layout(t->config, (gmf_side)s, t->grid, &t->layouts[s], err));
   GMF_TRY(place_rows(t, &source, err));
-  gmf_als_options options = als_options(t);
-  size_t row_bytes = (size_t)gmf_als_ld(&options.row) * sizeof(float);
-  if (t->config->algorithm == GMF_ALGORITHM_SVD) {
-    gmf_svd_options svd = gmf_config_svd(t->config);
-    row_bytes = (size_t)gmf_svd_measure(&svd, d->n[GMF_USERS], d->n[GMF_ITEMS]).width * sizeof(double);
-  }
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, t->heavy, row_bytes, t->blocks, err));
+  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, t->heavy, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);

@@ -1,31 +1,55 @@
 /*
  * Expand: bring me the rows of the fixed factor that my ratings touch. The plan is made once; then only those rows
  * travel, each once to each rank that needs it, in one exchange.
+ *
+ * What an expansion costs: a rank receives n_slots - n_own rows and sends n_send, each of gmf_wire_bytes, in at most
+ * ranks - 1 messages either way, one for each rank that it has anything from or for.
  */
 #ifndef GMF_DIST_EXPAND_H
 #define GMF_DIST_EXPAND_H
 
 #include "dist/axis.h"
+#include "dist/wire.h"
+#include "runtime/exchange.h"
 
 typedef struct gmf_expand {
-  int64_t n_slots;                    /* rows that I need */
+  int64_t n_slots;                    /* rows that I need: others' by owner, then my own */
+  int64_t n_own;                      /* of those, my own */
   int64_t n_send;                     /* rows that I give, counted once for each receiver */
-  int64_t *send_counts, *recv_counts; /* owned [ranks] */
+  int64_t *send_counts, *recv_counts; /* owned [ranks]; 0 for myself */
   int32_t *send_rows;                 /* owned [n_send]: my rows, by receiver */
-  char *send_buffer;                  /* owned [n_send][row_bytes] */
-  size_t row_bytes;                   /* of the longest row that may travel */
+  int32_t *own_rows;                  /* owned [n_own]: my rows that I need */
 } gmf_expand;
 
 /*
  * Collective. rows [n]: the rows I need, ascending, without repetition, in dataset order. slot_of [n] (the caller's)
  * gets the place of each in the expanded panel: panel places are grouped by owner so that rows arrive in place.
- * row_bytes: the most that a row has in gmf_expand_run.
  */
 gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
-                             size_t row_bytes, int32_t *slot_of, gmf_expand **out, gmf_error *err);
+                             int32_t *slot_of, gmf_expand **out, gmf_error *err);
 void gmf_expand_destroy(gmf_expand **expand);
 
-/* Collective. own [n_own]: my rows of row_bytes each; panel [n_slots]: out, the same. Allocates nothing. */
-void gmf_expand_run(const gmf_grid *grid, const gmf_expand *expand, const void *own, size_t row_bytes, void *panel);
+/* Where rows lie while they travel and when they have arrived; for any number of plans, one after the other. */
+typedef struct gmf_expand_space {
+  size_t row_bytes; /* of the longest row that may travel */
+  char *send;       /* owned [most rows that a plan sends][row_bytes] */
+  char *panel;      /* owned [most slots of a plan][row_bytes] */
+} gmf_expand_space;
+
+/* Local. For the plans [n]. */
+gmf_status gmf_expand_space_create(gmf_expand *const *plans, int n, size_t row_bytes, gmf_expand_space **out,
+                                   gmf_error *err);
+void gmf_expand_space_destroy(gmf_expand_space **space);
+
+/* Collective. own [n_own]: my rows of row_bytes each; space->panel [n_slots]: out, the same. Allocates nothing. */
+void gmf_expand_run(const gmf_grid *grid, const gmf_expand *expand, const void *own, size_t row_bytes,
+                    gmf_expand_space *space);
+
+/*
+ * Collective. The same for rows of n_floats floats, which travel as `wire` says; what arrives, my own rows too, is what
+ * that leaves of them.
+ */
+void gmf_expand_floats(const gmf_grid *grid, const gmf_expand *expand, const float *own, int n_floats, gmf_wire wire,
+                       gmf_expand_space *space);
 
 #endif

@@ -2,6 +2,7 @@
  * The distribution layer on a grid given as arguments: axes, exchange, expand, blocks, fold, agreement.
  * usage: test_dist ROWS COLS
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,9 +90,40 @@ static void test_exchange(const gmf_grid *grid)
   gmf_free(recv);
 }
 
+/* Round to nearest, ties to even, and what is left of it at the other end, wherever it lies in an array of n. */
+static void test_bf16(void)
+{
+  static const struct {
+    uint32_t in, out;
+  } cases[] = {{0x3f800000, 0x3f800000}, {0x3f808000, 0x3f800000}, {0x3f818000, 0x3f820000}, {0x3f808001, 0x3f810000},
+               {0x3f807fff, 0x3f800000}, {0xbf808001, 0xbf810000}, {0x00000000, 0},          {0x80000000, 0x80000000},
+               {0x00008001, 0x00010000}, {0x3fffffff, 0x40000000}};
+  enum { CASES = sizeof cases / sizeof *cases };
+  for (int64_t n = 0; n < 300; n++) {
+    float in[300], values[300];
+    for (int64_t j = 0; j < n; j++) memcpy(in + j, &cases[(j * 7 + n) % CASES].in, sizeof *in);
+    gmf_bf16_round(in, n, (uint16_t *)(void *)values + n);
+    gmf_bf16_widen(values, n);
+    for (int64_t j = 0; j < n; j++) CHECK(memcmp(values + j, &cases[(j * 7 + n) % CASES].out, sizeof *values) == 0);
+  }
+}
+
+enum { K = 5, LD = 16 };
+
+/* The rows of the random factor are there, each number within `error` of itself. */
+static void check_expanded(const int64_t *rows, const int32_t *slot_of, int64_t n, const float *panel, double error)
+{
+  for (int64_t j = 0; j < n; j++)
+    for (int c = 0; c < LD; c++) {
+      float wanted =
+          c < K ? (float)(2.0 * gmf_random_normal(11, GMF_STREAM_ITEMS_INIT, (uint64_t)rows[j], (uint32_t)c)) : 0;
+      double off = fabs((double)panel[slot_of[j] * LD + c] - (double)wanted);
+      CHECK(off <= error * fabs((double)wanted));
+    }
+}
+
 static void test_expand(const gmf_grid *grid)
 {
-  enum { K = 5, LD = 16 };
   gmf_axis *axis = hashed(grid, 200);
   gmf_factor *f = NULL;
   CHECK(gmf_factor_create(grid, GMF_ITEMS, axis, K, LD, &f, NULL) == GMF_OK);
@@ -101,23 +133,26 @@ static void test_expand(const gmf_grid *grid)
   for (int64_t i = 0; i < 200; i++)
     if ((i * 7 + grid->rank) % 3 == 0) rows[n++] = i;
   gmf_expand *plan = NULL;
-  CHECK(gmf_expand_create(grid, axis, rows, n, LD * sizeof(float), slot_of, &plan, NULL) == GMF_OK);
+  CHECK(gmf_expand_create(grid, axis, rows, n, slot_of, &plan, NULL) == GMF_OK);
   CHECK(plan->n_slots == n);
-  float *panel = gmf_calloc(n * LD, sizeof *panel);
+  gmf_expand_space *space = NULL;
+  CHECK(gmf_expand_space_create(&plan, 1, LD * sizeof(float), &space, NULL) == GMF_OK);
+  const float *panel = (const float *)(const void *)space->panel;
   gmf_trace before = *grid->trace;
-  gmf_expand_run(grid, plan, f->rows, LD * sizeof *panel, panel);
+  gmf_expand_floats(grid, plan, f->rows, LD, GMF_WIRE_F4, space);
   CHECK(grid->trace->n_exchanges == before.n_exchanges + 1 && grid->trace->n_collectives == before.n_collectives);
-  int64_t needed_elsewhere = plan->n_send - plan->send_counts[grid->rank];
-  CHECK(grid->trace->exchange_bytes - before.exchange_bytes == needed_elsewhere * LD * 4); /* only needed rows */
-  double pairs[200][2] = {{0}}, got[200][2]; /* shorter rows of another type through the same plan */
+  CHECK(grid->trace->exchange_bytes - before.exchange_bytes == plan->n_send * LD * 4); /* only needed rows */
+  check_expanded(rows, slot_of, n, panel, 0);
+  before = *grid->trace;
+  gmf_expand_floats(grid, plan, f->rows, LD, GMF_WIRE_BF16, space);
+  CHECK(grid->trace->exchange_bytes - before.exchange_bytes == plan->n_send * LD * 2);
+  check_expanded(rows, slot_of, n, panel, 1.0 / 256);
+  double pairs[200][2] = {{0}}; /* shorter rows of another type through the same plan */
   for (int64_t j = 0; j < f->n; j++) pairs[j][1] = (double)gmf_axis_row(axis, axis->prefix[grid->rank] + j);
-  gmf_expand_run(grid, plan, pairs, sizeof *pairs, got);
-  for (int64_t j = 0; j < n; j++) CHECK(got[slot_of[j]][0] == 0 && got[slot_of[j]][1] == (double)rows[j]);
-  for (int64_t j = 0; j < n; j++)
-    for (int c = 0; c < K; c++)
-      CHECK(panel[slot_of[j] * LD + c] ==
-            (float)(2.0 * gmf_random_normal(11, GMF_STREAM_ITEMS_INIT, (uint64_t)rows[j], (uint32_t)c)));
-  gmf_free(panel);
+  gmf_expand_run(grid, plan, pairs, sizeof *pairs, space);
+  const double *got = (const double *)(const void *)space->panel;
+  for (int64_t j = 0; j < n; j++) CHECK(got[2 * slot_of[j]] == 0 && got[2 * slot_of[j] + 1] == (double)rows[j]);
+  gmf_expand_space_destroy(&space);
   gmf_expand_destroy(&plan);
   gmf_factor_destroy(&f);
   gmf_axis_destroy(&axis);
@@ -152,11 +187,13 @@ static void check_blocks(const gmf_grid *grid, const gmf_block *first, const gmf
                          int64_t n_expected, bool weighted)
 {
   int64_t n = 0;
-  float *panel = gmf_calloc(first->expand->n_slots, 16 * sizeof *panel);
+  gmf_expand_space *space = NULL;
+  CHECK(gmf_expand_space_create(&first->expand, 1, 16 * sizeof(float), &space, NULL) == GMF_OK);
   gmf_factor *ids = NULL;
   CHECK(gmf_factor_create(grid, gmf_other_side(first->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
   for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);
-  gmf_expand_run(grid, first->expand, ids->rows, 16 * sizeof *panel, panel); /* it holds the fixed rows' numbers */
+  gmf_expand_run(grid, first->expand, ids->rows, 16 * sizeof(float), space);
+  const float *panel = (const float *)(const void *)space->panel; /* it holds the fixed rows' numbers */
   CHECK((first->next != NULL) == (heavy != NULL));
   for (const gmf_block *b = first; b != NULL; b = b->next) {
     for (int64_t r = 0; r < b->n_rows; r++) {
@@ -179,7 +216,7 @@ static void check_blocks(const gmf_grid *grid, const gmf_block *first, const gmf
   CHECK(n == gmf_block_ratings(first));
   gmf_sum_i64(grid, &n, 1);
   CHECK(n == n_expected);
-  gmf_free(panel);
+  gmf_expand_space_destroy(&space);
   gmf_factor_destroy(&ids);
 }
 
@@ -257,7 +294,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     CHECK(gmf_heavy_place(grid, axes[s], heavy[s], NULL) == GMF_OK);
     check_heavy(grid, axes[s], heavy[s], counts[s]);
   }
-  CHECK(gmf_blocks_create(grid, source, axes, heavy, 16 * sizeof(float), blocks, NULL) == GMF_OK);
+  CHECK(gmf_blocks_create(grid, source, axes, heavy, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
     check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
     for (const gmf_block *b = blocks[s]; b != NULL; b = b->next) check_fold(b->grid, b);
@@ -317,6 +354,7 @@ int main(int argc, char **argv)
     MPI_Abort(MPI_COMM_WORLD, 2);
   test_axes(grid);
   test_exchange(grid);
+  test_bf16();
   test_expand(grid);
   test_blocks(grid, false);
   test_blocks(grid, true);
