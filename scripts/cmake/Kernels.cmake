@@ -3,7 +3,9 @@
 file(GLOB GRIDMF_KERNEL_SOURCES CONFIGURE_DEPENDS src/kernel/*.c)
 set(GRIDMF_ISA_SOURCES ${GRIDMF_KERNEL_SOURCES})
 list(FILTER GRIDMF_ISA_SOURCES INCLUDE REGEX "_isa\\.c$")
-list(FILTER GRIDMF_KERNEL_SOURCES EXCLUDE REGEX "_isa\\.c$")
+set(GRIDMF_AMX_SOURCES ${GRIDMF_KERNEL_SOURCES})
+list(FILTER GRIDMF_AMX_SOURCES INCLUDE REGEX "_amx\\.c$")
+list(FILTER GRIDMF_KERNEL_SOURCES EXCLUDE REGEX "_(isa|amx)\\.c$")
 
 set(isa_generic_flags "")
 set(isa_generic_floats 4)
@@ -23,13 +25,21 @@ set_target_properties(gridmf_kernel PROPERTIES POSITION_INDEPENDENT_CODE ON)
 if("avx2" IN_LIST isa_names)
   target_compile_definitions(gridmf_flags INTERFACE GMF_HAVE_X86_KERNELS)
 endif()
-foreach(isa IN LISTS isa_names)
-  add_library(gridmf_kernel_${isa} OBJECT ${GRIDMF_ISA_SOURCES})
+# Compiles kernels for an instruction set. Debug builds keep their kernels quick: they are tested against plain
+# references, not stepped through. gcc fuses a * b + c only when told to, where -std=c11 asks for the standard.
+function(add_kernels isa)
+  add_library(gridmf_kernel_${isa} OBJECT ${ARGN})
   target_link_libraries(gridmf_kernel_${isa} PRIVATE gridmf_flags)
-  target_compile_definitions(gridmf_kernel_${isa} PRIVATE GMF_ISA=${isa} GMF_VECTOR_FLOATS=${isa_${isa}_floats})
-  # Debug builds keep their kernels quick: they are tested against plain references, not stepped through. gcc fuses
-  # a * b + c only when told to, where -std=c11 asks for the standard.
   target_compile_options(gridmf_kernel_${isa} PRIVATE ${isa_${isa}_flags} -O3 -fno-math-errno -ffp-contract=fast)
   set_target_properties(gridmf_kernel_${isa} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_sources(gridmf_kernel INTERFACE $<TARGET_OBJECTS:gridmf_kernel_${isa}>)
+endfunction()
+
+foreach(isa IN LISTS isa_names)
+  add_kernels(${isa} ${GRIDMF_ISA_SOURCES})
+  target_compile_definitions(gridmf_kernel_${isa} PRIVATE GMF_ISA=${isa} GMF_VECTOR_FLOATS=${isa_${isa}_floats})
 endforeach()
+if("avx512" IN_LIST isa_names) # sources named *_amx.c: AVX-512 and the matrix unit beside it
+  set(isa_amx_flags ${isa_avx512_flags} -mamx-tile -mamx-bf16)
+  add_kernels(amx ${GRIDMF_AMX_SOURCES})
+endif()

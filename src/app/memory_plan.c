@@ -89,7 +89,8 @@ static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF
 static int64_t solver_bytes(const gmf_train_shape *s)
 {
   int64_t ld = row_length(s), square = ld * ld;
-  int64_t thread = square * (F4 + 2 * F8) + 2 * GMF_GRAM_DEPTH * ld * (F4 + F8) + ld * (F4 + 4 * F8);
+  int64_t thread =
+      square * (F4 + 2 * F8) + gmf_gram_work(row_length(s)) * F4 + 2 * GMF_GRAM_DEPTH * ld * F8 + ld * (F4 + 4 * F8);
   int64_t shared = square * F8;
   if (s->basis || s->all_pairs) thread += square * F8;
   if (s->basis) thread += GMF_CG_PANELS * (int64_t)sizeof(gmf_cg_panel);

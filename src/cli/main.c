@@ -174,9 +174,8 @@ static gmf_status check_programs(const gmf_grid *grid, gmf_error *err)
 static gmf_status check_environment(gmf_error *err)
 {
   const char *isa = getenv("GRIDMF_ISA");
-  if (isa == NULL || strcmp(isa, "generic") == 0 || strcmp(isa, "avx2") == 0 || strcmp(isa, "avx512") == 0)
-    return GMF_OK;
-  return gmf_fail(err, GMF_ERR_USAGE, "GRIDMF_ISA=%s: generic, avx2 or avx512 is needed", isa);
+  if (isa == NULL || gmf_kernel_level_exists(isa)) return GMF_OK;
+  return gmf_fail(err, GMF_ERR_USAGE, "GRIDMF_ISA=%s: " GMF_LEVEL_NAMES " is needed", isa);
 }
 
 /* Rank 0. Results that could not be printed are an error like results that could not be written. */

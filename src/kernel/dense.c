@@ -1,10 +1,14 @@
 #include "kernel/dense.h"
 
 #include "kernel/dense_versions.h"
+#include "kernel/gram_amx.h"
 
 void gmf_gram_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, float *work,
                  float *a, float *b)
 {
+#ifdef GMF_HAVE_X86_KERNELS
+  if (gmf_kernel_level() == GMF_LEVEL_AMX && gmf_gram_f4_amx(y, stride, ratings, loss, ld, work, a, b)) return;
+#endif
   GMF_ISA_PICK(gmf_kernel_level(), gmf_gram_f4)(y, stride, ratings, loss, ld, work, a, b);
 }
 

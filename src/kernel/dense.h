@@ -23,6 +23,9 @@ enum {
 /* k rounded up to whole vectors of every instruction set. */
 static inline int gmf_pad(int k) { return (k + 15) / 16 * 16; }
 
+/* Floats of work for gmf_gram_f4: sums of tiles, and a panel of gathered rows. */
+static inline int64_t gmf_gram_work(int ld) { return ((int64_t)ld + 2 * GMF_GRAM_DEPTH) * ld; }
+
 /* Ratings of one row: rating j meets row cols[j] of the other side. */
 typedef struct gmf_ratings {
   const int32_t *cols;  /* NULL: row j */
@@ -36,7 +39,7 @@ typedef struct gmf_ratings {
  * the weight itself, and b is left alone.
  *
  *   y     rows of `stride` floats, of which ld are read
- *   work  [2 * GMF_GRAM_DEPTH][ld]
+ *   work  f4: gmf_gram_work(ld) floats; f8: [2 * GMF_GRAM_DEPTH][ld]
  *   a     [ld][ld]    b [ld]
  */
 void gmf_gram_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, float *work,

@@ -28,7 +28,7 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *optio
   int64_t ld = s->ld;
   GMF_TRY(GMF_NEW_ZERO(s->a, ld * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->b, ld, err));
-  GMF_TRY(GMF_NEW_ZERO(s->work, 2 * GMF_GRAM_DEPTH * ld, err));
+  GMF_TRY(GMF_NEW_ZERO(s->work, gmf_gram_work(s->ld), err));
   GMF_TRY(GMF_NEW_ZERO(s->a8, ld * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->b8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->x8, ld, err));

@@ -59,8 +59,8 @@ typedef struct gmf_row_solver {
   gmf_row_options options;
   int n;                             /* coordinates of the system: gmf_row_order */
   int ld;                            /* gmf_pad(n) */
-  float *a, *b, *work;               /* owned [ld][ld], [ld], [2 GMF_GRAM_DEPTH][ld] */
-  double *a8, *b8, *x8, *r8, *work8; /* owned, likewise */
+  float *a, *b, *work;               /* owned [ld][ld], [ld], [gmf_gram_work] */
+  double *a8, *b8, *x8, *r8, *work8; /* owned [ld][ld], [ld] three times, [2 GMF_GRAM_DEPTH][ld] */
   double *copy8;                     /* owned [ld][ld]: a8 before it is factored */
   gmf_cg_panel *panels;              /* owned [GMF_CG_PANELS]; with cg */
   int64_t n_retried;                 /* rows that needed f8 */
