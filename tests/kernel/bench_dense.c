@@ -107,7 +107,12 @@ static void time_residual(bench *s)
 static void time_row(bench *s)
 {
   for (int row = 0; row < N_ROWS; row++) {
-    gmf_row system = {s->y, s->ld, ratings_of(s, row), s->diagonal, NULL, -1, true};
+    gmf_row system = {.y = s->y,
+                      .stride = s->ld,
+                      .ratings = ratings_of(s, row),
+                      .diagonal = s->diagonal,
+                      .fixed = -1,
+                      .has_lambda = true};
     double objective = 0;
     if (!gmf_row_solve(&s->solver, &system, s->b, &objective)) abort();
   }
