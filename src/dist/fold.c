@@ -6,6 +6,13 @@
 
 static const int64_t BATCH_BYTES = 32 << 20;
 
+int64_t gmf_fold_batch_rows(int n_owners, int64_t row_words, int64_t longest)
+{
+  int64_t bytes = gmf_min64(BATCH_BYTES, gmf_limit_call_bytes);
+  int64_t rows = gmf_max64(1, bytes / (n_owners * row_words * (int64_t)sizeof(double)));
+  return gmf_min64(rows, gmf_max64(longest, 1));
+}
+
 gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t row_words, gmf_fold **out,
                            gmf_error *err)
 {
@@ -27,9 +34,7 @@ gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t
                      "a row of %lld numbers cannot be summed over %d ranks at once; use a grid of fewer columns, or "
                      "fewer factors",
                      (long long)row_words, f->n_owners));
-  int64_t bytes = gmf_min64(BATCH_BYTES, gmf_limit_call_bytes);
-  f->batch_rows = gmf_max64(1, bytes / (f->n_owners * row_words * (int64_t)sizeof(double)));
-  f->batch_rows = gmf_min64(f->batch_rows, gmf_max64(longest, 1));
+  f->batch_rows = gmf_fold_batch_rows(f->n_owners, row_words, longest);
   f->n_batches = (longest + f->batch_rows - 1) / f->batch_rows;
   GMF_TRY(GMF_NEW_ZERO(f->partial, f->n_owners * f->batch_rows * row_words, err));
   GMF_TRY(GMF_NEW(f->sums, f->batch_rows * row_words, err));

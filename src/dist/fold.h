@@ -18,6 +18,9 @@ typedef struct gmf_fold {
   double *sums;    /* owned [batch_rows][row_words]: of my rows, after gmf_fold_run */
 } gmf_fold;
 
+/* Local. Rows of one owner in a batch, where the owner that has most rows has `longest`. */
+int64_t gmf_fold_batch_rows(int n_owners, int64_t row_words, int64_t longest);
+
 /* Local; the arguments lead to the same batches on all ranks of a grid row. */
 gmf_status gmf_fold_create(const gmf_grid *grid, const gmf_block *block, int64_t row_words, gmf_fold **out,
                            gmf_error *err);

@@ -77,6 +77,15 @@ void gmf_exact_gram_destroy(gmf_exact_gram **exact)
   *exact = NULL;
 }
 
+/* Bits of a piece, so that the sums of products of total rows are exact; a cross pair sums twice as many products. */
+static int piece_bits(int64_t total) { return (SUM_BITS - 1 - ilogb(power_above((double)total))) / 2; }
+
+int gmf_exact_gram_pieces(int64_t total)
+{
+  int bits = piece_bits(total);
+  return gmf_int(gmf_min64(GMF_EXACT_PIECES, (KEPT_BITS + bits - 1) / bits));
+}
+
 /* Collective. The units of the pieces; their number, 0 where all is zero. */
 static int choose_units(const gmf_grid *grid, const gmf_exact_gram *e, const float *y, const float *weights, int64_t n,
                         double units[GMF_EXACT_PIECES])
@@ -92,8 +101,7 @@ static int choose_units(const gmf_grid *grid, const gmf_exact_gram *e, const flo
   gmf_max_f64(grid, &largest, 1);
   gmf_sum_i64(grid, &total, 1);
   if (!(largest > 0) || !isfinite(largest)) return 0;
-  int bits = (SUM_BITS - 1 - ilogb(power_above((double)total))) / 2; /* a cross pair sums twice as many products */
-  int n_pieces = gmf_int(gmf_min64(GMF_EXACT_PIECES, (KEPT_BITS + bits - 1) / bits));
+  int bits = piece_bits(total), n_pieces = gmf_exact_gram_pieces(total);
   units[0] = ldexp(power_above(largest), -bits);
   for (int p = 1; p < n_pieces; p++) units[p] = ldexp(units[p - 1], -bits);
   return n_pieces;

@@ -47,4 +47,7 @@ void gmf_exact_gram_destroy(gmf_exact_gram **exact);
 void gmf_exact_gram_run(const gmf_grid *grid, gmf_exact_gram *exact, const float *y, const float *weights, int64_t n,
                         double *gram);
 
+/* Local. Pieces of each value in a Gram matrix of so many rows over all ranks. */
+int gmf_exact_gram_pieces(int64_t total);
+
 #endif
