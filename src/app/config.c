@@ -21,7 +21,7 @@ enum {
         GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT | GMF_VERB_BENCH,
   WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
-  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO | GMF_VERB_BENCH,
+  SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO | GMF_VERB_BENCH | GMF_VERB_ONLY_PLAN,
   PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND | GMF_VERB_BENCH
 };
 
@@ -183,6 +183,26 @@ static const gmf_option OPTIONS[] = {
      "sweep: groups of equally many ranks, each of which trains one point at a time; 0: as many as there are points, "
      "ranks and memory for"},
 
+    {"np", GMF_OPT_INT, FIELD(planned_ranks), GMF_VERB_ONLY_PLAN, false, "P", 0, 1 << 20, NULL, "0",
+     "ranks to plan for; 0: a table of 1, 2, 4, ... ranks"},
+    {"users", GMF_OPT_INT, FIELD(planned_users), GMF_VERB_ONLY_PLAN, false, "M", 0, COUNT_MAX, NULL, "0",
+     "number of users, where there is no dataset yet"},
+    {"items", GMF_OPT_INT, FIELD(planned_items), GMF_VERB_ONLY_PLAN, false, "N", 0, COUNT_MAX, NULL, "0",
+     "number of items"},
+    {"ratings", GMF_OPT_INT, FIELD(planned_ratings), GMF_VERB_ONLY_PLAN, false, "NNZ", 0, COUNT_MAX, NULL, "0",
+     "number of ratings; users and items have as many as in gridmf synth"},
+    {"flops", GMF_OPT_REAL, FIELD(flops), GMF_VERB_ONLY_PLAN, false, "G", 1e-6, 1e9, NULL, "",
+     "GFLOP/s that a rank's threads make together when they solve rows"},
+    {"bandwidth", GMF_OPT_REAL, FIELD(bandwidth), GMF_VERB_ONLY_PLAN, false, "G", 1e-6, 1e9, NULL, "",
+     "GB/s between a rank's cores and memory"},
+    {"network", GMF_OPT_REAL, FIELD(network), GMF_VERB_ONLY_PLAN, false, "G", 1e-6, 1e9, NULL, "",
+     "GB/s that a rank receives from others; 12.5 is assumed where nothing is known"},
+    {"latency", GMF_OPT_REAL, FIELD(latency), GMF_VERB_ONLY_PLAN, false, "US", 1e-6, 1e9, NULL, "",
+     "microseconds of a message; 2 is assumed where nothing is known"},
+    {"bench", GMF_OPT_TEXT, FIELD(bench), GMF_VERB_ONLY_PLAN, false, "FILE", 0, 0, NULL, "",
+     "what gridmf bench --json printed on the machine that is planned for; without it, what --flops and --bandwidth do "
+     "not say is measured here, in a second"},
+
     {"metrics", GMF_OPT_TEXT, FIELD(metrics), GMF_VERB_EVALUATE | GMF_VERB_TRAIN, false, "LIST", 0, 0, NULL, "",
      "what to compute, separated by commas, @K is a list length; where not given: recall@20, ndcg@10, precision@10, hit@10, and for als also rmse and mae"},
     {"explain", GMF_OPT_FLAG, FIELD(explain), GMF_VERB_EVALUATE, false, NULL, 0, 0, NULL, "no",
@@ -240,12 +260,20 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {
-    {"import", GMF_VERB_IMPORT},     {"split", GMF_VERB_SPLIT},         {"train", GMF_VERB_TRAIN},
-    {"evaluate", GMF_VERB_EVALUATE}, {"synth", GMF_VERB_SYNTH},         {"info", GMF_VERB_INFO},
-    {"verify", GMF_VERB_VERIFY},     {"recommend", GMF_VERB_RECOMMEND}, {"export", GMF_VERB_EXPORT},
-    {"sweep", GMF_VERB_SWEEP},       {"bench", GMF_VERB_BENCH},         {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export|bench";
+const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT},
+                                        {"split", GMF_VERB_SPLIT},
+                                        {"train", GMF_VERB_TRAIN},
+                                        {"evaluate", GMF_VERB_EVALUATE},
+                                        {"synth", GMF_VERB_SYNTH},
+                                        {"info", GMF_VERB_INFO},
+                                        {"verify", GMF_VERB_VERIFY},
+                                        {"recommend", GMF_VERB_RECOMMEND},
+                                        {"export", GMF_VERB_EXPORT},
+                                        {"sweep", GMF_VERB_SWEEP},
+                                        {"bench", GMF_VERB_BENCH},
+                                        {"plan", GMF_VERB_PLAN},
+                                        {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export|bench|plan";
 
 #define OF(algorithm) (1 << (algorithm))
 #define ITEM_BASED (OF(GMF_ALGORITHM_ITEM_KNN) | OF(GMF_ALGORITHM_EASE))

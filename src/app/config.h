@@ -26,7 +26,9 @@ typedef enum gmf_verb {
   GMF_VERB_EXPORT = 256,
   GMF_VERB_BENCH = 512,
   GMF_VERB_ONLY_SWEEP = 1 << 14,
-  GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP /* takes what train takes, and more */
+  GMF_VERB_ONLY_PLAN = 1 << 15,
+  GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP, /* takes what train takes, and more */
+  GMF_VERB_PLAN = GMF_VERB_TRAIN | GMF_VERB_ONLY_PLAN    /* likewise */
 } gmf_verb;
 
 typedef enum gmf_algorithm {
@@ -118,6 +120,11 @@ typedef struct gmf_config {
   bool roofline;
   /* sweep */
   int64_t groups; /* 0: chosen */
+  /* plan */
+  int64_t planned_ranks; /* 0: several */
+  int64_t planned_users, planned_items, planned_ratings;
+  double flops, bandwidth, network, latency; /* NaN: not given */
+  char bench[GMF_PATH_BYTES];
   /* evaluate */
   char metrics[1024];
   bool explain;

@@ -70,18 +70,19 @@ cleanup:
   return status;
 }
 
-static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n_grid_rows, int n_grid_cols)
+gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SIDES], int64_t nnz, bool weighted,
+                                   int n_grid_rows, int n_grid_cols)
 {
   bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
-  gmf_train_shape shape = {.n = {d->n[GMF_USERS], d->n[GMF_ITEMS]},
-                           .nnz = d->nnz,
+  gmf_train_shape shape = {.n = {n[GMF_USERS], n[GMF_ITEMS]},
+                           .nnz = nnz,
                            .n_ranks = n_grid_rows * n_grid_cols,
                            .n_grid_rows = n_grid_rows,
                            .n_grid_cols = n_grid_cols,
                            .n_threads = omp_get_max_threads(),
                            .n_factors = (int)c->factors,
                            .bias = c->bias,
-                           .weighted = d->has_weight,
+                           .weighted = weighted,
                            .all_pairs = all_pairs,
                            .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
                            .deterministic = c->deterministic,
@@ -92,10 +93,15 @@ static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n
                            .is_svd = c->algorithm == GMF_ALGORITHM_SVD};
   gmf_svd_options options = gmf_config_svd(c);
   if (shape.is_svd)
-    shape.svd = (gmf_svd_shape){.sizes = gmf_svd_measure(&options, d->n[GMF_USERS], d->n[GMF_ITEMS]),
+    shape.svd = (gmf_svd_shape){.sizes = gmf_svd_measure(&options, n[GMF_USERS], n[GMF_ITEMS]),
                                 .dense = c->svd_method == GMF_SVD_GRAM,
                                 .centered = c->center != GMF_CENTER_NONE};
   return shape;
+}
+
+static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n_grid_rows, int n_grid_cols)
+{
+  return gmf_train_shape_of(c, d->n, d->nnz, d->has_weight, n_grid_rows, n_grid_cols);
 }
 
 int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int n_ranks)

@@ -32,6 +32,11 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *config
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
                                   const gmf_train_memory *memory, gmf_error *err);
 
+/* Local. A training of n[users] x n[items] with nnz ratings; program_bytes: what this process holds now. Without
+ * --test. */
+gmf_train_shape gmf_train_shape_of(const gmf_config *config, const int64_t n[GMF_N_SIDES], int64_t nnz, bool weighted,
+                                   int n_grid_rows, int n_grid_cols);
+
 /* Local. The peak of a rank that trains with n_ranks ranks in one column, bytes, by the sizes of the dataset. */
 int64_t gmf_train_memory_expected(const gmf_config *config, const gmf_dataset *dataset, int n_ranks);
 

@@ -28,8 +28,7 @@ static const double START_SECONDS = 0.1;
 
 /* ---- what it must do --------------------------------------------------------------------------------------------- */
 
-/* Operations that count in a row of d ratings, from forming its system to the solution. */
-static double row_operations(const gmf_row_options *row, double d)
+double gmf_row_operations(const gmf_row_options *row, double d)
 {
   double k = gmf_row_order(row->k, row->bias), s = row->cg_steps;
   if (row->solver == GMF_SOLVER_CG) return (s + 1) * 4 * d * k + 2 * d * k + 10 * s * k;
@@ -49,7 +48,7 @@ static void count_rows(const gmf_grid *grid, const gmf_block *b, const gmf_row_o
     double here = (double)(b->row_ptr[r + 1] - b->row_ptr[r]);
     bool is_own = r >= own_begin && r < own_end;
     if (grid->n_cols == 1) {
-      solve->operations_f4 += here > 0 ? row_operations(row, here) : 0;
+      solve->operations_f4 += here > 0 ? gmf_row_operations(row, here) : 0;
     } else { /* formed and solved in f8 */
       solve->operations_f8 += here * k * (k + 1) + 2 * here * k;
       if (is_own && b->counts[r] > 0) {

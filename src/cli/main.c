@@ -36,7 +36,7 @@ static const verb_entry VERBS[] = {
     {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
     {"verify", GMF_VERB_VERIFY, gmf_verb_verify}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend},
     {"export", GMF_VERB_EXPORT, gmf_verb_export}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep},
-    {"bench", GMF_VERB_BENCH, gmf_verb_bench},
+    {"bench", GMF_VERB_BENCH, gmf_verb_bench},    {"plan", GMF_VERB_PLAN, gmf_verb_plan},
 };
 
 static const verb_entry *find_verb(const char *name)
@@ -194,7 +194,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
     return gmf_fail(
         err, GMF_ERR_USAGE,
-        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export, bench)",
+        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export, bench, plan)",
         run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
         found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
@@ -212,8 +212,8 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
   set_threads(run);
   status = verb->run(run, err);
   if (status == GMF_OK) status = gmf_agree(run->grid, run->grid->rank == 0 ? flush_results(err) : GMF_OK, err);
-  bool is_long = (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND)) !=
-                 0; /* where time and memory go */
+  bool is_long = verb->verb != GMF_VERB_PLAN && (verb->verb & (GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH |
+                                                               GMF_VERB_RECOMMEND)) != 0; /* where time and memory go */
   if (status == GMF_OK || status == GMF_STOPPED) {
     gmf_status ended = gmf_log_end(&run->log, run->grid, status, is_long, err);
     if (status == GMF_OK) status = ended;

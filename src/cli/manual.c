@@ -93,6 +93,16 @@ static const verb_text VERBS[] = {
      "ranks that need them. Then the kernels that form and solve the systems of rows, as a share of that. Each figure is "
      "the best round of those that there was time for. Where others use the cores too, it is less.",
      "mpirun -n 2 gridmf bench"},
+    {GMF_VERB_PLAN, "plan", "DATA.h5 --algorithm als|ials --np P", "what a training will take, before it is run",
+     "Takes the options of train, and says of each rank's share what it will hold (memory by part), receive from others "
+     "(calls and bytes of a sweep, by what moves them), and do, how even that is over the ranks, how long a sweep will "
+     "take and how long the files will be. With a dataset all that is counted from the ratings, for any number of ranks up "
+     "to 16,384, by this process alone or by several under mpirun; bytes and messages are exactly those of the run. With "
+     "--users, --items and --ratings instead it is what can be expected of degrees as gridmf synth has them. Without --np "
+     "there is a line for each of 1, 2, 4, ... ranks. A collective's bytes are those of the vector that a rank hands over, "
+     "and what it receives is the least that has to come from others. Time is what operations or memory take, whichever is "
+     "more, and then messages; nothing is taken to overlap. Exit code 69 says that it does not fit into --memory-limit.",
+     "gridmf plan data.h5 --algorithm ials --factors 128 --np 64 --memory-limit 4G"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 

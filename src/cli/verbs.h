@@ -29,6 +29,7 @@ gmf_status gmf_verb_synth(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_info(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_verify(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_sweep(gmf_run *run, gmf_error *err);
+gmf_status gmf_verb_plan(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_bench(gmf_run *run, gmf_error *err);
 
 /* Local. Fails unless exactly n arguments were given; `what` names them. */

@@ -1,0 +1,201 @@
+"""What gridmf plan says before a run is what the run does: bytes and messages to the byte, memory, files."""
+
+import json
+import os
+import pathlib
+import unittest
+
+import h5py
+import numpy as np
+
+import harness
+from harness import run, run_good
+
+COUNTMPI = os.environ.get("COUNTMPI_LIBRARY")
+USAGE, NO_INPUT, PLAN = 64, 66, 69
+RATES = ["--flops", 50, "--bandwidth", 10]
+
+
+def plans(*words):
+    return run_good(1, "plan", *words, *RATES, "--json", "--quiet").json()
+
+
+def power_law(path, n_users=400, n_items=150, nnz=9000, weights=None):
+    """A dataset whose items are drawn with probability 1 / rank."""
+    rng = np.random.default_rng(7)
+    p = 1 / np.arange(1, n_items + 1)
+    pairs = np.unique(rng.integers(0, n_users, nnz) * n_items + rng.choice(n_items, nnz, p=p / p.sum()))
+    return harness.write_dataset(path, n_users, n_items, pairs // n_items, pairs % n_items,
+                                 rng.integers(1, 11, len(pairs)) / 2,
+                                 weights=rng.random(len(pairs)) if weights else None)
+
+
+@unittest.skipUnless(COUNTMPI, "nothing can be preloaded into this build")
+class Counted(harness.Case):
+    """Calls and bytes of a sweep, of every rank and function, as a library between the program and MPI counts them."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = power_law(cls.folder / "data.h5")
+
+    def count(self, n_ranks, sweeps, words):
+        """By rank: function -> calls and bytes of a run."""
+        base = self.out / f"count{sweeps}"
+        environment = {"LD_PRELOAD": COUNTMPI, "COUNTMPI": str(base)}
+        harness.execute([*harness.launch(n_ranks), *(harness.mpi_environment_words(environment) if n_ranks > 1 else []),
+                         harness.GRIDMF, "train", self.data, "-o", self.out / "model.h5", "--iterations", sweeps, "--quiet",
+                         *words], env=environment)
+        found = []
+        for rank in range(n_ranks):
+            lines = pathlib.Path(f"{base}.{rank}").read_text().split("\n")[:-1]
+            found.append({name: np.array([int(calls), int(size)]) for name, calls, size in map(str.split, lines)})
+        return found
+
+    def measure(self, n_ranks, words):
+        """The same of two sweeps more, which is what they take and nothing else."""
+        less, more = self.count(n_ranks, 1, words), self.count(n_ranks, 3, words)
+        sweeps = [{name: (b[name] - a.get(name, 0)) for name in b} for a, b in zip(less, more)]
+        return [{name: tuple(value // 2) for name, value in s.items() if value.any()} for s in sweeps]
+
+    def check(self, n_ranks, *words):
+        plan = plans(self.data, "--np", n_ranks, *words)["plans"][0]
+        found = self.measure(n_ranks, words)
+        received = [f.pop("MPI_Irecv", (0, 0)) for f in found]
+        for rank in range(n_ranks):
+            planned = {}
+            for side in ("users", "items"):
+                for move in plan[side]["moves"]:
+                    t, of_function = move["ranks"][rank], planned.setdefault(move["function"], np.zeros(2, int))
+                    of_function += (t["calls"], t["bytes"])
+            self.assertEqual({name: tuple(v) for name, v in planned.items() if v.any()}, found[rank], f"rank {rank}")
+            expands = [m["ranks"][rank]["received_bytes"] for side in ("users", "items") for m in plan[side]["moves"]
+                       if m["move"] == "expand"]
+            self.assertEqual(sum(expands), received[rank][1])
+        if n_ranks > 1 and plan["grid"] != f"1x{n_ranks}":  # there a rank's fixed rows are its own
+            self.assertGreater(sum(r[1] for r in received), 0)
+
+    def test_strategies(self):
+        for n_ranks, words in ((1, ["--algorithm", "ials"]),
+                               (2, ["--algorithm", "ials", "--solver", "cg"]),
+                               (3, ["--algorithm", "als", "--bias"]),
+                               (4, ["--algorithm", "als", "--grid", "2x2", "--solver", "cholesky"]),
+                               (4, ["--algorithm", "als", "--solver", "cg"]),
+                               (3, ["--algorithm", "als", "--grid", "1x3", "--factors", 20]),
+                               (6, ["--algorithm", "ials", "--grid", "2x3", "--factors", 70]),
+                               (2, ["--algorithm", "als", "--heavy-items", "100:1x2"]),
+                               (4, ["--algorithm", "ials", "--heavy-items", "100:2x2", "--heavy-users", "30:1x4"]),
+                               (6, ["--algorithm", "als", "--bias", "--heavy-items", "60:3x2"]),
+                               (2, ["--algorithm", "ials", "--deterministic", "--nonnegative"]),
+                               (3, ["--algorithm", "als", "--deterministic", "--solver", "cg"])):
+            with self.subTest(ranks=n_ranks, words=words):
+                self.check(n_ranks, "--factors", 10, *words)
+
+
+class Plans(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = power_law(cls.folder / "data.h5")
+
+    def test_files(self):
+        """The length of a model's arrays and a checkpoint's is as planned."""
+        for words in (["als", "--bias"], ["ials", "--no-seen"]):
+            with self.subTest(words=words):
+                words = ["--algorithm", *words, "--factors", 12, "--iterations", 2]
+                plan = plans(self.data, *words, "--np", 2)["plans"][0]
+                log, folder = self.out / f"{words[1]}.jsonl", self.out / words[1]
+                run_good(2, "train", self.data, "-o", self.out / "model.h5", *words, "--checkpoint", folder, "--checkpoint-every",
+                         "0s", "--log-json", log, "--quiet")
+                sizes = {e["event"]: e["bytes"] for e in map(json.loads, log.read_text().splitlines()) if "bytes" in e}
+                self.assertEqual(plan["files"]["model_bytes"], sizes["model"])
+                # A checkpoint of the first of two sweeps has one sweep less of history.
+                self.assertEqual(plan["files"]["checkpoint_bytes"] - 4 * 8, sizes["checkpoint"])
+
+    def test_counts(self):
+        """Ratings and expanded rows of every grid, counted from scratch."""
+        r = harness.Ratings(self.data)
+        for n_ranks, grid in ((1, "1x1"), (5, "5x1"), (6, "2x3"), (6, "1x6")):
+            plan = plans(self.data, "--algorithm", "als", "--factors", 8, "--np", n_ranks, "--grid", grid)["plans"][0]
+            rows, columns = map(int, grid.split("x"))
+            for side, n_updated, n_fixed in (("users", r.n_users, r.n_items), ("items", r.n_items, r.n_users)):
+                half = plan[side]
+                self.assertAlmostEqual(half["ratings"]["mean"] * n_ranks, r.nnz, delta=1)
+                self.assertGreaterEqual(half["ratings"]["max"], half["ratings"]["mean"])
+                self.assertLessEqual(half["expanded_rows"]["max"], min(n_fixed, half["ratings"]["max"]))
+                self.assertEqual([m["move"] for m in half["moves"]],
+                                 ["expand"] * (rows > 1) + ["fold"] * (columns > 1) + ["totals"])
+
+    def test_by_several_ranks(self):
+        """A plan made by three ranks is that of one."""
+        words = ["plan", self.data, "--algorithm", "ials", "--np", 7, *RATES, "--json", "--quiet"]
+        alone, together = (run_good(n, *words).json() for n in (1, 3))
+        for plan in (*alone["plans"], *together["plans"]):
+            del plan["memory"]
+        self.assertEqual(alone, together)
+
+    def test_many_ranks(self):
+        """Thousands are planned in one process; with more ranks each has less."""
+        table = plans(self.data, "--algorithm", "als", "--np", 4000)["plans"][0]
+        self.assertEqual((table["ranks"], table["grid"]), (4000, "4000x1"))
+        self.assertEqual(run(1, "plan", self.data, "--algorithm", "als", "--np", 100000, *RATES).rc, USAGE)
+        sizes = ["--users", 10**9, "--items", 10**7, "--ratings", 10**11, "--algorithm", "ials", "--factors", 128]
+        many = plans(*sizes, "--np", 100000)["plans"][0]
+        fewer = plans(*sizes, "--np", 1000)["plans"][0]
+        self.assertLess(many["memory"]["peak_bytes"]["max"], fewer["memory"]["peak_bytes"]["max"])
+        self.assertLess(many["sweep_seconds"], fewer["sweep_seconds"])
+        self.assertFalse(many["counted"])
+
+    def test_expected(self):
+        """What sizes alone say of synth's ratings is near what counting them says."""
+        data = self.out / "synth.h5"
+        sizes = ["--users", 6000, "--items", 1500, "--ratings", 200000]
+        run_good(1, "synth", "-o", data, *sizes, "--quiet")
+        words = ["--algorithm", "als", "--factors", 16, "--np"]
+        for n in (4, 32):
+            counted, expected = plans(data, *words, n)["plans"][0], plans(*sizes, *words, n)["plans"][0]
+            for side in ("users", "items"):
+                for what in ("ratings", "operations", "expanded_rows", "received_bytes"):
+                    a, b = counted[side][what], expected[side][what]
+                    self.assertLess(abs(a["mean"] / b["mean"] - 1), 0.15, (n, side, what, a, b))
+                    self.assertLess(a["max"], 1.4 * b["max"], (n, side, what, a, b))
+
+    def test_fits(self):
+        """Exit code 69 and a plan all the same where it does not fit; tables have a line for each number of ranks."""
+        words = ["plan", self.data, "--algorithm", "als", "--factors", 16, *RATES]
+        result = run(1, *words, "--np", 2, "--memory-limit", "1M", "--json", "--quiet")
+        self.assertEqual(result.rc, PLAN)
+        self.assertIs(result.json()["plans"][0]["memory"]["fits"], False)
+        result = run_good(1, *words, "--np", 2, "--memory-limit", "4G")
+        self.assertIn("fits into", result.stdout)
+        table = run_good(1, *words)
+        self.assertRegex(table.stdout, r"\n +2 +2x1 ")
+        self.assertEqual([p["ranks"] for p in plans(*words[1:])["plans"]][:3], [1, 2, 4])
+
+    def test_rates(self):
+        """--bench FILE is what gridmf bench wrote; what is said goes before it."""
+        bench = self.out / "bench.json"
+        bench.write_text(json.dumps({"triad_gbs": 20, "kernel": [{"factors": k, "gram_gflops": k, "cg_gflops": 2 * k}
+                                                                 for k in (16, 64, 256)],
+                                     "network": {"message_us": 3, "exchange_gbs": 5}}))
+        words = ["plan", self.data, "--algorithm", "ials", "--factors", 50, "--np", 2, "--json", "--quiet", "--bench"]
+        rates = run_good(1, *words, bench, "--latency", 7).json()["rates"]
+        self.assertEqual([rates[r]["value"] for r in ("flops", "memory_bandwidth", "network_bandwidth", "latency")],
+                         [64e9, 20e9, 5e9, 7e-6])
+        self.assertEqual(rates["latency"]["source"], "--latency")
+        self.assertEqual(run_good(1, *words, bench, "--solver", "cg").json()["rates"]["flops"]["value"], 128e9)
+        self.assertEqual(run(1, *words, self.out / "missing").rc, NO_INPUT)
+        bench.write_text("{}")
+        self.assertEqual(run(1, *words, bench).rc, 65)
+
+    def test_misuse(self):
+        for words in (["--algorithm", "als"], [self.data, self.data, "--algorithm", "als"], [self.data],
+                      [self.data, "--algorithm", "ease"], [self.data, "--algorithm", "als", "--np", 6, "--grid", "4x2"],
+                      ["--users", 3, "--items", 3, "--ratings", 10, "--algorithm", "als"]):
+            with self.subTest(words=words):
+                result = run(1, "plan", *words, *RATES)
+                self.assertEqual((result.rc, len(result.messages())), (USAGE, 1), result)
+
+
+if __name__ == "__main__":
+    unittest.main()
