@@ -18,8 +18,9 @@
 
 enum {
   ALL = GMF_VERB_IMPORT | GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_SYNTH | GMF_VERB_INFO |
-        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT | GMF_VERB_BENCH,
-  WRITES_ONE = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
+        GMF_VERB_VERIFY | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT | GMF_VERB_ATTACH | GMF_VERB_BENCH,
+  WRITES_ONE =
+      GMF_VERB_IMPORT | GMF_VERB_ATTACH | GMF_VERB_TRAIN | GMF_VERB_SYNTH | GMF_VERB_RECOMMEND | GMF_VERB_EXPORT,
   SEEDED = GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_SYNTH,
   SHOWS = GMF_VERB_EVALUATE | GMF_VERB_INFO | GMF_VERB_BENCH | GMF_VERB_ONLY_PLAN,
   PLANNED = GMF_VERB_IMPORT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE | GMF_VERB_RECOMMEND | GMF_VERB_BENCH
@@ -35,8 +36,8 @@ static const gmf_option OPTIONS[] = {
      "be there; weight says how much a rating counts in training"},
     {"duplicates", GMF_OPT_CHOICE, FIELD(duplicates), GMF_VERB_IMPORT, false, NULL, 0, 0, "last|sum|max|mean|error",
      "last", "what several ratings of one item by one user become; last goes by time, else by place in the input"},
-    {"on-bad-line", GMF_OPT_CHOICE, FIELD(on_bad_line), GMF_VERB_IMPORT, false, NULL, 0, 0, "error|skip", "error",
-     "whether a line that cannot be read ends the import or is counted and left out"},
+    {"on-bad-line", GMF_OPT_CHOICE, FIELD(on_bad_line), GMF_VERB_IMPORT | GMF_VERB_ATTACH, false, NULL, 0, 0,
+     "error|skip", "error", "whether a line that cannot be read ends the run or is counted and left out"},
     {"min-rating", GMF_OPT_REAL, FIELD(min_rating), GMF_VERB_IMPORT, false, "T", -1e30, 1e30, NULL, "",
      "leave out ratings below T"},
     {"binarize", GMF_OPT_FLAG, FIELD(binarize), GMF_VERB_IMPORT, false, NULL, 0, 0, NULL, "no",
@@ -47,6 +48,20 @@ static const gmf_option OPTIONS[] = {
      "leave out items with fewer ratings"},
     {"k-core", GMF_OPT_FLAG, FIELD(k_core), GMF_VERB_IMPORT, false, NULL, 0, 0, NULL, "no",
      "repeat both minimum counts until every user and item that is left has as many"},
+
+    {"items", GMF_OPT_TEXT, FIELD(features_file[GMF_ITEMS]), GMF_VERB_ATTACH, false, "FILE", 0, 0, NULL, "",
+     "csv, tsv or '::' text with a line for each item, or --users"},
+    {"users", GMF_OPT_TEXT, FIELD(features_file[GMF_USERS]), GMF_VERB_ATTACH, false, "FILE", 0, 0, NULL, "",
+     "the same with a line for each user; one of both in a run"},
+    {"id", GMF_OPT_TEXT, FIELD(id_column), GMF_VERB_ATTACH, false, "COLUMN", 0, 0, NULL, "1",
+     "the column of the ids that ratings were imported with: its name in the header or, in a file of which no column is "
+     "named and that has no header, its number from 1"},
+    {"categories", GMF_OPT_LINES, FIELD(categories), GMF_VERB_ATTACH, false, "COLUMN[,SEPARATOR]", 0, 0, NULL, "",
+     "a column whose text is a category, or several with SEPARATOR between them, as in genres,|: each becomes a "
+     "feature COLUMN:CATEGORY that is 1 or 0; may be given several times"},
+    {"numbers", GMF_OPT_TEXT, FIELD(numbers), GMF_VERB_ATTACH, false, "COLUMN,...", 0, 0, NULL, "",
+     "columns of numbers, each a feature, of which the mean is taken off and that are divided by their standard "
+     "deviation; an empty field is the mean"},
 
     {"train", GMF_OPT_TEXT, FIELD(train), GMF_VERB_SPLIT, false, "TRAIN.h5", 0, 0, NULL, "", "gets what is kept"},
     {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT | GMF_VERB_TRAIN, false, "TEST.h5", 0, 0, NULL, "",
@@ -102,6 +117,13 @@ static const gmf_option OPTIONS[] = {
      "none. svd: none where not given, or means over all pairs, rated or not: of all, of each user, each item, or both"},
     {"nonnegative", GMF_OPT_FLAG, FIELD(nonnegative), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
      "no factor is below zero; biases may be"},
+    {"item-features", GMF_OPT_FLAG, FIELD(features[GMF_ITEMS]), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "als, ials: shrink an item's factors not towards zero but towards what its features predict, which gridmf attach "
+     "has put into the dataset; items without ratings get the prediction"},
+    {"user-features", GMF_OPT_FLAG, FIELD(features[GMF_USERS]), GMF_VERB_TRAIN, true, NULL, 0, 0, NULL, "no",
+     "the same for users"},
+    {"lambda-features", GMF_OPT_REAL, FIELD(lambda_features), GMF_VERB_TRAIN, true, "L", 0, 1e30, NULL, "1",
+     "regularisation of the weights by which features predict factors"},
     {"solver", GMF_OPT_CHOICE, FIELD(solver), GMF_VERB_TRAIN, true, NULL, 0, 0, "auto|cholesky|cg", "auto",
      "how a row's system is solved; cholesky: exactly, from its k x k matrix; auto: exactly, by the d x d matrix of its "
      "ratings where that is less work; cg: by preconditioned conjugate gradients from the last sweep's solution"},
@@ -260,20 +282,14 @@ static const gmf_option OPTIONS[] = {
 
 const gmf_option_table GMF_OPTIONS = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS};
 
-const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT},
-                                        {"split", GMF_VERB_SPLIT},
-                                        {"train", GMF_VERB_TRAIN},
-                                        {"evaluate", GMF_VERB_EVALUATE},
-                                        {"synth", GMF_VERB_SYNTH},
-                                        {"info", GMF_VERB_INFO},
-                                        {"verify", GMF_VERB_VERIFY},
-                                        {"recommend", GMF_VERB_RECOMMEND},
-                                        {"export", GMF_VERB_EXPORT},
-                                        {"sweep", GMF_VERB_SWEEP},
-                                        {"bench", GMF_VERB_BENCH},
-                                        {"plan", GMF_VERB_PLAN},
-                                        {NULL, 0}};
-const char GMF_VERB_WORDS[] = "import|split|train|sweep|evaluate|recommend|synth|info|verify|export|bench|plan";
+const gmf_verb_name GMF_VERB_NAMES[] = {{"import", GMF_VERB_IMPORT}, {"split", GMF_VERB_SPLIT},
+                                        {"train", GMF_VERB_TRAIN},   {"evaluate", GMF_VERB_EVALUATE},
+                                        {"synth", GMF_VERB_SYNTH},   {"info", GMF_VERB_INFO},
+                                        {"verify", GMF_VERB_VERIFY}, {"recommend", GMF_VERB_RECOMMEND},
+                                        {"export", GMF_VERB_EXPORT}, {"sweep", GMF_VERB_SWEEP},
+                                        {"attach", GMF_VERB_ATTACH}, {"bench", GMF_VERB_BENCH},
+                                        {"plan", GMF_VERB_PLAN},     {NULL, 0}};
+const char GMF_VERB_WORDS[] = "import|attach|split|train|sweep|evaluate|recommend|synth|info|verify|export|bench|plan";
 
 #define OF(algorithm) (1 << (algorithm))
 #define ITEM_BASED (OF(GMF_ALGORITHM_ITEM_KNN) | OF(GMF_ALGORITHM_EASE))
@@ -287,6 +303,9 @@ static const struct {
     {offsetof(gmf_config, alpha0), OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, loss), OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, bias), OF(GMF_ALGORITHM_ALS)},
+    {offsetof(gmf_config, features[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, features[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, lambda_features), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, lambda_bias), OF(GMF_ALGORITHM_ALS)},
     {offsetof(gmf_config, center), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_SVD)},
     {offsetof(gmf_config, seed), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_SVD)},
@@ -337,6 +356,8 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   if (o->offset == offsetof(gmf_config, alpha)) return config->loss != GMF_LOSS_IALS - GMF_LOSS_HKV;
   if (o->offset == offsetof(gmf_config, alpha0)) return config->loss == GMF_LOSS_IALS - GMF_LOSS_HKV;
   if (o->offset == offsetof(gmf_config, lambda_bias)) return config->bias;
+  if (o->offset == offsetof(gmf_config, lambda_features))
+    return config->features[GMF_USERS] || config->features[GMF_ITEMS];
   if (o->offset == offsetof(gmf_config, cg_steps)) return config->solver == GMF_SOLVER_CG;
   if (o->offset == offsetof(gmf_config, tolerance) || o->offset == offsetof(gmf_config, max_restarts))
     return config->svd_method == GMF_SVD_KRYLOV;
@@ -485,6 +506,8 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"early-stop", c->early_stop > 0},
                  {"nonnegative", c->nonnegative},
                  {"bias", c->bias},
+                 {"item-features", c->features[GMF_ITEMS]},
+                 {"user-features", c->features[GMF_USERS]},
                  {"deterministic", c->deterministic},
                  {"roofline", c->roofline},
                  {"heavy-users", is_given(c->heavy[GMF_USERS])},

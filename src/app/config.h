@@ -25,6 +25,7 @@ typedef enum gmf_verb {
   GMF_VERB_RECOMMEND = 128,
   GMF_VERB_EXPORT = 256,
   GMF_VERB_BENCH = 512,
+  GMF_VERB_ATTACH = 1 << 12,
   GMF_VERB_ONLY_SWEEP = 1 << 14,
   GMF_VERB_ONLY_PLAN = 1 << 15,
   GMF_VERB_SWEEP = GMF_VERB_TRAIN | GMF_VERB_ONLY_SWEEP, /* takes what train takes, and more */
@@ -77,6 +78,8 @@ typedef struct gmf_config {
   bool binarize;
   int64_t min_user_count, min_item_count;
   bool k_core;
+  /* attach */
+  char features_file[GMF_N_SIDES][GMF_PATH_BYTES], id_column[256], categories[2048], numbers[2048];
   /* split; train and evaluate take test and fold_in too */
   char train[GMF_PATH_BYTES], test[GMF_PATH_BYTES], fold_in[GMF_PATH_BYTES];
   int method;      /* gmf_split_method, -1: not given */
@@ -92,6 +95,8 @@ typedef struct gmf_config {
   double alpha, alpha0;
   int loss; /* index into hkv|implicit|ials, see gmf_config_loss */
   bool bias, nonnegative;
+  bool features[GMF_N_SIDES];
+  double lambda_features;
   double lambda_bias; /* NaN until gmf_config_resolve */
   int center;         /* gmf_center, -1 until gmf_config_resolve */
   int solver;         /* gmf_solver */

@@ -99,9 +99,20 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
   return shape;
 }
 
+void gmf_train_shape_features(const gmf_config *c, const gmf_dataset *d, gmf_train_shape *shape)
+{
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    if (!c->features[s]) continue;
+    shape->n_features[s] = d->n_features[s];
+    shape->nnz_features[s] = d->nnz_features[s];
+  }
+}
+
 static gmf_train_shape shape_of(const gmf_config *c, const gmf_dataset *d, int n_grid_rows, int n_grid_cols)
 {
-  return gmf_train_shape_of(c, d->n, d->nnz, d->has_weight, n_grid_rows, n_grid_cols);
+  gmf_train_shape shape = gmf_train_shape_of(c, d->n, d->nnz, d->has_weight, n_grid_rows, n_grid_cols);
+  gmf_train_shape_features(c, d, &shape);
+  return shape;
 }
 
 int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int n_ranks)

@@ -37,6 +37,9 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
 gmf_train_shape gmf_train_shape_of(const gmf_config *config, const int64_t n[GMF_N_SIDES], int64_t nnz, bool weighted,
                                    int n_grid_rows, int n_grid_cols);
 
+/* Local. Adds the features that the options ask for, as far as the dataset has them. */
+void gmf_train_shape_features(const gmf_config *config, const gmf_dataset *dataset, gmf_train_shape *shape);
+
 /* Local. The peak of a rank that trains with n_ranks ranks in one column, bytes, by the sizes of the dataset. */
 int64_t gmf_train_memory_expected(const gmf_config *config, const gmf_dataset *dataset, int n_ranks);
 

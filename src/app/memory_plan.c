@@ -5,6 +5,7 @@
 
 #include "algo/als.h"
 #include "algo/best_lists.h"
+#include "algo/features.h"
 #include "base/narrow.h"
 #include "dist/axis.h"
 #include "kernel/dense.h"
@@ -100,6 +101,20 @@ static int64_t solver_bytes(const gmf_train_shape *s)
   return s->n_threads * thread + shared;
 }
 
+/* Features in the order of the file, as they are sent and received, and what algo/features.c keeps of them. */
+static int64_t features_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t bytes = 0;
+  for (int side = 0; side < GMF_N_SIDES; side++) {
+    int64_t p = s->n_features[side], nnz = divide_up(s->nnz_features[side], s->n_ranks);
+    if (p == 0) continue;
+    bytes += b[side].own * I8 + nnz * (4 + F4) + 2 * nnz * 16 +
+             gmf_prior_bytes(p, b[side].own, nnz, s->n_factors, s->n_ranks);
+    bytes += p * s->n_factors * F8; /* as they are written */
+  }
+  return bytes;
+}
+
 /* What early stopping keeps. */
 static int64_t best_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
@@ -164,6 +179,7 @@ static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share
   parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
   parts[GMF_MEMORY_EXPANDED] = expanded_rows(b) * row_length(s) * F4;
   parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, n * (n + 1) / 2 + n);
+  parts[GMF_MEMORY_FEATURES] = features_bytes(s, b);
   parts[GMF_MEMORY_SOLVER] = solver_bytes(s);
   parts[GMF_MEMORY_VALIDATION] = validation_bytes(s, b);
   if (s->saves) slices += best_bytes(s, b); /* in the order of the file, too */
@@ -382,10 +398,22 @@ gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *s)
 
 const char *gmf_memory_part_name(gmf_memory_part part)
 {
-  static const char *const NAMES[] = {
-      "program and libraries", "row tables",   "ratings by user",     "ratings by item",  "factors",
-      "expanded rows",         "fold buffers", "dense matrix",        "visiting ratings", "lists of neighbours",
-      "solver and scores",     "validation",   "text as it was read", "distribution",     "writing"};
+  static const char *const NAMES[] = {"program and libraries",
+                                      "row tables",
+                                      "ratings by user",
+                                      "ratings by item",
+                                      "factors",
+                                      "expanded rows",
+                                      "fold buffers",
+                                      "dense matrix",
+                                      "visiting ratings",
+                                      "lists of neighbours",
+                                      "features",
+                                      "solver and scores",
+                                      "validation",
+                                      "text as it was read",
+                                      "distribution",
+                                      "writing"};
   return NAMES[part];
 }
 

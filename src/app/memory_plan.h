@@ -25,6 +25,7 @@ typedef enum gmf_memory_part {
   GMF_MEMORY_MATRIX,       /* dense, of items: ease */
   GMF_MEMORY_VISITORS,     /* ratings of others' items: item-knn */
   GMF_MEMORY_LISTS,        /* of neighbours */
+  GMF_MEMORY_FEATURES,     /* of rows, their weights, and the regression */
   GMF_MEMORY_SOLVER,       /* k x k matrices and scratch, for each thread */
   GMF_MEMORY_VALIDATION,   /* the ratings of --test and what scores them; the best rows of --early-stop */
   GMF_MEMORY_TEXT,         /* of import: blocks of text, and the ratings read from them */
@@ -63,7 +64,8 @@ typedef struct gmf_train_shape {
   bool all_pairs; /* the loss is over all pairs: ials */
   bool basis;     /* rows are solved in another basis than they stand in: all_pairs, or cg */
   bool deterministic, seen;
-  int64_t n_test[GMF_N_SIDES], nnz_test; /* of --test; 0 without */
+  int64_t n_test[GMF_N_SIDES], nnz_test;                      /* of --test; 0 without */
+  int64_t n_features[GMF_N_SIDES], nnz_features[GMF_N_SIDES]; /* of --item-features, --user-features; 0 without */
   bool early_stop;
   bool saves;            /* checkpoints are written between sweeps */
   int64_t program_bytes; /* GMF_MEMORY_PROGRAM */

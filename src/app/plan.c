@@ -231,6 +231,7 @@ gmf_status gmf_planner_open(const gmf_grid *grid, const gmf_config *config, cons
   }
   p->shape = gmf_train_shape_of(config, n, nnz, weighted, 1, 1);
   p->shape.program_bytes = resident;
+  if (path != NULL) gmf_train_shape_features(config, p->dataset, &p->shape);
   if (config->test[0] != '\0') GMF_TRY(measure_test(p, err));
   gmf_log_line(log, "%s: %s users, %s items, %s ratings", path != NULL ? path : "planned", gmf_thousands(n[GMF_USERS]),
                gmf_thousands(n[GMF_ITEMS]), gmf_thousands(nnz));

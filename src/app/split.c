@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "app/provenance.h"
 #include "app/split_choose.h"
@@ -122,24 +123,70 @@ static void describe_part(const split *s, gmf_part part)
   gmf_writer_attr_i64(w, group, "n_dropped", s->choice.n_dropped);
 }
 
+/* Local. Leaves out rows of features; keeps [rows->n]. */
+static void drop_features(gmf_feature_rows *rows, const bool *keeps)
+{
+  int64_t n = 0, to = 0;
+  for (int64_t r = 0; r < rows->n; r++) {
+    int64_t begin = rows->indptr[r], end = rows->indptr[r + 1];
+    if (!keeps[r]) continue;
+    memmove(rows->columns + to, rows->columns + begin, (size_t)(end - begin) * sizeof *rows->columns);
+    memmove(rows->values + to, rows->values + begin, (size_t)(end - begin) * sizeof *rows->values);
+    to += end - begin;
+    rows->indptr[++n] = to; /* n <= r: what is read next is still there */
+  }
+  rows->n = n;
+}
+
+/* Collective. The features of the users that a part has, by the same ranks as their ratings, and of all items. */
+static gmf_status read_features(const split *s, gmf_part part, gmf_side_features features[GMF_N_SIDES], gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_rating_rows *all = &s->rows;
+  bool *keeps = NULL;
+  if (s->dataset->has_features[GMF_ITEMS])
+    GMF_TRY(gmf_dataset_read_features(s->grid, s->dataset, GMF_ITEMS, s->items.ids.begin, s->items.ids.n,
+                                      &features[GMF_ITEMS], err));
+  if (!s->dataset->has_features[GMF_USERS]) return GMF_OK;
+  GMF_TRY(gmf_dataset_read_features(s->grid, s->dataset, GMF_USERS, all->row_begin, all->n_rows, &features[GMF_USERS],
+                                    err));
+  if (s->c->method != GMF_SPLIT_USERS) return GMF_OK;
+  GMF_TRY(gmf_agree(s->grid, GMF_NEW_ZERO(keeps, all->n_rows, err), err));
+  for (int64_t r = 0; r < all->n_rows; r++) { /* as keep_population does */
+    keeps[r] = part != GMF_PART_TRAIN && s->choice.is_held_out[r];
+    for (int64_t j = all->indptr[r]; j < all->indptr[r + 1] && part == GMF_PART_TRAIN; j++)
+      keeps[r] = keeps[r] || s->choice.part[j] == part;
+  }
+  drop_features(&features[GMF_USERS].rows, keeps);
+  features[GMF_USERS].rows.begin = gmf_prefix_i64(s->grid, features[GMF_USERS].rows.n);
+cleanup:
+  gmf_free(keeps);
+  return status;
+}
+
 /* Collective. */
 static gmf_status write_part(split *s, gmf_part p, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_id_space users = {.n = 0};
   gmf_rating_rows rows = {.n_rows = 0};
+  gmf_side_features features[GMF_N_SIDES] = {{.names = {.n = 0}}, {.names = {.n = 0}}};
 
+  GMF_TRY(read_features(s, p, features, err));
   GMF_TRY(gmf_id_space_read(s->grid, s->dataset, GMF_USERS, &users, err));
   GMF_TRY(gmf_agree(s->grid, select_part(s, p, &rows, err), err));
   if (s->c->method == GMF_SPLIT_USERS) GMF_TRY(keep_population(s, p, &users, &rows, err));
   describe_part(s, p);
   gmf_dataset_part part = {.n = {users.n, s->items.n}, .ids = {users.ids, s->items.ids}, .rows = rows};
+  for (int side = 0; side < GMF_N_SIDES; side++)
+    if (s->dataset->has_features[side]) part.features[side] = &features[side];
   GMF_TRY(gmf_dataset_write(s->grid, s->writers[p], &part, err));
   GMF_TRY(gmf_writer_seal(s->writers[p], err));
   s->n_users[p] = users.n;
   s->n_ratings[p] = rows.indptr[rows.n_rows];
   gmf_sum_i64(s->grid, &s->n_ratings[p], 1);
 cleanup:
+  for (int side = 0; side < GMF_N_SIDES; side++) gmf_side_features_free(&features[side]);
   gmf_id_space_free(&users);
   gmf_rating_rows_free(&rows);
   return status;

@@ -12,6 +12,7 @@
 #include "app/train_svd.h"
 #include "app/training.h"
 #include "base/memory.h"
+#include "base/narrow.h"
 #include "io/layout.h"
 #include "kernel/dense.h"
 #include "kernel/isa.h"
@@ -27,6 +28,7 @@ static void free_training(gmf_training *t)
     gmf_heavy_destroy(&t->heavy[s]);
     gmf_axis_destroy(&t->axes[s]);
   }
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_side_features_free(&t->features[s]);
   gmf_free(t->objective);
   gmf_free(t->loss);
   gmf_free(t->seconds);
@@ -99,7 +101,10 @@ static void show_progress(void *context, gmf_side side, double share)
 static gmf_als_options als_options(gmf_training *t)
 {
   const gmf_config *c = t->config;
+  const gmf_feature_rows *users = &t->features[GMF_USERS].rows, *items = &t->features[GMF_ITEMS].rows;
   return (gmf_als_options){.row = gmf_config_row(c),
+                           .features = {c->features[GMF_USERS] ? users : NULL, c->features[GMF_ITEMS] ? items : NULL},
+                           .lambda_features = c->lambda_features,
                            .regularisation = gmf_config_regularisation(c),
                            .center = c->center == GMF_CENTER_GLOBAL,
                            .seed = (uint64_t)c->seed,
@@ -124,6 +129,30 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
+  return status;
+}
+
+/* Collective. The features that are asked for. */
+static gmf_status read_features(gmf_training *t, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const gmf_dataset *d = t->dataset;
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    int64_t begin = gmf_slice_begin(d->n[s], t->grid->size, t->grid->rank);
+    int64_t n = gmf_slice_begin(d->n[s], t->grid->size, t->grid->rank + 1) - begin;
+    const char *noun = gmf_side_noun((gmf_side)s), *side = gmf_side_name((gmf_side)s);
+    if (d->has_features[s] && !t->config->features[s])
+      gmf_log_line(t->log, "note: the %s have features that are not used; --%s-features uses them", side, noun);
+    if (!t->config->features[s]) continue;
+    if (!d->has_features[s])
+      GMF_TRY(gmf_fail(err, GMF_ERR_DATA,
+                       "%s: has no features of %s for --%s-features; gridmf attach --%s puts them there", d->path, side,
+                       noun, side));
+    GMF_TRY(gmf_dataset_read_features(t->grid, d, (gmf_side)s, begin, n, &t->features[s], err));
+    gmf_log_line(t->log, "%s features of %s, %.1f a row", gmf_thousands(d->n_features[s]), side,
+                 (double)d->nnz_features[s] / (double)gmf_max64(1, d->n[s]));
+  }
+cleanup:
   return status;
 }
 
@@ -222,6 +251,7 @@ static void take_best(gmf_training *t)
   const gmf_best_sweep *best = t->validation != NULL ? gmf_validation_best(t->validation) : NULL;
   if (best == NULL || best->sweep == 0) return;
   gmf_validation_restore_best(t->validation);
+  gmf_als_refit(t->als);
   gmf_writer_attr_i64(t->writer, "/", "best_iteration", best->sweep);
   gmf_log_line(t->log, "the best sweep was %" PRId64 ", with %s %.5f; the model is of that sweep", best->sweep,
                gmf_validation_name(t->validation, 0), best->value);
@@ -364,6 +394,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(gmf_saving_start(grid, job, &t.saving, err));
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
   if (config->roofline) GMF_TRY(gmf_roofline_start(grid, config->memory_limit, t.log, &t.roofline, err));
+  GMF_TRY(read_features(&t, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   if (config->algorithm == GMF_ALGORITHM_SVD) {

@@ -9,6 +9,7 @@
 #include "base/narrow.h"
 #include "io/layout.h"
 #include "io/model_write.h"
+#include "kernel/dense.h"
 
 static const gmf_factor *model_factor(const gmf_training *t, gmf_side side)
 {
@@ -20,6 +21,19 @@ typedef struct side_slices {
   float *factors, *bias;
   int64_t *counts;
 } side_slices;
+
+/* Local. Rows without ratings are what their features predict: B'f, and not below zero where no factor is. */
+static void fill_cold_rows(const gmf_training *t, gmf_side side, int64_t n, const int64_t *counts, float *factors)
+{
+  int k = (int)t->config->factors;
+  const double *weights = t->als != NULL ? gmf_als_weights(t->als, side) : NULL;
+  double mean[GMF_MAX_FACTORS];
+  for (int64_t r = 0; r < n && weights != NULL; r++) {
+    if (counts[r] > 0) continue;
+    gmf_feature_rows_product(&t->features[side].rows, r, weights, k, mean);
+    for (int c = 0; c < k; c++) factors[r * k + c] = (float)(t->config->nonnegative && mean[c] < 0 ? 0 : mean[c]);
+  }
+}
 
 /* Collective. */
 static gmf_status side_parts(const gmf_training *t, gmf_side side, side_slices *slices, gmf_model_side *part,
@@ -35,6 +49,7 @@ static gmf_status side_parts(const gmf_training *t, gmf_side side, side_slices *
         gmf_factor_to_slices(t->grid, f, gmf_bias_column(f->k, side), 1, &slices->bias, &part->begin, &part->n, err));
   GMF_TRY(gmf_axis_to_slices(t->grid, f->axis, own, sizeof *own, sizeof *own, (void **)&slices->counts, &part->begin,
                              &part->n, err));
+  fill_cold_rows(t, side, part->n, slices->counts, slices->factors);
   part->factors = slices->factors;
   part->bias = slices->bias;
   part->counts = slices->counts;
@@ -71,12 +86,22 @@ cleanup:
   return status;
 }
 
+/* Local. A side's weights, which outlive the solver; zero where no row has a feature. */
+static gmf_status copy_weights(const gmf_training *t, gmf_side side, double **out, gmf_error *err)
+{
+  int64_t words = t->features[side].names.n * t->config->factors;
+  const double *from = gmf_als_weights(t->als, side);
+  gmf_status status = GMF_NEW_ZERO(*out, words, err);
+  for (int64_t j = 0; j < words && status == GMF_OK && from != NULL; j++) (*out)[j] = from[j];
+  return status;
+}
+
 gmf_status gmf_training_write(gmf_training *t, gmf_writer *w, bool with_seen, bool last, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t k = t->config->factors, n = t->n_sweeps;
   side_slices slices[GMF_N_SIDES] = {{0}};
-  double *gram = NULL, *seconds = NULL;
+  double *gram = NULL, *seconds = NULL, *weights[GMF_N_SIDES] = {NULL, NULL};
   gmf_model_history history[3 + GMF_METRICS_MAX] = {
       {"objective", t->objective}, {"loss", t->loss}, {"seconds", t->seconds}};
   gmf_model_extra extras[GMF_N_SIDES] = {{0}};
@@ -101,6 +126,12 @@ gmf_status gmf_training_write(gmf_training *t, gmf_writer *w, bool with_seen, bo
     gmf_als_gram(t->als, GMF_ITEMS, gram);
     parts.items_gram = gram;
   }
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    if (!t->config->features[s]) continue;
+    GMF_TRY(gmf_agree(t->grid, copy_weights(t, (gmf_side)s, &weights[s], err), err));
+    parts.features[s] = &t->features[s];
+    parts.feature_weights[s] = weights[s];
+  }
   if (last) {                 /* ratings and solver are not needed to write, and their memory is */
     gmf_als_destroy(&t->als); /* a validation keeps its values, and is not run again */
     for (int s = 0; s < GMF_N_SIDES; s++) gmf_block_destroy(&t->blocks[s]);
@@ -117,6 +148,7 @@ cleanup:
     gmf_free(slices[s].bias);
     gmf_free(slices[s].counts);
     gmf_free(extras[s].owned);
+    gmf_free(weights[s]);
   }
   gmf_free(seconds);
   gmf_free(gram);
@@ -190,6 +222,7 @@ gmf_status gmf_training_load(gmf_training *t, gmf_model_file *file, int64_t swee
     gmf_free(bias);
     GMF_TRY(status);
   }
+  gmf_als_refit(t->als);
   t->n_sweeps = t->first_sweep = sweep;
   GMF_TRY(load_best(t, file, sweep, err));
 cleanup:

@@ -17,8 +17,9 @@ typedef struct gmf_training {
   gmf_layout layouts[GMF_N_SIDES];
   gmf_heavy *heavy[GMF_N_SIDES]; /* NULL where a side has no heavy rows */
   gmf_block *blocks[GMF_N_SIDES];
-  gmf_als *als;                        /* NULL for popularity, which has */
-  gmf_factor *popularity[GMF_N_SIDES]; /* these */
+  gmf_side_features features[GMF_N_SIDES]; /* my slices, where they are asked for */
+  gmf_als *als;                            /* NULL for popularity, which has */
+  gmf_factor *popularity[GMF_N_SIDES];     /* these */
   gmf_writer *writer;
   double *objective, *loss, *seconds; /* [iterations] */
   int64_t n_sweeps;                   /* done, by this run or before it */

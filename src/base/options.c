@@ -195,6 +195,15 @@ static gmf_status set_value(const gmf_option *o, void *config, const char *value
       if (strlen(value) >= o->size) return bad_value(o, value, wrong, "is too long", err);
       snprintf(field(o, config), o->size, "%s", value);
       return GMF_OK;
+    case GMF_OPT_LINES: {
+      char *lines = field(o, config);
+      size_t used = strlen(lines);
+      if (value[0] == '\0' || strchr(value, '\n') != NULL)
+        return bad_value(o, value, wrong, "a line of text is needed", err);
+      if (used + strlen(value) + 2 > o->size) return bad_value(o, value, wrong, "was given too often", err);
+      snprintf(lines + used, o->size - used, "%s%s", used > 0 ? "\n" : "", value);
+      return GMF_OK;
+    }
     case GMF_OPT_LIST: {
       gmf_text_list *list = field(o, config);
       if (list->n == GMF_LIST_MAX) return bad_value(o, value, wrong, "was given too often", err);
@@ -210,7 +219,7 @@ static void unset(const gmf_option *o, void *config)
 {
   if (o->kind == GMF_OPT_REAL) *(double *)field(o, config) = NAN;
   if (o->kind == GMF_OPT_CHOICE) *(int *)field(o, config) = -1;
-  if (o->kind == GMF_OPT_TEXT) *(char *)field(o, config) = '\0';
+  if (o->kind == GMF_OPT_TEXT || o->kind == GMF_OPT_LINES) *(char *)field(o, config) = '\0';
 }
 
 void gmf_options_defaults(const gmf_option_table *table, void *config)
@@ -336,7 +345,8 @@ void gmf_option_text(const gmf_option *o, const void *config, char *out, size_t 
     case GMF_OPT_REAL: snprintf(out, size, "%.12g", *(const double *)value); break;
     case GMF_OPT_DURATION: snprintf(out, size, "%.12gs", *(const double *)value); break;
     case GMF_OPT_CHOICE: nth_word(o->choices, *(const int *)value, out, size); break;
-    case GMF_OPT_TEXT: snprintf(out, size, "%s", (const char *)value); break;
+    case GMF_OPT_TEXT:
+    case GMF_OPT_LINES: snprintf(out, size, "%s", (const char *)value); break;
     case GMF_OPT_LIST: snprintf(out, size, "%d values", ((const gmf_text_list *)value)->n); break;
   }
 }
@@ -422,6 +432,10 @@ void gmf_options_print(const gmf_option_table *table, unsigned verb, const void 
     char value[4200];
     if ((o->verbs & verb) == 0 || o->kind == GMF_OPT_LIST || choice_index(except, o->name) >= 0) continue;
     gmf_option_text(o, config, value, sizeof value);
-    if (value[0] != '\0') fprintf(out, "%s = %s\n", o->name, value);
+    for (char *line = value, *end = line; *line != '\0'; line = end + (*end != '\0')) { /* one, but for GMF_OPT_LINES */
+      end = strchrnul(line, '\n');
+      fprintf(out, "%s = %.*s\n", o->name, (int)(end - line), line);
+      if (*end == '\0') break;
+    }
   }
 }

@@ -18,6 +18,7 @@ typedef enum gmf_option_kind {
   GMF_OPT_REAL,     /* double, finite, between min and max */
   GMF_OPT_CHOICE,   /* int, index into choices */
   GMF_OPT_TEXT,     /* char[size] */
+  GMF_OPT_LINES,    /* char[size]: may be given several times, a line of text each */
   GMF_OPT_SIZE,     /* int64_t bytes: 512M, 4G, 0 = no limit */
   GMF_OPT_DURATION, /* double seconds: 30s, 10m, 3h55m, plain seconds */
   GMF_OPT_LIST      /* gmf_text_list: may be given several times (not in files) */

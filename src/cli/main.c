@@ -37,6 +37,7 @@ static const verb_entry VERBS[] = {
     {"verify", GMF_VERB_VERIFY, gmf_verb_verify}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend},
     {"export", GMF_VERB_EXPORT, gmf_verb_export}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep},
     {"bench", GMF_VERB_BENCH, gmf_verb_bench},    {"plan", GMF_VERB_PLAN, gmf_verb_plan},
+    {"attach", GMF_VERB_ATTACH, gmf_verb_attach},
 };
 
 static const verb_entry *find_verb(const char *name)

@@ -27,9 +27,19 @@ static const verb_text VERBS[] = {
      "order, once each: duplicates, min-rating, binarize, min-item-count, min-user-count, the last two repeatedly with "
      "--k-core; weights do not count in them; ids without ratings are left out then. The dataset is the same, byte for byte, for any number of ranks.",
      "mpirun -n 2 gridmf import ratings.csv -o data.h5"},
+    {GMF_VERB_ATTACH, "attach", "DATA.h5 --items FILE|--users FILE --categories COLUMN[,SEPARATOR] -o OUT.h5",
+     "features of items or users into a dataset, from a table of text",
+     "The table has a line for each item, or user: csv, tab-separated or '::'-separated text, plain or compressed by gzip or "
+     "zstd, with a header unless all columns are given by number. Categories become features of 1 and 0, a category in "
+     "quotes may hold the separator; numbers are stored in units of their standard deviation from their mean. Ids of the "
+     "table that have no ratings get rows too, and ids that the table does not name have no features; both are counted. An id "
+     "twice, a number that is none or a column that is not there is an error. Features are a csr matrix in the file, "
+     "aligned with the ids; split hands them on, and train uses them with --item-features and --user-features. One rank reads the "
+     "table, and every rank keeps its features. The dataset is the same, byte for byte, for any number of ranks.",
+     "gridmf attach data.h5 --items movies.csv --categories 'genres,|' -o featured.h5"},
     {GMF_VERB_SPLIT, "split", "DATA.h5 --train TRAIN.h5 --test TEST.h5", "a dataset into a training and a test set",
      "What is held out depends on the data, the options and the seed only. random, leave-last and time keep all users, "
-     "items and ids in both files. time holds out all ratings at or after a time, the earliest one that keeps to "
+     "items, ids and features in both files. time holds out all ratings at or after a time, the earliest one that keeps to "
      "--fraction or --count. users holds out whole users (strong generalisation, Liang et al. 2018): the training set "
      "has the other users and the items that they rated; of a held-out user's ratings of these items a share of "
      "--test-fraction goes by chance to --test, the rest to --fold-in, and both files have the held-out users and the "

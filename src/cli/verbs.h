@@ -20,6 +20,7 @@ typedef struct gmf_run {
 
 /* Collective, all of them. Results go to standard output of rank 0. */
 gmf_status gmf_verb_import(gmf_run *run, gmf_error *err);
+gmf_status gmf_verb_attach(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_split(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_train(gmf_run *run, gmf_error *err);
 gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err);

@@ -75,6 +75,8 @@ static gmf_status open_arrays(gmf_dataset *d, gmf_error *err)
     snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
     GMF_TRY(gmf_h5_array_open(d->file, d->path, name, 1, &ids, err));
     d->n[s] = ids.dims[0];
+    d->has_features[s] = gmf_features_exist(d->file, (gmf_side)s);
+    GMF_TRY(gmf_features_measure(d->file, d->path, (gmf_side)s, &d->n_features[s], &d->nnz_features[s], err));
     gmf_h5_array_close(&ids);
   }
 cleanup:
@@ -301,6 +303,15 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_dataset_read_features(const gmf_grid *grid, const gmf_dataset *d, gmf_side side, int64_t begin,
+                                     int64_t n, gmf_side_features *out, gmf_error *err)
+{
+  gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
+  gmf_status status = gmf_side_features_read(grid, d->file, d->path, side, begin, n, out, err);
+  gmf_trace_phase(grid->trace, before);
+  return status;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* Collective. Attributes of the root with the least and the largest of all ranks' values, my n among them. */
@@ -395,6 +406,12 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
   gmf_sum_i64(grid, &nnz, 1);
   declare_ids(w, part);
   gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, extras);
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    if (part->features[s] == NULL) continue;
+    int64_t nnz_features = part->features[s]->rows.indptr[part->features[s]->rows.n];
+    gmf_sum_i64(grid, &nnz_features, 1);
+    gmf_features_declare(w, (gmf_side)s, part->n[s], nnz_features, &part->features[s]->names);
+  }
   declare_statistics(grid, w, part, nnz);
   gmf_writer_attr_f64(w, "/", "mean_rating", exact_mean(grid, part, nnz));
   GMF_TRY(gmf_writer_create(w, err));
@@ -402,6 +419,7 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
     char name[64];
     snprintf(name, sizeof name, "%s/%s", gmf_side_name((gmf_side)s), GMF_NAME_ID);
     GMF_TRY(gmf_writer_write(w, name, part->ids[s].begin, part->ids[s].n, part->ids[s].values, err));
+    if (part->features[s] != NULL) GMF_TRY(gmf_features_write(grid, w, (gmf_side)s, part->features[s], err));
   }
   GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_RATINGS, part->n[GMF_ITEMS], &rows, err));
 cleanup:

@@ -5,11 +5,13 @@
  *   /ratings/{indptr [m + 1], indices [nnz], data [nnz]}  rows = users; and, where the input had them,
  *   /ratings/time i8 [nnz]                                seconds
  *   /ratings/weight f4 [nnz]                              how much each rating counts in training, 0 or more
+ *   /users/features ... /items/features ...               features.h, where `gridmf attach` has put them
  */
 #ifndef GMF_IO_DATASET_H
 #define GMF_IO_DATASET_H
 
 #include "base/side.h"
+#include "io/feature_write.h"
 #include "io/h5.h"
 #include "io/rating_rows.h"
 #include "io/writer.h"
@@ -31,7 +33,9 @@ typedef struct gmf_dataset {
   int64_t n[GMF_N_SIDES]; /* users, items */
   int64_t nnz;            /* ratings in the whole file */
   bool has_time, has_weight;
-  int64_t row_begin, row_end;                 /* my users */
+  bool has_features[GMF_N_SIDES];
+  int64_t n_features[GMF_N_SIDES], nnz_features[GMF_N_SIDES]; /* columns, and entries in the whole file; 0 without */
+  int64_t row_begin, row_end;                                 /* my users */
   int64_t *indptr;                            /* owned [row_end - row_begin + 1]: positions in the whole file */
   gmf_h5_array items, values, times, weights; /* owned */
   int64_t *held_items; /* owned [ratings of my users], like the next two: NULL before gmf_dataset_hold */
@@ -64,6 +68,10 @@ gmf_status gmf_dataset_read_rows(const gmf_dataset *dataset, gmf_rating_rows *ro
 gmf_status gmf_dataset_read_ids(const gmf_dataset *dataset, gmf_side side, int64_t begin, int64_t n, gmf_ids *ids,
                                 gmf_error *err);
 
+/* Collective. The features of a side that has some, my rows being [begin, begin + n); gmf_side_features_free. */
+gmf_status gmf_dataset_read_features(const gmf_grid *grid, const gmf_dataset *dataset, gmf_side side, int64_t begin,
+                                     int64_t n, gmf_side_features *out, gmf_error *err);
+
 /* Local. Copies n ids of any open file's side into text: "42", "abc". out has room for size bytes. */
 void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size);
 
@@ -71,7 +79,8 @@ void gmf_id_text(const gmf_ids *ids, int64_t index, char *out, size_t size);
 typedef struct gmf_dataset_part {
   int64_t n[GMF_N_SIDES]; /* of the whole dataset */
   gmf_ids ids[GMF_N_SIDES];
-  gmf_rating_rows rows; /* borrowed: my users */
+  gmf_rating_rows rows;                           /* borrowed: my users */
+  const gmf_side_features *features[GMF_N_SIDES]; /* borrowed; NULL: none */
 } gmf_dataset_part;
 
 /*

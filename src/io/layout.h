@@ -30,9 +30,14 @@
 #define GMF_NAME_BIAS "bias"
 #define GMF_NAME_COUNT "count" /* training ratings of the row, i8: 0 means the row was never seen */
 #define GMF_NAME_GRAM "gram"
-#define GMF_NAME_WEIGHTS "weights"       /* item-based models: [n_items][n_items] */
-#define GMF_NAME_SIMILARITY "similarity" /* the same, sparse: a csr group */
-#define GMF_ATTR_SORTED "sorted"         /* on id: 1 when ascending (integers, or UTF-8 bytes) */
+#define GMF_NAME_WEIGHTS "weights"                 /* item-based models: [n_items][n_items] */
+#define GMF_NAME_SIMILARITY "similarity"           /* the same, sparse: a csr group */
+#define GMF_NAME_FEATURES "features"               /* F: a csr group of features */
+#define GMF_NAME_FEATURE_NAMES "feature_names"     /* [p] UTF-8: "genres:Drama", "year" */
+#define GMF_NAME_FEATURE_MEAN "feature_mean"       /* [p] f8, and */
+#define GMF_NAME_FEATURE_SCALE "feature_scale"     /* [p] f8: features hold (x - mean) / scale; 0 and 1 of categories */
+#define GMF_NAME_FEATURE_WEIGHTS "feature_weights" /* models: B f8 [p][k] */
+#define GMF_ATTR_SORTED "sorted"                   /* on id: 1 when ascending (integers, or UTF-8 bytes) */
 
 /* Groups. */
 #define GMF_GROUP_RATINGS "ratings"

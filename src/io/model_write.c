@@ -39,6 +39,10 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
     if (parts->with_bias)
       gmf_writer_add(w, side_member(side, GMF_NAME_BIAS, name), gmf_type_of(parts->type), d->n[s], 0);
     gmf_writer_add(w, side_member(side, GMF_NAME_COUNT, name), gmf_type_of(GMF_I8), d->n[s], 0);
+    if (parts->features[s] == NULL) continue;
+    gmf_features_declare(w, side, d->n[s], d->nnz_features[s], &parts->features[s]->names);
+    gmf_writer_add(w, side_member(side, GMF_NAME_FEATURE_WEIGHTS, name), gmf_type_of(GMF_F8), d->n_features[s],
+                   parts->k);
   }
   gmf_writer_attr_i64(w, "/", "n_users", d->n[GMF_USERS]);
   gmf_writer_attr_i64(w, "/", "n_items", d->n[GMF_ITEMS]);
@@ -88,6 +92,11 @@ static gmf_status write_side(const gmf_grid *grid, gmf_writer *w, const gmf_data
   if (parts->with_bias)
     GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_BIAS, name), part->begin, part->n, part->bias, err));
   GMF_TRY(gmf_writer_write(w, side_member(side, GMF_NAME_COUNT, name), part->begin, part->n, part->counts, err));
+  if (parts->features[side] != NULL) {
+    GMF_TRY(gmf_features_write(grid, w, side, parts->features[side], err));
+    GMF_TRY(
+        gmf_writer_write_root(w, side_member(side, GMF_NAME_FEATURE_WEIGHTS, name), parts->feature_weights[side], err));
+  }
 cleanup:
   return status;
 }

@@ -50,6 +50,8 @@ typedef struct gmf_model_parts {
   const gmf_model_weights *weights; /* item-based models; NULL for others */
   gmf_type_kind type;               /* of factors and biases: GMF_F4 or GMF_F8 */
   gmf_model_side sides[GMF_N_SIDES];
+  const gmf_side_features *features[GMF_N_SIDES]; /* my slices; NULL on all ranks for sides without */
+  const double *feature_weights[GMF_N_SIDES];     /* [features][k] on rank 0, where there are features */
   bool with_bias;
   double global_mean;
   const double *items_gram; /* [k][k] on rank 0; NULL on all ranks for models without one */

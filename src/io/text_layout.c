@@ -227,7 +227,7 @@ typedef struct wanted {
   bool given;
 } wanted;
 
-static int column_number(const char *text)
+int gmf_text_column_number(const char *text)
 {
   if (*text == 0 || strspn(text, "0123456789") != strlen(text) || strlen(text) > 4) return -1;
   return atoi(text);
@@ -241,7 +241,7 @@ static gmf_status set_wanted(wanted *w, const char *key, size_t key_length, cons
     if (length == 0 || length >= MAX_NAME || w->value[r][0] != 0)
       return gmf_fail(err, GMF_ERR_USAGE, "--columns: %s wants one column, a name or a number from 1", ROLE_NAME[r]);
     memcpy(w->value[r], value, length);
-    int number = column_number(w->value[r]);
+    int number = gmf_text_column_number(w->value[r]);
     if (number == 0 || number > GMF_TEXT_MAX_COLUMNS)
       return gmf_fail(err, GMF_ERR_USAGE, "--columns: %s=%s: columns are counted from 1 to %d", ROLE_NAME[r],
                       w->value[r], GMF_TEXT_MAX_COLUMNS);
@@ -326,7 +326,7 @@ static void columns_by_position(const wanted *w, int n_fields, int column[GMF_N_
 {
   for (int r = 0; r < GMF_N_ROLES; r++) {
     int by_place = r <= GMF_ROLE_TIME && r < n_fields ? r : -1;
-    column[r] = !w->given ? by_place : w->value[r][0] == 0 ? -1 : column_number(w->value[r]) - 1;
+    column[r] = !w->given ? by_place : w->value[r][0] == 0 ? -1 : gmf_text_column_number(w->value[r]) - 1;
   }
 }
 
@@ -337,15 +337,19 @@ static bool same_text(const gmf_text_field *f, const char *text, bool any_case)
          (any_case ? strncasecmp(f->begin, text, n) : strncmp(f->begin, text, n)) == 0;
 }
 
-static gmf_status find_named(const char *path, const gmf_text_field *fields, int n, const char *name, int *column,
-                             gmf_error *err)
+int gmf_text_find_column(const gmf_text_field *fields, int n, const char *name)
 {
   for (int any_case = 0; any_case < 2; any_case++)
     for (int c = 0; c < n; c++)
-      if (same_text(&fields[c], name, any_case != 0)) {
-        *column = c;
-        return GMF_OK;
-      }
+      if (same_text(&fields[c], name, any_case != 0)) return c;
+  return -1;
+}
+
+static gmf_status find_named(const char *path, const gmf_text_field *fields, int n, const char *name, int *column,
+                             gmf_error *err)
+{
+  *column = gmf_text_find_column(fields, n, name);
+  if (*column >= 0) return GMF_OK;
   return gmf_fail(err, GMF_ERR_DATA, "%s:1: --columns names '%s', but the header has no such column", path, name);
 }
 
@@ -369,7 +373,7 @@ static gmf_status columns_by_header(const char *path, const gmf_text_field *fiel
   gmf_status status = GMF_OK;
   if (w->given) {
     for (int r = 0; r < GMF_N_ROLES; r++)
-      if (w->value[r][0] != 0 && column_number(w->value[r]) < 0)
+      if (w->value[r][0] != 0 && gmf_text_column_number(w->value[r]) < 0)
         GMF_TRY(find_named(path, fields, n, w->value[r], &column[r], err));
     return GMF_OK;
   }
@@ -443,17 +447,27 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_text_sniff(const char *path, const char *what, const char *head, int64_t n, bool is_whole,
+                          gmf_text_format *format, int64_t *begin, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  const char *foreign = foreign_kind(head, n);
+  if (n == 0 && is_whole) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is empty", path));
+  if (foreign != NULL) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is not a text of %s but %s", path, what, foreign));
+  *begin = starts_with(head, n, "\357\273\277", 3) ? 3 : 0;
+  GMF_TRY(resolve_format(path, head + *begin, n - *begin, is_whole, format, err));
+cleanup:
+  return status;
+}
+
 gmf_status gmf_text_resolve(const char *path, const char *head, int64_t n, bool is_whole, gmf_text_format format,
                             const char *columns, gmf_text_layout *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   *out = (gmf_text_layout){.column = {-1, -1, -1, -1, -1}, .mtx_entries = -1};
   memset(out->role, GMF_ROLE_NONE, sizeof out->role);
-  const char *foreign = foreign_kind(head, n);
-  if (n == 0 && is_whole) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is empty", path));
-  if (foreign != NULL) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is not a text of ratings but %s", path, foreign));
-  int64_t bom = starts_with(head, n, "\357\273\277", 3) ? 3 : 0;
-  GMF_TRY(resolve_format(path, head + bom, n - bom, is_whole, &format, err));
+  int64_t bom = 0;
+  GMF_TRY(gmf_text_sniff(path, "ratings", head, n, is_whole, &format, &bom, err));
   out->format = format;
   out->data_begin = bom;
   if (*columns != 0 && (format == GMF_TEXT_MTX || format == GMF_TEXT_ADJACENCY))

@@ -203,7 +203,7 @@ static int utf8_length(const unsigned char *p, const unsigned char *end)
   return n;
 }
 
-static bool is_utf8(const char *begin, const char *end)
+bool gmf_text_is_utf8(const char *begin, const char *end)
 {
   const unsigned char *p = (const unsigned char *)begin, *stop = (const unsigned char *)end;
   while (p < stop) {
@@ -233,18 +233,18 @@ static gmf_text_id classify(const char *begin, const char *end)
 }
 
 /* NULL, or why the field is no id. */
-static const char *careful_id(const gmf_text_field *f, gmf_text_id *out)
+const char *gmf_text_read_id(const gmf_text_field *f, gmf_text_id *out)
 {
   if (f->begin == f->end) return "id is empty";
   if (f->end - f->begin > GMF_TEXT_MAX_ID_BYTES) return "id is longer than 1024 bytes";
-  if (!is_utf8(f->begin, f->end)) return "id is not valid UTF-8";
+  if (!gmf_text_is_utf8(f->begin, f->end)) return "id is not valid UTF-8";
   *out = classify(f->begin, f->end);
   return NULL;
 }
 
 /* strtod on a copy, for its correct rounding; the locale is "C" in our programs. Hexadecimal, nan and inf are not
  * numbers here. */
-static const char *careful_decimal(const gmf_text_field *f, float *out)
+const char *gmf_text_read_number(const gmf_text_field *f, float *out)
 {
   char copy[256], *stop = NULL;
   size_t n = (size_t)(f->end - f->begin);
@@ -262,7 +262,7 @@ static const char *careful_decimal(const gmf_text_field *f, float *out)
 
 static const char *careful_weight(const gmf_text_field *f, float *out)
 {
-  const char *reason = careful_decimal(f, out);
+  const char *reason = gmf_text_read_number(f, out);
   if (reason != NULL) return reason;
   if (*out < 0) return "is below 0";
   *out = fabsf(*out); /* -0 is 0 */
@@ -406,7 +406,7 @@ int gmf_text_split(gmf_text_format format, char *line, char *end, gmf_text_field
 bool gmf_text_is_decimal(const gmf_text_field *f)
 {
   float value = 0;
-  return careful_decimal(f, &value) == NULL;
+  return gmf_text_read_number(f, &value) == NULL;
 }
 
 bool gmf_text_is_integer(const gmf_text_field *f)
@@ -422,11 +422,11 @@ static const char *careful_field(const gmf_text_layout *layout, gmf_text_role ro
   switch (role) {
     case GMF_ROLE_USER:
     case GMF_ROLE_ITEM:
-      reason = careful_id(f, &out->id[role]);
+      reason = gmf_text_read_id(f, &out->id[role]);
       if (reason == NULL && layout->format == GMF_TEXT_MTX && !in_matrix(layout, (gmf_side)role, &out->id[role]))
         reason = role == GMF_ROLE_USER ? "is not a row of the matrix" : "is not a column of the matrix";
       return reason;
-    case GMF_ROLE_RATING: return careful_decimal(f, &out->value);
+    case GMF_ROLE_RATING: return gmf_text_read_number(f, &out->value);
     case GMF_ROLE_TIME: return careful_time(f, &out->time);
     case GMF_ROLE_WEIGHT: return careful_weight(f, &out->weight);
     default: return NULL;
@@ -483,7 +483,7 @@ static bool careful_list(gmf_text_reader *r, char *line, char *end)
     gmf_text_id id = {0};
     take_field(GMF_TEXT_ADJACENCY, line, &at, end, &f);
     if (f.begin == f.end) break;
-    const char *reason = careful_id(&f, &id);
+    const char *reason = gmf_text_read_id(&f, &id);
     if (reason != NULL) {
       set_bad(&r->first_bad, line - r->begin, f.column, "%s %s: '%s'", c == 0 ? "user" : "item", reason,
               excerpt(f.begin, f.end, text));

@@ -68,6 +68,16 @@ int64_t gmf_text_max_line(gmf_text_format format);
 gmf_status gmf_text_resolve(const char *path, const char *head, int64_t n, bool is_whole, gmf_text_format format,
                             const char *columns, gmf_text_layout *out, gmf_error *err);
 
+/*
+ * The format of a file by its name, else its first line, and where its text begins behind a byte-order mark. format:
+ * in, GMF_TEXT_UNKNOWN or what it is known to be. what: "ratings", for messages.
+ */
+gmf_status gmf_text_sniff(const char *path, const char *what, const char *head, int64_t n, bool is_whole,
+                          gmf_text_format *format, int64_t *begin, gmf_error *err);
+
+/* A column by its number from 1; -1 where the text is no number of up to 4 digits. */
+int gmf_text_column_number(const char *text);
+
 /* What lines may be empty but for, and what may stand around fields. */
 static inline bool gmf_text_is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -79,6 +89,8 @@ typedef struct gmf_text_field {
 
 /* The first `capacity` fields of a line [line, end) without its line end; -1 when a quoted field is broken. */
 int gmf_text_split(gmf_text_format format, char *line, char *end, gmf_text_field *out, int capacity);
+/* The field of a header that is `name`, in any case where none is it exactly; -1. */
+int gmf_text_find_column(const gmf_text_field *fields, int n, const char *name);
 bool gmf_text_is_decimal(const gmf_text_field *field);
 bool gmf_text_is_integer(const gmf_text_field *field);
 
@@ -94,6 +106,11 @@ typedef struct gmf_text_id {
   int32_t length; /* bytes of text */
   gmf_text_id_kind kind;
 } gmf_text_id;
+
+/* NULL, or what is wrong with an id, or with a finite number: "id is empty", "is not a number". */
+const char *gmf_text_read_id(const gmf_text_field *field, gmf_text_id *out);
+const char *gmf_text_read_number(const gmf_text_field *field, float *out);
+bool gmf_text_is_utf8(const char *begin, const char *end);
 
 typedef struct gmf_text_rating {
   gmf_text_id id[GMF_N_SIDES];
