@@ -26,9 +26,9 @@
  * Features of a side's rows put B'f_i where lambda would pull y_i to zero, and a regression behind the half-sweep puts
  * B where it fits best: features.c.
  *
- * A half-sweep = rotate and expand the fixed rows that my ratings touch; then, on a grid of one column, solve each of
- * my rows; on a grid of several, form my part of each row of the grid row, fold the sums to the row's owner, solve
- * there (exactly, whatever the solver).  Rows without ratings are zero.
+ * A half-sweep = rotate and expand the fixed rows that my ratings touch; then solve each of my rows whose ratings I
+ * have all of; those whose ratings are cut among the ranks of a grid row - heavy rows, or all on a grid of several
+ * columns - are solved by sums that are folded to their owner (als_fold.c).  Rows without ratings are zero.
  *
  * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2 (+ the biases' likewise)
  * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
@@ -69,11 +69,28 @@ void gmf_als_destroy(gmf_als **solver)
 
 static bool is_over_all_pairs(const gmf_als *als) { return gmf_loss_shared(als->options.row.loss) > 0; }
 
+/* The rows of a side whose ratings are cut among ranks; NULL: none. */
+static const gmf_block *folded_block(const gmf_als *als, int side)
+{
+  return als->grid->n_cols > 1 ? als->blocks[side] : als->blocks[side]->next;
+}
+
+/* Whether rows are solved by conjugate gradients, from where they stand. */
+static bool uses_cg(const gmf_als *als)
+{
+  bool uses = als->options.row.solver == GMF_SOLVER_CG;
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    const gmf_block *b = folded_block(als, s);
+    uses = uses || (b != NULL && gmf_als_fold_way(&als->options.row, b->own_rows != NULL).cg_steps > 0);
+  }
+  return uses;
+}
+
 /* Whether rows are solved in another basis than they stand in. */
 static bool needs_basis(const gmf_als *als)
 {
   if (als->options.row.nonnegative) return false; /* signs belong to the basis that the start chose */
-  return is_over_all_pairs(als) || als->options.row.solver == GMF_SOLVER_CG;
+  return is_over_all_pairs(als) || als->rotates_start;
 }
 
 static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
@@ -84,8 +101,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
-    const gmf_block *folded = als->grid->n_cols > 1 ? als->blocks[s] : als->blocks[s]->next;
-    if (folded != NULL) GMF_TRY(gmf_als_fold_create(als, folded, &als->folds[s], err));
+    if (folded_block(als, s) != NULL) GMF_TRY(gmf_als_fold_create(als, folded_block(als, s), &als->folds[s], err));
     plans[s] = als->blocks[s]->expand;
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
@@ -237,6 +253,7 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   als->n = gmf_row_order(options->row.k, options->row.bias);
   als->ld = gmf_als_ld(&options->row);
   als->blocks = blocks;
+  als->rotates_start = uses_cg(als);
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_prior(als, (gmf_side)s, err));
@@ -357,7 +374,7 @@ static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
   for (int i = 0; i < als->ld; i++)
     for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
   rotate(als, y->rows, y->n, als->rotation, als->rotated);
-  if (als->options.row.solver == GMF_SOLVER_CG) rotate(als, x->rows, x->n, als->rotation, x->rows);
+  if (als->rotates_start) rotate(als, x->rows, x->n, als->rotation, x->rows);
 cleanup:
   return status;
 }
@@ -436,7 +453,7 @@ static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
       continue;
     }
     gmf_row row = gmf_als_row_system(als, side, r, n);
-    row.ratings = (gmf_ratings){b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL, n};
+    row.ratings = gmf_block_row(b, r);
     if (!gmf_row_solve(&als->solvers[omp_get_thread_num()], &row, to, &als->row_objective[r]))
       first = gmf_min64(first, gmf_als_own_row(als, side, r));
   }
@@ -449,7 +466,7 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
   const gmf_factor *x = als->factors[side];
   const gmf_regularisation *reg = &als->options.regularisation;
   const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
-  sums total = {.n_singular = singular};
+  sums total = {.objective = als->folded_loss, .n_singular = singular};
   for (int64_t r = 0; r < x->n; r++) {
     const float *row = x->rows + r * als->ld;
     double square = 0, bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
@@ -499,6 +516,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   gmf_expand_floats(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
                     als->ld, als->options.wire, als->space);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
+  als->folded_loss = 0;
   if (grid->n_cols == 1) solve_rows(als, side, &first_singular);
   if (als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);

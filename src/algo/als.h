@@ -30,6 +30,15 @@ typedef struct gmf_als_options {
 /* Floats in a row of the solver's factors: factors, biases, padding. */
 static inline int gmf_als_ld(const gmf_row_options *row) { return gmf_pad(gmf_row_order(row->k, row->bias)); }
 
+/* How rows are solved whose ratings are cut among ranks; als_fold.c. */
+typedef struct gmf_als_way {
+  int cg_steps; /* of conjugate gradients at most; 0: by their matrices, which are folded */
+  bool exact;   /* rows that have not converged then are solved by their matrices */
+} gmf_als_way;
+
+/* Local. heavy: of the heavy rows of a side, and not all of them on a grid of several columns. */
+gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy);
+
 typedef struct gmf_als gmf_als;
 
 /* A sweep's outcome, the same on all ranks. */

@@ -1,6 +1,16 @@
 /*
- * The rows of a half-sweep whose ratings are cut among the ranks of a grid row: each rank forms its part of a row's
- * normal equations, the parts are summed at the row's owner, in batches of bounded size, and solved there.
+ * The rows of a half-sweep whose ratings are cut among the C ranks of a grid row, by one of two ways:
+ *
+ *   matrices   each rank forms its part of a row's normal equations, n (n + 3) / 2 numbers in f8 for n coordinates; the
+ *              parts are summed at the row's owner, in batches of bounded size, and solved there. Exact.
+ *   cg         conjugate gradients, of which only vectors of n numbers travel (als_fold_cg.c); a row that fails is left
+ *              to its matrix, as with cg at one rank.
+ *
+ * --solver cholesky takes matrices, and so does --nonnegative; cg takes cg. auto, which is exact, runs cg on heavy rows
+ * until they have converged, for they do so in few steps: up to as many as move no more bytes than the matrix would.
+ * That is, in units of n bytes: 8 for x and 16 for residual and diagonal, 16 to see by a residual that a row is done,
+ * and 8 a step, against 4 (n + 3). What has not converged then is left to its matrix. A whole side on a grid of several
+ * columns has light rows too, which converge slowly: there auto takes matrices.
  */
 #include <omp.h>
 #include <string.h>
@@ -12,21 +22,42 @@
 
 struct gmf_als_fold {
   const gmf_block *block; /* borrowed */
-  gmf_fold *gram;         /* owned: of the packed normal equations */
+  gmf_als_fold_cg *cg;    /* owned; NULL where all rows are solved by their matrices */
+  gmf_fold *gram;         /* owned: of packed normal equations */
+  uint8_t *by_gram;       /* owned [rows of the block]: 1 for rows that cg leaves to them; with cg */
 };
 
 /* Doubles that a row folds: the upper triangle of its matrix and its right-hand side. */
 static int64_t gram_words(int n) { return (int64_t)n * (n + 1) / 2 + n; }
 
+/* Of packed normal equations, where few rows are left to them. */
+static const int64_t FEW_BYTES = 1 << 20;
+
+gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy)
+{
+  int fewest = gmf_loss_shared(row->loss) > 0 ? 40 : 12; /* that rows of thousands of ratings need, as measured */
+  int n = gmf_row_order(row->k, row->bias), even = (n + 3) / 2 - 8;
+  if (row->nonnegative) return (gmf_als_way){0};
+  if (row->solver == GMF_SOLVER_CG) return (gmf_als_way){.cg_steps = row->cg_steps};
+  if (row->solver == GMF_SOLVER_AUTO && heavy && even >= fewest) return (gmf_als_way){.cg_steps = even, .exact = true};
+  return (gmf_als_way){0};
+}
+
 gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_als_fold **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_als_fold *fold = NULL;
+  gmf_als_way way = gmf_als_fold_way(&als->options.row, block->own_rows != NULL);
 
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(fold, 1, err));
   fold->block = block;
-  GMF_TRY(gmf_fold_create(block->grid, block, gram_words(als->n), &fold->gram, err));
+  GMF_TRY(gmf_fold_create(block->grid, block, gram_words(als->n), way.cg_steps > 0 ? FEW_BYTES : GMF_FOLD_BYTES,
+                          &fold->gram, err));
+  if (way.cg_steps > 0) {
+    GMF_TRY(GMF_NEW_ZERO(fold->by_gram, block->n_rows, err));
+    GMF_TRY(gmf_als_fold_cg_create(als, block, way, &fold->cg, err));
+  }
   *out = fold;
   fold = NULL;
 cleanup:
@@ -37,7 +68,9 @@ cleanup:
 void gmf_als_fold_destroy(gmf_als_fold **fold)
 {
   if (*fold == NULL) return;
+  gmf_als_fold_cg_destroy(&(*fold)->cg);
   gmf_fold_destroy(&(*fold)->gram);
+  gmf_free((*fold)->by_gram);
   gmf_free(*fold);
   *fold = NULL;
 }
@@ -63,6 +96,8 @@ static void unpack(gmf_row_solver *s, const double *packed)
   memcpy(s->b8, packed, (size_t)s->n * sizeof *packed);
 }
 
+static bool is_by_gram(const gmf_als_fold *fold, int64_t r) { return fold->cg == NULL || fold->by_gram[r] != 0; }
+
 /* Local. My part of the systems of a batch, for all owners of the grid row, into the fold's buffer. */
 static void form_batch(gmf_als *als, gmf_als_fold *fold, int64_t batch)
 {
@@ -75,9 +110,8 @@ static void form_batch(gmf_als *als, gmf_als_fold *fold, int64_t batch)
 #pragma omp parallel for schedule(dynamic, 8) num_threads(als->n_threads)
     for (int64_t r = first; r < end; r++) {
       gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-      int64_t begin = b->row_ptr[r];
-      gmf_ratings ratings = {b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL,
-                             b->row_ptr[r + 1] - begin};
+      gmf_ratings ratings = gmf_block_row(b, r);
+      if (!is_by_gram(fold, r)) continue; /* whatever stands there is summed, and not used */
       memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
       memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
       gmf_gram_f8(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->work8, s->a8, s->b8);
@@ -86,9 +120,6 @@ static void form_batch(gmf_als *als, gmf_als_fold *fold, int64_t batch)
     to += (end - first) * f->row_words;
   }
 }
-
-/* Where row j of my rows of the block stands among all mine of the side. */
-static int64_t own_place(const gmf_block *b, int64_t j) { return b->own_rows != NULL ? b->own_rows[j] : j; }
 
 /* Local. Solves my rows of a batch from the folded sums. */
 static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, int64_t *first_singular)
@@ -102,9 +133,11 @@ static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, i
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
   for (int64_t r = begin; r < end; r++) {
     gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    int64_t mine = own_place(b, r - own);
+    int64_t mine = gmf_block_own(b, r - own);
     float *to = x->rows + mine * als->ld;
+    if (!is_by_gram(fold, r)) continue;
     als->row_objective[mine] = 0;
+    if (fold->cg != NULL) s->n_retried++;
     if (b->counts[r] == 0) {
       gmf_als_clear_row(als, side, to);
       continue;
@@ -119,10 +152,24 @@ static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, i
   *first_singular = first;
 }
 
+/* The same on all ranks of the grid row. */
+static bool has_by_gram(const gmf_als_fold *fold, int64_t batch)
+{
+  for (int o = 0; o < fold->gram->n_owners; o++) {
+    int64_t begin = 0, end = 0;
+    gmf_fold_range(fold->gram, batch, o, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+      if (is_by_gram(fold, r)) return true;
+  }
+  return false;
+}
+
 void gmf_als_fold_solve(gmf_als *als, gmf_als_fold *fold, int64_t *first_singular)
 {
+  if (fold->cg != NULL && !gmf_als_fold_cg_solve(als, fold->cg, fold->by_gram)) return;
   for (int64_t batch = 0; batch < fold->gram->n_batches; batch++) {
-    if (als->options.progress != NULL)
+    if (!has_by_gram(fold, batch)) continue;
+    if (als->options.progress != NULL && fold->cg == NULL)
       als->options.progress(als->options.context, fold->block->side, (double)batch / (double)fold->gram->n_batches);
     form_batch(als, fold, batch);
     gmf_trace_phase(als->grid->trace, GMF_PHASE_FOLD);

@@ -9,6 +9,7 @@
 
 /* The rows of one side whose ratings are cut among the ranks of a grid row; als_fold.c. */
 typedef struct gmf_als_fold gmf_als_fold;
+typedef struct gmf_als_fold_cg gmf_als_fold_cg;
 
 struct gmf_als {
   const gmf_grid *grid; /* borrowed */
@@ -18,20 +19,22 @@ struct gmf_als {
   gmf_factor *factors[GMF_N_SIDES]; /* owned */
   gmf_als_fold *folds[GMF_N_SIDES]; /* owned; of heavy rows, or of all on a grid of several columns; or NULL */
   gmf_prior *priors[GMF_N_SIDES];   /* owned; NULL without features */
-  gmf_expand_space *space;          /* owned */
-  const float *panel;               /* of it: the expanded rows of the side that is fixed */
-  double *row_objective;            /* owned: of each of my rows, so that the sum does not depend on threads */
-  double *row_regularisation;       /* owned, likewise */
-  double *gram;                     /* owned [ld][ld] */
-  double *thread_gram;              /* owned [threads][ld][ld] */
-  gmf_row_solver *solvers;          /* owned [threads] */
-  double *diagonals;                /* owned [threads][ld] */
-  double *rights;                   /* owned [threads][ld]: the priors of rows */
-  gmf_eigen *basis;                 /* owned; NULL where rows are solved in the basis that they stand in */
-  double *rotation;                 /* owned [ld][ld]: Q, row by row; with basis */
-  float *rotated;                   /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
-  float *row_counts;                /* owned [rows of a side]: their numbers of ratings; with basis, for als */
-  gmf_exact_gram *exact;            /* owned; where bits must not depend on ranks */
+  bool rotates_start;               /* solutions start from the last sweep's, which are rotated, too; with basis */
+  double folded_loss;         /* of a half-sweep: what I have seen of the losses of rows that several ranks share */
+  gmf_expand_space *space;    /* owned */
+  const float *panel;         /* of it: the expanded rows of the side that is fixed */
+  double *row_objective;      /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *row_regularisation; /* owned, likewise */
+  double *gram;               /* owned [ld][ld] */
+  double *thread_gram;        /* owned [threads][ld][ld] */
+  gmf_row_solver *solvers;    /* owned [threads] */
+  double *diagonals;          /* owned [threads][ld] */
+  double *rights;             /* owned [threads][ld]: the priors of rows */
+  gmf_eigen *basis;           /* owned; NULL where rows are solved in the basis that they stand in */
+  double *rotation;           /* owned [ld][ld]: Q, row by row; with basis */
+  float *rotated;             /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *row_counts;          /* owned [rows of a side]: their numbers of ratings; with basis, for als */
+  gmf_exact_gram *exact;      /* owned; where bits must not depend on ranks */
   int n_threads;
   double mean;        /* taken off the ratings */
   double constant;    /* loss of all ratings at zero predictions */
@@ -60,5 +63,20 @@ void gmf_als_fold_destroy(gmf_als_fold **fold);
  * the lowest row of mine in dataset order that failed.
  */
 void gmf_als_fold_solve(gmf_als *als, gmf_als_fold *fold, int64_t *first_singular);
+
+/* ---- als_fold_cg.c ------------------------------------------------------------------------------------------------
+ */
+
+/* Local; as gmf_als_fold_create. */
+gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gmf_als_way way, gmf_als_fold_cg **out,
+                                  gmf_error *err);
+void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg);
+
+/*
+ * Collective over the grid row. Solves the block's rows by conjugate gradients, from where they stand. failed [rows of
+ * the block]: out, 1 for each row that is left to its matrix, the same on all ranks of the grid row; returns whether
+ * there are any.
+ */
+bool gmf_als_fold_cg_solve(gmf_als *als, gmf_als_fold_cg *cg, uint8_t *failed);
 
 #endif

@@ -166,7 +166,8 @@ static gmf_status create_local(gmf_operator *op, gmf_error *err)
   int64_t most_own = 0;
   gmf_expand *plans[GMF_N_SIDES];
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    if (op->grid->n_cols > 1) GMF_TRY(gmf_fold_create(op->grid, op->blocks[s], op->width, &op->folds[s], err));
+    if (op->grid->n_cols > 1)
+      GMF_TRY(gmf_fold_create(op->grid, op->blocks[s], op->width, GMF_FOLD_BYTES, &op->folds[s], err));
     most_own = gmf_max64(most_own, gmf_axis_n_own(op->axes[s], op->grid->rank));
     plans[s] = op->blocks[s]->expand;
   }

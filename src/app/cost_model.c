@@ -62,7 +62,8 @@ static gmf_traffic basis(const gmf_train_shape *s)
 
 static void add_fold(const gmf_train_shape *s, const gmf_rank_cost *b, gmf_traffic *t)
 {
-  int64_t n = order_of(s), words = n * (n + 1) / 2 + n, rows = gmf_fold_batch_rows(b->n_cols, words, b->longest);
+  int64_t n = order_of(s), words = n * (n + 1) / 2 + n,
+          rows = gmf_fold_batch_rows(b->n_cols, words, GMF_FOLD_BYTES, b->longest);
   t->calls += (b->longest + rows - 1) / rows;
   t->bytes += b->folded * words * F8;
   t->received += (b->n_cols - 1) * b->fold_own * words * F8;

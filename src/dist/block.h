@@ -12,6 +12,7 @@
 
 #include "dist/expand.h"
 #include "dist/heavy.h"
+#include "kernel/dense.h"
 
 typedef struct gmf_block gmf_block;
 struct gmf_block {
@@ -31,6 +32,17 @@ struct gmf_block {
   gmf_expand *expand;      /* owned: of the fixed side, for this block and the next; NULL in the next */
   gmf_block *next;         /* owned: of the side's heavy rows, NULL where there are none */
 };
+
+/* Local. Where row j of my rows of a block stands among all mine of the side. */
+static inline int64_t gmf_block_own(const gmf_block *b, int64_t j) { return b->own_rows != NULL ? b->own_rows[j] : j; }
+
+/* Local. The ratings that a rank has of row r of its block. */
+static inline gmf_ratings gmf_block_row(const gmf_block *b, int64_t r)
+{
+  int64_t begin = b->row_ptr[r];
+  return (gmf_ratings){b->cols + begin, b->values + begin, b->weights != NULL ? b->weights + begin : NULL,
+                       b->row_ptr[r + 1] - begin};
+}
 
 /* Local. Ratings that a rank has of a side, in both blocks. */
 int64_t gmf_block_ratings(const gmf_block *block);

@@ -8,6 +8,11 @@
 
 #include "kernel/dense.h"
 
+/* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
+#define GMF_CG_STEP 1e-7
+/* After so many steps the residual, which f4 products have carried along, is found anew from the ratings. */
+enum { GMF_CG_RENEW = 32 };
+
 enum {
   GMF_CG_PANEL = 128, /* ratings whose products are summed in f4 before they are added in f8 */
   GMF_CG_PANELS = 16, /* panels that are kept from one pass over the row to the next */

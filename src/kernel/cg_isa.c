@@ -15,12 +15,8 @@ typedef float vector_f4 __attribute__((vector_size(LANES * 4)));
 typedef double vector_f8 __attribute__((vector_size(LANES * 4)));
 typedef float half_f4 __attribute__((vector_size(LANES * 2), aligned(4)));
 
-/* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
-static const double CG_STEP = 1e-7;
 /* A residual from f4 products is good enough for steps down to this; then it is found in f8, from the ratings. */
 static const double F4_STEP = 1e-5;
-/* After so many steps the residual, which f4 products have carried along, is found anew in any case. */
-enum { CG_RENEW = 32 };
 
 /* ---- sums of lanes ----------------------------------------------------------------------------------------------- */
 
@@ -400,7 +396,7 @@ bool GMF_ISA_NAME(gmf_cg_run)(const gmf_cg_system *s, int steps, float *x, doubl
   }
   memset(v.p, 0, (size_t)ld * sizeof *v.p);
   turn(&v, 0, ld);
-  for (int step = 1; step <= steps && !(rho <= CG_STEP * CG_STEP * size); step++) {
+  for (int step = 1; step <= steps && !(rho <= GMF_CG_STEP * GMF_CG_STEP * size); step++) {
     double curvature = multiply_matrix(s, &v), alpha = rho / curvature, before = rho;
     if (!(curvature > 0)) return false;
     add_multiple(v.x, alpha, v.p, ld);
@@ -408,7 +404,7 @@ bool GMF_ISA_NAME(gmf_cg_run)(const gmf_cg_system *s, int steps, float *x, doubl
     if (step == steps) break;
     add_multiple(v.r, -alpha, v.q, ld);
     rho = measure(&v, ld, &size);
-    if (step % CG_RENEW == 0 || (!renewed && rho <= F4_STEP * F4_STEP * size)) {
+    if (step % GMF_CG_RENEW == 0 || (!renewed && rho <= F4_STEP * F4_STEP * size)) {
       renewed = true;
       *objective = renew(s, &v);
       rho = measure(&v, ld, &size);

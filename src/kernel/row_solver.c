@@ -70,8 +70,7 @@ static inline double diagonal_of(const gmf_row *row, int c) { return c == row->f
 /* q of a coordinate. */
 static inline double prior_of(const gmf_row *row, int c) { return row->prior != NULL ? row->prior[c] : 0; }
 
-/* x = x8 rounded to f4. False when a value is not finite, or too large for a model. */
-static bool round_solution(const gmf_row_solver *s, const gmf_row *row, float *x)
+bool gmf_row_round(const gmf_row_solver *s, const gmf_row *row, float *x)
 {
   bool finite = true;
   for (int j = 0; j < s->ld; j++) {
@@ -82,11 +81,7 @@ static bool round_solution(const gmf_row_solver *s, const gmf_row *row, float *x
   return finite;
 }
 
-/*
- * r8 = what x8 leaves of the normal equations; it returns the row's objective at x8 but for its constant,
- * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x. diagonal: as in gmf_row_residual.
- */
-static double find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
+double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
 {
   double regularisation = 0;
   for (int j = 0; j < s->ld; j++) {
@@ -143,7 +138,7 @@ static bool solve_f8(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
     bool solved = s->options.nonnegative ? solve_nonnegative(s, x) : solve_positive(s);
     if (solved) { /* b'x is x'Ax, by the normal equations or by complementarity */
       *objective = constant - dot(s->b8, s->x8, n);
-      return round_solution(s, row, x);
+      return gmf_row_round(s, row, x);
     }
     if (attempt > 0 || !row->has_lambda) return false;
     s->n_jittered++;
@@ -181,7 +176,7 @@ bool gmf_row_solve_sums(gmf_row_solver *s, const gmf_row *row, float *x, double 
  */
 static double refine(gmf_row_solver *s, const gmf_row *row, float *step, double *objective)
 {
-  *objective = find_residual(s, row, NULL);
+  *objective = gmf_row_find_residual(s, row, NULL);
   for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
   gmf_cholesky_solve_f4(s->a, s->n, s->ld, step);
   double square = 0;
@@ -215,8 +210,8 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   double length = sqrt(dot(s->x8, s->x8, n)), rate = length > 0 ? refine(s, row, step, objective) / length : 0;
   if (!(rate <= F4_STEP)) return false;
   for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, step, objective);
-  if (length == 0) *objective = find_residual(s, row, NULL);
-  return round_solution(s, row, x);
+  if (length == 0) *objective = gmf_row_find_residual(s, row, NULL);
+  return gmf_row_round(s, row, x);
 }
 
 /* ---- dual -------------------------------------------------------------------------------------------------------- */
@@ -300,7 +295,7 @@ static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *
     if (mean != NULL) s->x8[c] += mean[c];
     *objective -= (right[c] + prior_of(row, c)) * s->x8[c];
   }
-  return round_solution(s, row, x);
+  return gmf_row_round(s, row, x);
 }
 
 /* ---- conjugate gradients ----------------------------------------------------------------------------------------- */

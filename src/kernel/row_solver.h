@@ -89,6 +89,15 @@ bool gmf_row_solve(gmf_row_solver *solver, const gmf_row *row, float *x, double 
 /* The same in f8 throughout. For few rows: folding in. */
 bool gmf_row_solve_f8(gmf_row_solver *solver, const gmf_row *row, float *x);
 
+/*
+ * r8 = what x8 leaves of the normal equations; it returns the row's objective at x8 but for its constant,
+ * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x. diagonal: as in gmf_row_residual.
+ */
+double gmf_row_find_residual(gmf_row_solver *solver, const gmf_row *row, double *diagonal);
+
+/* x [ld] = x8 rounded to f4. False when a value is not finite, or too large for a model. */
+bool gmf_row_round(const gmf_row_solver *solver, const gmf_row *row, float *x);
+
 /* The same from sums over the ratings already formed (folded over ranks) in s->a8 and s->b8; y and ratings of
  * the row are not read. */
 bool gmf_row_solve_sums(gmf_row_solver *solver, const gmf_row *row, float *x, double *objective);

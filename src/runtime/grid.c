@@ -125,6 +125,20 @@ void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words)
   reduce(grid, words, n_words, MPI_UINT64_T, MPI_BOR);
 }
 
+bool gmf_unite_row_flags(const gmf_grid *grid, uint8_t *flags, int64_t n)
+{
+  int any = n > 0 && memchr(flags, 1, (size_t)n) != NULL;
+  GMF_COLLECTIVE(grid->row, MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, grid->row));
+  gmf_trace_collective(grid->trace, (int64_t)sizeof any);
+  for (int64_t done = 0, piece = 0; any && done < n; done += piece) {
+    piece = gmf_limit_piece(n - done, 1);
+    GMF_COLLECTIVE(grid->row,
+                   MPI_Allreduce(MPI_IN_PLACE, flags + done, gmf_int(piece), MPI_UINT8_T, MPI_MAX, grid->row));
+    gmf_trace_collective(grid->trace, piece);
+  }
+  return any != 0;
+}
+
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value)
 {
   int64_t before = 0;

@@ -6,6 +6,7 @@
 #define GMF_RUNTIME_GRID_H
 
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -50,6 +51,10 @@ void gmf_sum_f64(const gmf_grid *grid, double *values, int64_t n);
 /* Collective. The union of sets (base/bits.h) of n_words words each, in place. */
 void gmf_unite_bits(const gmf_grid *grid, uint64_t *words, int64_t n_words);
 
+/* Collective over the grid row. The union of sets of one byte, 0 or 1, for each of n members, in place; returns whether
+ * it has any. */
+bool gmf_unite_row_flags(const gmf_grid *grid, uint8_t *flags, int64_t n);
+
 /* Collective. The sum of `value` over the ranks before mine. */
 int64_t gmf_prefix_i64(const gmf_grid *grid, int64_t value);
 
@@ -67,6 +72,7 @@ void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all);
 #define gmf_max_f64(...) GMF_FROM_HERE(gmf_max_f64, __VA_ARGS__)
 #define gmf_sum_f64(...) GMF_FROM_HERE(gmf_sum_f64, __VA_ARGS__)
 #define gmf_unite_bits(...) GMF_FROM_HERE(gmf_unite_bits, __VA_ARGS__)
+#define gmf_unite_row_flags(...) GMF_FROM_HERE(gmf_unite_row_flags, __VA_ARGS__)
 #define gmf_node_sum(...) GMF_FROM_HERE(gmf_node_sum, __VA_ARGS__)
 #define gmf_prefix_i64(...) GMF_FROM_HERE(gmf_prefix_i64, __VA_ARGS__)
 #define gmf_broadcast(...) GMF_FROM_HERE(gmf_broadcast, __VA_ARGS__)

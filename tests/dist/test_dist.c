@@ -239,11 +239,11 @@ static void check_heavy(const gmf_grid *grid, const gmf_axis *axis, const gmf_he
           h->rows[gmf_axis_row(h->axis, h->axis->prefix[grid->rank] + j)]);
 }
 
-static void check_fold(const gmf_grid *grid, const gmf_block *b)
+static void check_fold(const gmf_grid *grid, const gmf_block *b, int64_t batch_bytes)
 {
   enum { WORDS = 3 };
   gmf_fold *f = NULL;
-  CHECK(gmf_fold_create(grid, b, WORDS, &f, NULL) == GMF_OK);
+  CHECK(gmf_fold_create(grid, b, WORDS, batch_bytes, &f, NULL) == GMF_OK);
   for (int64_t batch = 0; batch < f->n_batches; batch++) {
     double *to = f->partial;
     int64_t begin = 0, end = 0;
@@ -258,6 +258,28 @@ static void check_fold(const gmf_grid *grid, const gmf_block *b)
     for (int64_t r = begin; r < end; r++)
       for (int w = 0; w < WORDS; w++)
         CHECK(f->sums[(r - begin) * WORDS + w] == (double)(r * 10 + w) * grid->n_cols + columns);
+    /* the same of floats, and the way back */
+    float *small = (float *)(void *)f->partial, *sums = (float *)(void *)f->sums;
+    for (int64_t j = 0; j < gmf_fold_rows(f, batch); j++) small[j] = (float)(j + grid->col_index);
+    gmf_fold_run_f4(grid, f, batch, 1);
+    int64_t before = 0, n_rows = gmf_fold_rows(f, batch);
+    for (int o = 0; o < grid->col_index; o++) {
+      int64_t first = 0, last = 0;
+      gmf_fold_range(f, batch, o, &first, &last);
+      before += last - first;
+    }
+    float column_sum = (float)grid->n_cols * (float)(grid->n_cols - 1) / 2;
+    for (int64_t j = 0; j < end - begin; j++) CHECK(sums[j] == (float)(before + j) * (float)grid->n_cols + column_sum);
+    int64_t *own = gmf_malloc(end - begin, sizeof *own), *all = gmf_malloc(n_rows, sizeof *all);
+    for (int64_t r = begin; r < end; r++) own[r - begin] = 3 * r;
+    gmf_fold_spread(grid, f, batch, sizeof *own, own, all);
+    for (int o = 0; o < f->n_owners; o++) {
+      int64_t first = 0, last = 0;
+      gmf_fold_range(f, batch, o, &first, &last);
+      for (int64_t r = first; r < last; r++) CHECK(*all++ == 3 * r);
+    }
+    gmf_free(all - n_rows);
+    gmf_free(own);
   }
   gmf_fold_destroy(&f);
 }
@@ -297,7 +319,8 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
   CHECK(gmf_blocks_create(grid, source, axes, heavy, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
     check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
-    for (const gmf_block *b = blocks[s]; b != NULL; b = b->next) check_fold(b->grid, b);
+    for (const gmf_block *b = blocks[s]; b != NULL; b = b->next)
+      check_fold(b->grid, b, b->n_rows % 2 == 0 ? GMF_FOLD_BYTES : 200);
     gmf_block_destroy(&blocks[s]);
   }
   for (int s = 0; s < 2; s++) {
