@@ -26,9 +26,10 @@
  * Features of a side's rows put B'f_i where lambda would pull y_i to zero, and a regression behind the half-sweep puts
  * B where it fits best: features.c.
  *
- * A half-sweep = rotate and expand the fixed rows that my ratings touch; then solve each of my rows whose ratings I
- * have all of; those whose ratings are cut among the ranks of a grid row - heavy rows, or all on a grid of several
- * columns - are solved by sums that are folded to their owner (als_fold.c).  Rows without ratings are zero.
+ * A half-sweep = rotate and expand the fixed rows that my ratings touch, all at once or in panels; then solve each of
+ * my rows whose ratings I have all of; those whose ratings are cut among the ranks of a grid row - heavy rows, or all
+ * on a grid of several columns - are solved by sums that are folded to their owner (als_fold.c).  Rows without ratings
+ * are zero.
  *
  * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2 (+ the biases' likewise)
  * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
@@ -53,6 +54,7 @@ void gmf_als_destroy(gmf_als **solver)
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_factor_destroy(&als->factors[s]);
     gmf_als_fold_destroy(&als->folds[s]);
+    gmf_panels_destroy(&als->panels[s]);
     gmf_prior_destroy(&als->priors[s]);
   }
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
@@ -93,21 +95,52 @@ static bool needs_basis(const gmf_als *als)
   return is_over_all_pairs(als) || als->rotates_start;
 }
 
+int gmf_als_n_panels(const gmf_als *als, gmf_side side) { return als->panels[side] != NULL ? als->panels[side]->n : 1; }
+
+static gmf_expand *panel_plan(const gmf_als *als, gmf_side side, int panel)
+{
+  return als->panels[side] != NULL ? als->panels[side]->plans[panel] : als->blocks[side]->expand;
+}
+
+/* Collective. A third of the memory each for the panel that is solved from, the next one, and the rows that are sent,
+ * which are as many on average. */
+static gmf_status make_panels(gmf_als *als, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t row_bytes = als->ld * (int64_t)sizeof(float);
+  for (int s = 0; s < GMF_N_SIDES && als->options.expand_bytes > 0 && als->grid->n_cols == 1; s++)
+    GMF_TRY(gmf_panels_create(als->blocks[s], als->options.expand_bytes / 3 / row_bytes, &als->panels[s], err));
+cleanup:
+  return status;
+}
+
+static gmf_status make_space(gmf_als *als, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_expand **plans = NULL;
+  int n = 0, n_users = gmf_als_n_panels(als, GMF_USERS), n_all = n_users + gmf_als_n_panels(als, GMF_ITEMS);
+  GMF_TRY(GMF_NEW(plans, n_all, err));
+  for (; n < n_all; n++)
+    plans[n] = n < n_users ? panel_plan(als, GMF_USERS, n) : panel_plan(als, GMF_ITEMS, n - n_users);
+  GMF_TRY(gmf_expand_space_create(als->grid, plans, n, (size_t)als->ld * sizeof *als->panel, n > GMF_N_SIDES,
+                                  &als->space, err));
+cleanup:
+  gmf_free(plans);
+  return status;
+}
+
 static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t square = (int64_t)als->ld * als->ld, n_own = 0;
-  gmf_expand *plans[GMF_N_SIDES];
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
     if (folded_block(als, s) != NULL) GMF_TRY(gmf_als_fold_create(als, folded_block(als, s), &als->folds[s], err));
-    plans[s] = als->blocks[s]->expand;
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
   als->n_threads = omp_get_max_threads();
-  GMF_TRY(gmf_expand_space_create(plans, GMF_N_SIDES, (size_t)als->ld * sizeof *als->panel, &als->space, err));
-  als->panel = (const float *)(const void *)als->space->panel;
+  GMF_TRY(make_space(als, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
@@ -254,6 +287,7 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   als->ld = gmf_als_ld(&options->row);
   als->blocks = blocks;
   als->rotates_start = uses_cg(als);
+  GMF_TRY(make_panels(als, err));
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_prior(als, (gmf_side)s, err));
@@ -434,18 +468,19 @@ static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64
   als->options.progress(als->options.context, side, (double)at / (double)n);
 }
 
-/* Local. Forms and solves my rows from all their ratings; heavy ones have theirs elsewhere. first_singular: the lowest
- * row in dataset order that failed, INT64_MAX when none did. */
-static void solve_rows(gmf_als *als, gmf_side side, int64_t *first_singular)
+/* Local. Forms and solves my rows by_work[first_row] to by_work[end_row] from all their ratings; heavy ones have theirs
+ * elsewhere. first_singular: lowered to the lowest row in dataset order that failed. */
+static void solve_rows(gmf_als *als, gmf_side side, int64_t first_row, int64_t end_row, int64_t *first_singular)
 {
   const gmf_block *b = als->blocks[side];
   gmf_factor *x = als->factors[side];
-  int64_t first = INT64_MAX;
+  int64_t first = *first_singular;
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
-  for (int64_t j = 0; j < b->n_rows; j++) {
+  for (int64_t j = first_row; j < end_row; j++) {
     int64_t r = b->by_work[j], begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
     float *to = x->rows + r * als->ld;
     report_progress(als, side, j, b->n_rows);
+    if (omp_get_thread_num() == 0) gmf_expand_poll(als->space);
     if (n == 0 && b->counts[r] > 0) continue;
     als->row_objective[r] = 0;
     if (n == 0) {
@@ -498,6 +533,34 @@ static void fit_features(gmf_als *als, gmf_side side, sums *total)
   total->regularisation -= fit.after;
 }
 
+/* Collective. Sends for the fixed rows of a panel. */
+static void start_panel(gmf_als *als, gmf_side side, int panel)
+{
+  const float *fixed = als->basis != NULL ? als->rotated : als->factors[gmf_other_side(side)]->rows;
+  gmf_expand_start(als->grid, panel_plan(als, side, panel), fixed, als->ld, als->options.wire, als->space);
+}
+
+/* Collective. All rows of a side, panel by panel; the next one's fixed rows come in while one is solved. */
+static void solve_panels(gmf_als *als, gmf_side side, int64_t *first_singular)
+{
+  gmf_trace *trace = als->grid->trace;
+  const gmf_panels *cut = als->panels[side];
+  int64_t n_rows = als->blocks[side]->n_rows;
+  int n = gmf_als_n_panels(als, side);
+  gmf_trace_phase(trace, GMF_PHASE_EXPAND);
+  start_panel(als, side, 0);
+  for (int p = 0; p < n; p++) {
+    if (p > 0) gmf_trace_phase(trace, GMF_PHASE_EXPAND);
+    gmf_expand_finish(als->space);
+    als->panel = (const float *)(const void *)als->space->panel;
+    if (p + 1 < n) start_panel(als, side, p + 1);
+    gmf_trace_phase(trace, GMF_PHASE_SOLVE);
+    if (als->grid->n_cols == 1)
+      solve_rows(als, side, cut != NULL ? cut->begin[p] : 0, cut != NULL ? cut->begin[p + 1] : n_rows, first_singular);
+    if (p + 1 == n && als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], first_singular);
+  }
+}
+
 /* Collective. One side given the other. */
 static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_singular *singular, gmf_error *err)
 {
@@ -512,13 +575,8 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   else if (is_over_all_pairs(als))
     dense_shared(als, fixed);
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
-  gmf_trace_phase(grid->trace, GMF_PHASE_EXPAND);
-  gmf_expand_floats(grid, als->blocks[side]->expand, als->basis != NULL ? als->rotated : als->factors[fixed]->rows,
-                    als->ld, als->options.wire, als->space);
-  gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   als->folded_loss = 0;
-  if (grid->n_cols == 1) solve_rows(als, side, &first_singular);
-  if (als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], &first_singular);
+  solve_panels(als, side, &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

@@ -21,8 +21,9 @@ typedef struct gmf_als_options {
   const gmf_feature_rows *features[GMF_N_SIDES]; /* of each side in dataset order, read by gmf_als_create; NULL: none */
   double lambda_features;
   uint64_t seed;
-  gmf_wire wire;              /* how fixed rows travel */
-  bool deterministic;         /* the same bits for any ranks and threads; wants a grid of one column */
+  gmf_wire wire;        /* how fixed rows travel */
+  int64_t expand_bytes; /* for fixed rows on their way and where they are solved from, about; 0: for all at once */
+  bool deterministic;   /* the same bits for any ranks and threads; wants a grid of one column */
   gmf_als_progress *progress; /* may be NULL */
   void *context;
 } gmf_als_options;
@@ -57,8 +58,9 @@ typedef struct gmf_als_singular {
 
 /*
  * Collective. axes and blocks: borrowed, must outlive the solver; where the mean is taken off, it is taken off the
- * blocks' values. Factors start as normal numbers of standard deviation 0.1 / sqrt(k), functions of seed, side, row and
- * column only, or their absolute values where they are not to be below zero; biases start at zero.
+ * blocks' values, and where expand_bytes are not enough for all fixed rows at once, the blocks are cut (dist/panels.h).
+ * Factors start as normal numbers of standard deviation 0.1 / sqrt(k), functions of seed, side, row and column only, or
+ * their absolute values where they are not to be below zero; biases start at zero.
  */
 gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, gmf_axis *const axes[GMF_N_SIDES],
                           gmf_block *const blocks[GMF_N_SIDES], gmf_als **out, gmf_error *err);
@@ -91,6 +93,9 @@ void gmf_als_refit(gmf_als *als);
 
 /* Local. The weights B [features][k] of a side, see features.c; NULL where it has none. Owned by the solver. */
 const double *gmf_als_weights(const gmf_als *als, gmf_side side);
+
+/* Local. In how many panels (dist/panels.h) the fixed rows come from which a side is solved; heavy rows have one. */
+int gmf_als_n_panels(const gmf_als *als, gmf_side side);
 
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);

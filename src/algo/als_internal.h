@@ -4,6 +4,7 @@
 
 #include "algo/als.h"
 #include "algo/features.h"
+#include "dist/panels.h"
 #include "linalg/eigen.h"
 #include "linalg/exact.h"
 
@@ -20,21 +21,22 @@ struct gmf_als {
   gmf_als_fold *folds[GMF_N_SIDES]; /* owned; of heavy rows, or of all on a grid of several columns; or NULL */
   gmf_prior *priors[GMF_N_SIDES];   /* owned; NULL without features */
   bool rotates_start;               /* solutions start from the last sweep's, which are rotated, too; with basis */
-  double folded_loss;         /* of a half-sweep: what I have seen of the losses of rows that several ranks share */
-  gmf_expand_space *space;    /* owned */
-  const float *panel;         /* of it: the expanded rows of the side that is fixed */
-  double *row_objective;      /* owned: of each of my rows, so that the sum does not depend on threads */
-  double *row_regularisation; /* owned, likewise */
-  double *gram;               /* owned [ld][ld] */
-  double *thread_gram;        /* owned [threads][ld][ld] */
-  gmf_row_solver *solvers;    /* owned [threads] */
-  double *diagonals;          /* owned [threads][ld] */
-  double *rights;             /* owned [threads][ld]: the priors of rows */
-  gmf_eigen *basis;           /* owned; NULL where rows are solved in the basis that they stand in */
-  double *rotation;           /* owned [ld][ld]: Q, row by row; with basis */
-  float *rotated;             /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
-  float *row_counts;          /* owned [rows of a side]: their numbers of ratings; with basis, for als */
-  gmf_exact_gram *exact;      /* owned; where bits must not depend on ranks */
+  double folded_loss; /* of a half-sweep: what I have seen of the losses of rows that several ranks share */
+  gmf_panels *panels[GMF_N_SIDES]; /* owned; NULL where all rows are solved from one panel */
+  gmf_expand_space *space;         /* owned */
+  const float *panel;              /* of it: the expanded rows of the side that is fixed */
+  double *row_objective;           /* owned: of each of my rows, so that the sum does not depend on threads */
+  double *row_regularisation;      /* owned, likewise */
+  double *gram;                    /* owned [ld][ld] */
+  double *thread_gram;             /* owned [threads][ld][ld] */
+  gmf_row_solver *solvers;         /* owned [threads] */
+  double *diagonals;               /* owned [threads][ld] */
+  double *rights;                  /* owned [threads][ld]: the priors of rows */
+  gmf_eigen *basis;                /* owned; NULL where rows are solved in the basis that they stand in */
+  double *rotation;                /* owned [ld][ld]: Q, row by row; with basis */
+  float *rotated;                  /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *row_counts;               /* owned [rows of a side]: their numbers of ratings; with basis, for als */
+  gmf_exact_gram *exact;           /* owned; where bits must not depend on ranks */
   int n_threads;
   double mean;        /* taken off the ratings */
   double constant;    /* loss of all ratings at zero predictions */

@@ -19,7 +19,7 @@ static gmf_status fetch_factors(void *context, gmf_side side, const int64_t *row
 
   GMF_TRY(gmf_agree(from->grid, GMF_NEW(slot_of, n, err), err));
   GMF_TRY(gmf_expand_create(from->grid, f->axis, rows, n, slot_of, &plan, err));
-  GMF_TRY(gmf_agree(from->grid, gmf_expand_space_create(&plan, 1, row_bytes, &space, err), err));
+  GMF_TRY(gmf_agree(from->grid, gmf_expand_space_create(from->grid, &plan, 1, row_bytes, false, &space, err), err));
   gmf_expand_run(from->grid, plan, f->rows, row_bytes, space);
   for (int64_t j = 0; j < n; j++) memcpy(out + j * f->ld, space->panel + (size_t)slot_of[j] * row_bytes, row_bytes);
 cleanup:

@@ -172,7 +172,8 @@ static gmf_status create_local(gmf_operator *op, gmf_error *err)
     plans[s] = op->blocks[s]->expand;
   }
   GMF_TRY(GMF_NEW(op->own, most_own * op->width, err));
-  GMF_TRY(gmf_expand_space_create(plans, GMF_N_SIDES, (size_t)op->width * sizeof *op->own, &op->space, err));
+  GMF_TRY(gmf_expand_space_create(op->grid, plans, GMF_N_SIDES, (size_t)op->width * sizeof *op->own, false, &op->space,
+                                  err));
   GMF_TRY(GMF_NEW(op->sums, 2 * (int64_t)op->width, err));
 cleanup:
   return status;

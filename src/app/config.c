@@ -178,6 +178,10 @@ static const gmf_option OPTIONS[] = {
      "how fixed factor rows travel between ranks: f4 as they are, bf16 rounded to 8 bits of precision, in half the bytes; "
      "every rank then solves with the rounded rows, which changed losses by less than 1e-4 of themselves where it was "
      "measured"},
+    {"expand-memory", GMF_OPT_SIZE, FIELD(expand_memory), GMF_VERB_TRAIN, false, "SIZE", 0, 0, NULL, "0",
+     "memory of a rank for the rows of the other side that its ratings touch, as 4G or 512M: where they are more, rows are "
+     "solved in panels that touch fewer, and a panel's rows come in while the one before is solved; the same bits, but "
+     "what several panels touch travels several times. 0: room for all, or panels where --memory-limit needs them"},
     {"seen", GMF_OPT_FLAG, FIELD(seen), GMF_VERB_TRAIN, false, NULL, 0, 0, NULL, "yes",
      "store the training ratings in the model, so that recommendations can leave out what a user has"},
     {"validate-every", GMF_OPT_INT, FIELD(validate_every), GMF_VERB_TRAIN, false, "N", 1, 1e6, NULL, "1",
@@ -315,6 +319,7 @@ static const struct {
     {offsetof(gmf_config, heavy[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, heavy[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, roofline), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, expand_memory), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, wire), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, lambda), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_EASE)},
     {offsetof(gmf_config, similarity), OF(GMF_ALGORITHM_ITEM_KNN)},
@@ -512,6 +517,7 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"roofline", c->roofline},
                  {"heavy-users", is_given(c->heavy[GMF_USERS])},
                  {"heavy-items", is_given(c->heavy[GMF_ITEMS])},
+                 {"expand-memory", c->expand_memory > 0},
                  {"wire", c->wire != GMF_WIRE_F4},
                  {"no-seen", is_item_based(c) && !c->seen},
                  {"grid", is_item_based(c) && is_given(c->grid)}};
@@ -636,6 +642,8 @@ gmf_status gmf_config_grid(const gmf_config *config, int n_ranks, int *n_rows, i
   gmf_status status = parse_shape(config->grid, "grid", config->grid, n_ranks, n_rows, n_cols, err);
   if (status == GMF_OK && *n_cols > 1 && config->deterministic)
     return gmf_fail(err, GMF_ERR_USAGE, "--deterministic needs a grid of one column: --grid %dx1, or auto", n_ranks);
+  if (status == GMF_OK && *n_cols > 1 && config->expand_memory > 0)
+    return gmf_fail(err, GMF_ERR_USAGE, "--expand-memory needs a grid of one column: --grid %dx1, or auto", n_ranks);
   return status;
 }
 

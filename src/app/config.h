@@ -114,7 +114,8 @@ typedef struct gmf_config {
   int64_t keep_per_item;
   int store; /* gmf_precision */
   char grid[32];
-  int wire; /* gmf_wire */
+  int wire;              /* gmf_wire */
+  int64_t expand_memory; /* bytes; 0: chosen */
   char heavy[GMF_N_SIDES][48];
   bool seen;
   int64_t validate_every, early_stop;

@@ -88,6 +88,7 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .deterministic = c->deterministic,
                            .seen = c->seen,
                            .early_stop = c->test[0] != '\0' && c->early_stop > 0,
+                           .expand_bytes = c->expand_memory,
                            .saves = c->checkpoint[0] != '\0',
                            .program_bytes = gmf_process_resident(),
                            .is_svd = c->algorithm == GMF_ALGORITHM_SVD};
@@ -123,6 +124,20 @@ int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int
   return gmf_plan_train(&shape, shares).peak;
 }
 
+/*
+ * Where expanded rows alone are what does not fit, they get what the other parts leave, if that is a sixteenth of what
+ * they would like or more: less would have them travel too often.
+ */
+static void fit_expanded_rows(const gmf_memory_share shares[GMF_N_SIDES], gmf_train_memory *memory)
+{
+  gmf_train_shape *s = &memory->shape;
+  if (memory->fits_expanded) s->expand_bytes = 0;
+  gmf_memory_plan plan = gmf_plan_train(s, shares);
+  if (!memory->fits_expanded || plan.peak <= memory->allowed.bytes) return;
+  int64_t expanded = plan.parts[GMF_MEMORY_EXPANDED], room = memory->allowed.bytes - (plan.peak - expanded);
+  if (room > expanded / 16) s->expand_bytes = room;
+}
+
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
                                   gmf_train_memory *memory, gmf_error *err)
 {
@@ -134,16 +149,26 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
   }
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
   memory->shape = shape_of(c, d, grid->n_rows, grid->n_cols);
+  memory->fits_expanded = !memory->shape.is_svd && grid->n_cols == 1 && c->expand_memory == 0;
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
   gmf_expect_shares(&memory->shape, shares);
+  fit_expanded_rows(shares, memory);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
   GMF_TRY(check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err));
 cleanup:
   return status;
 }
 
+/* Fixed rows of a block that its shortest panels can do with. */
+static int64_t least_panel(const gmf_block *b)
+{
+  int64_t longest = b->next != NULL ? gmf_min64(gmf_block_ratings(b->next), b->expand->n_slots) : 0;
+  for (int64_t r = 0; r < b->n_rows; r++) longest = gmf_max64(longest, b->row_ptr[r + 1] - b->row_ptr[r]);
+  return longest;
+}
+
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
-                                  const gmf_train_memory *memory, gmf_error *err)
+                                  gmf_train_memory *memory, gmf_error *err)
 {
   gmf_memory_share shares[GMF_N_SIDES];
   for (int s = 0; s < GMF_N_SIDES; s++) {
@@ -152,8 +177,13 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
                                    .rows = b->n_rows,
                                    .own = b->axis->prefix[grid->rank + 1] - b->axis->prefix[grid->rank],
                                    .slots = b->expand->n_slots,
-                                   .sent = b->expand->n_send};
+                                   .sent = b->expand->n_send,
+                                   .least = least_panel(b)};
   }
+  fit_expanded_rows(shares, memory);
+  int64_t is_cut = memory->shape.expand_bytes > 0;
+  gmf_max_i64(grid, &is_cut, 1);
+  if (is_cut && memory->shape.expand_bytes == 0) memory->shape.expand_bytes = INT64_MAX;
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
   return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "exact", true, log, err);
 }

@@ -20,17 +20,19 @@ gmf_memory_allowance gmf_memory_allowed(const gmf_grid *grid, int64_t limit);
 typedef struct gmf_train_memory {
   gmf_memory_allowance allowed;
   gmf_train_shape shape;
+  bool fits_expanded; /* shape.expand_bytes is chosen here, not by --expand-memory */
 } gmf_train_memory;
 
 /*
  * Collective. GMF_ERR_PLAN with a table of the parts when a run does not fit: gmf_train_memory_start by the sizes of
  * the dataset, before anything large, and with the errors of gmf_svd_check; gmf_train_memory_exact when the blocks are
- * there and the solver is not. That one writes the line of the log.
+ * there and the solver is not. That one writes the line of the log, and settles memory->shape.expand_bytes, which may
+ * be this rank's own, but is above 0 on all ranks or on none.
  */
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *config, const gmf_dataset *d,
                                   const gmf_log *log, gmf_train_memory *memory, gmf_error *err);
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
-                                  const gmf_train_memory *memory, gmf_error *err);
+                                  gmf_train_memory *memory, gmf_error *err);
 
 /* Local. A training of n[users] x n[items] with nnz ratings; program_bytes: what this process holds now. Without
  * --test. */

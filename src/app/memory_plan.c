@@ -73,6 +73,14 @@ static int64_t expanded_rows(const gmf_memory_share b[GMF_N_SIDES])
   return gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + gmf_max64(b[GMF_USERS].sent, b[GMF_ITEMS].sent);
 }
 
+/* The same in panels, of which two are there, and as many rows on their way out as on their way in. */
+static int64_t expanded_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t row = row_length(s) * F4, all = expanded_rows(b) * row;
+  int64_t least = 3 * gmf_max64(b[GMF_USERS].least, b[GMF_ITEMS].least) * row;
+  return s->expand_bytes > 0 ? gmf_min64(all, gmf_max64(s->expand_bytes, least)) : all;
+}
+
 /* Of both sides, `words` doubles a row, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the
  * summands, and one or two blocks of it on their way. */
 static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t words)
@@ -177,7 +185,7 @@ static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share
   int64_t *parts = plan.parts, slices = slice_bytes(row, b), writing = writing_bytes(s, row, b);
   add_common_parts(s, b, parts);
   parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
-  parts[GMF_MEMORY_EXPANDED] = expanded_rows(b) * row_length(s) * F4;
+  parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
   parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, n * (n + 1) / 2 + n);
   parts[GMF_MEMORY_FEATURES] = features_bytes(s, b);
   parts[GMF_MEMORY_SOLVER] = solver_bytes(s);

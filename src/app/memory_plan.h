@@ -47,6 +47,7 @@ typedef struct gmf_memory_share {
   int64_t own;   /* factor rows of this side that the rank owns */
   int64_t slots; /* fixed rows that the ratings touch */
   int64_t sent;  /* rows of the fixed side that the rank sends to others */
+  int64_t least; /* fixed rows that must be there at once: of the longest row, of all heavy rows; 0: not known */
 } gmf_memory_share;
 
 /* Of an SVD beside the rest of the shape. */
@@ -67,6 +68,7 @@ typedef struct gmf_train_shape {
   int64_t n_test[GMF_N_SIDES], nnz_test;                      /* of --test; 0 without */
   int64_t n_features[GMF_N_SIDES], nnz_features[GMF_N_SIDES]; /* of --item-features, --user-features; 0 without */
   bool early_stop;
+  int64_t expand_bytes;  /* of gmf_als_options: expanded rows take no more; 0: all at once */
   bool saves;            /* checkpoints are written between sweeps */
   int64_t program_bytes; /* GMF_MEMORY_PROGRAM */
   bool is_svd;

@@ -352,7 +352,7 @@ static void plan_memory(const gmf_planner *p, const gmf_train_shape *shape, cons
     gmf_memory_share memory[GMF_N_SIDES];
     for (int side = 0; side < GMF_N_SIDES; side++) {
       const gmf_share *b = &s->side[side][e].share;
-      memory[side] = (gmf_memory_share){b->ratings, b->rows, b->own, b->slots, b->sent};
+      memory[side] = (gmf_memory_share){b->ratings, b->rows, b->own, b->slots, b->sent, 0};
     }
     gmf_memory_plan of_rank = gmf_plan_train(&rank_shape, memory);
     take(&out->peak, (double)of_rank.peak, s->alike[e], shape->n_ranks);

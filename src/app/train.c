@@ -110,6 +110,7 @@ static gmf_als_options als_options(gmf_training *t)
                            .seed = (uint64_t)c->seed,
                            .deterministic = c->deterministic,
                            .wire = (gmf_wire)c->wire,
+                           .expand_bytes = t->expand_bytes,
                            .progress = t->log->live ? show_progress : NULL,
                            .context = t};
 }
@@ -220,6 +221,10 @@ static gmf_status start_als(gmf_training *t, gmf_model_file *resumed, int64_t sw
   gmf_als_options options = als_options(t);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_START);
   GMF_TRY(gmf_als_create(t->grid, &options, t->axes, t->blocks, &t->als, err));
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    if (gmf_als_n_panels(t->als, (gmf_side)s) > 1)
+      gmf_log_line(t->log, "%-5s half-sweep: %s come in %d panels", gmf_side_noun((gmf_side)s),
+                   gmf_side_name(gmf_other_side((gmf_side)s)), gmf_als_n_panels(t->als, (gmf_side)s));
   if (gmf_als_n_negative(t->als) > 0)
     gmf_log_line(t->log,
                  "warning: %s ratings have alpha x |rating| below 1, and so weigh less than a pair without a rating; a "
@@ -379,7 +384,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
                     .dataset = job->dataset,
                     .saving = {.grid = grid, .job = job}};
   gmf_model_file *resumed = NULL;
-  gmf_train_memory memory;
+  gmf_train_memory memory = {.fits_expanded = false};
   int64_t sweep = 0;
 
   *out = (gmf_train_outcome){.objective = NAN};
@@ -397,6 +402,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(read_features(&t, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
+  t.expand_bytes = memory.shape.expand_bytes;
   if (config->algorithm == GMF_ALGORITHM_SVD) {
     gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer, &t.saving, resumed};
     status = gmf_train_svd(&run, err);

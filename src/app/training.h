@@ -24,6 +24,7 @@ typedef struct gmf_training {
   double *objective, *loss, *seconds; /* [iterations] */
   int64_t n_sweeps;                   /* done, by this run or before it */
   int64_t first_sweep;                /* of this run */
+  int64_t expand_bytes;               /* of gmf_als_options */
   double started, sweep_started;      /* when it began; when its latest sweep did */
   gmf_saving saving;
   gmf_validation *validation; /* NULL without --test */

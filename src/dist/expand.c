@@ -5,6 +5,8 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 
+enum { EXPAND_TAG = 18 }; /* not that of other exchanges, which may go on meanwhile */
+
 void gmf_expand_destroy(gmf_expand **expand)
 {
   if (*expand == NULL) return;
@@ -16,6 +18,35 @@ void gmf_expand_destroy(gmf_expand **expand)
   *expand = NULL;
 }
 
+gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, gmf_expand **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_expand *plan = NULL;
+  *out = NULL;
+  GMF_TRY(GMF_NEW_ZERO(plan, 1, err));
+  plan->n_slots = n_slots;
+  plan->n_own = n_own;
+  GMF_TRY(GMF_NEW_ZERO(plan->send_counts, grid->size, err));
+  GMF_TRY(GMF_NEW_ZERO(plan->recv_counts, grid->size, err));
+  GMF_TRY(GMF_NEW(plan->own_rows, n_own, err));
+  *out = plan;
+  plan = NULL;
+cleanup:
+  gmf_expand_destroy(&plan);
+  return status;
+}
+
+/* Local. How many of rows [n] are mine. */
+static int64_t count_own(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n)
+{
+  int64_t n_own = 0;
+  for (int64_t j = 0; j < n; j++) {
+    int64_t position = gmf_axis_position(axis, rows[j]);
+    n_own += position >= axis->prefix[grid->rank] && position < axis->prefix[grid->rank + 1];
+  }
+  return n_own;
+}
+
 /* What I ask of whom: places grouped by owner, wanted [n] = the owner's local rows in that order. */
 static gmf_status place_rows(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
                              int32_t *slot_of, gmf_expand *plan, int32_t **wanted, gmf_error *err)
@@ -25,9 +56,7 @@ static gmf_status place_rows(const gmf_grid *grid, const gmf_axis *axis, const i
   GMF_TRY(GMF_NEW_ZERO(next, axis->n_ranks + 1, err));
   GMF_TRY(GMF_NEW(*wanted, n, err));
   for (int64_t j = 0; j < n; j++) plan->recv_counts[gmf_axis_owner(axis, gmf_axis_position(axis, rows[j]))]++;
-  plan->n_own = plan->recv_counts[grid->rank];
   plan->recv_counts[grid->rank] = 0;
-  GMF_TRY(GMF_NEW(plan->own_rows, plan->n_own, err));
   for (int r = 0; r < axis->n_ranks; r++) next[r + 1] = next[r] + plan->recv_counts[r];
   next[grid->rank] = n - plan->n_own;
   for (int64_t j = 0; j < n; j++) {
@@ -51,12 +80,9 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
   int32_t *wanted = NULL;
 
   *out = NULL;
-  status = GMF_NEW_ZERO(plan, 1, err);
-  if (status == GMF_OK) status = GMF_NEW_ZERO(plan->send_counts, grid->size, err);
-  if (status == GMF_OK) status = GMF_NEW_ZERO(plan->recv_counts, grid->size, err);
+  status = gmf_expand_new(grid, n, count_own(grid, axis, rows, n), &plan, err);
   if (status == GMF_OK) status = place_rows(grid, axis, rows, n, slot_of, plan, &wanted, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  plan->n_slots = n;
   GMF_TRY(gmf_exchange_new(grid, sizeof *wanted, wanted, plan->recv_counts, (void **)&plan->send_rows,
                            plan->send_counts, &plan->n_send, err));
   *out = plan;
@@ -68,8 +94,8 @@ cleanup:
   return status;
 }
 
-gmf_status gmf_expand_space_create(gmf_expand *const *plans, int n, size_t row_bytes, gmf_expand_space **out,
-                                   gmf_error *err)
+gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plans, int n, size_t row_bytes,
+                                   bool overlapped, gmf_expand_space **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_expand_space *space = NULL;
@@ -82,8 +108,10 @@ gmf_status gmf_expand_space_create(gmf_expand *const *plans, int n, size_t row_b
   }
   GMF_TRY(GMF_NEW_ZERO(space, 1, err));
   space->row_bytes = row_bytes;
+  GMF_TRY(GMF_NEW(space->requests, 2 * (int64_t)grid->size, err));
   GMF_TRY(GMF_NEW(space->send, n_send * (int64_t)row_bytes, err));
-  GMF_TRY(GMF_NEW(space->panel, n_slots * (int64_t)row_bytes, err));
+  for (int p = 0; p < (overlapped ? 2 : 1); p++) GMF_TRY(GMF_NEW(space->panels[p], n_slots * (int64_t)row_bytes, err));
+  space->panel = space->panels[0];
   *out = space;
   space = NULL;
 
@@ -95,8 +123,11 @@ cleanup:
 void gmf_expand_space_destroy(gmf_expand_space **space)
 {
   if (*space == NULL) return;
+  GMF_CHECK((*space)->coming == NULL);
   gmf_free((*space)->send);
-  gmf_free((*space)->panel);
+  gmf_free((*space)->panels[0]);
+  gmf_free((*space)->panels[1]);
+  gmf_free((*space)->requests);
   gmf_free(*space);
   *space = NULL;
 }
@@ -116,27 +147,60 @@ static void pack_rows(const char *from, size_t row_bytes, const int32_t *rows, i
   }
 }
 
-static void run(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes, gmf_wire wire,
-                gmf_expand_space *space)
+/* Collective, but waits for nobody. */
+static void start(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes, gmf_wire wire,
+                  gmf_expand_space *space)
 {
   int64_t n_floats = (int64_t)(row_bytes / sizeof(float));
   size_t bytes = wire == GMF_WIRE_F4 ? row_bytes : gmf_wire_bytes(wire, n_floats);
-  char *arrival = space->panel + (size_t)plan->n_slots * (row_bytes - bytes); /* the panel's last bytes */
-  GMF_CHECK(row_bytes <= space->row_bytes);
+  char *panel = space->panels[space->panels[1] != NULL && space->panel == space->panels[0] ? 1 : 0];
+  char *arrival = panel + (size_t)plan->n_slots * (row_bytes - bytes); /* the panel's last bytes */
+  GMF_CHECK(row_bytes <= space->row_bytes && space->coming == NULL);
   pack_rows(own, row_bytes, plan->send_rows, plan->n_send, wire, space->send);
   pack_rows(own, row_bytes, plan->own_rows, plan->n_own, wire, arrival + (size_t)(plan->n_slots - plan->n_own) * bytes);
-  gmf_exchange(grid, (int64_t)bytes, space->send, plan->send_counts, arrival, plan->recv_counts);
-  if (wire == GMF_WIRE_BF16) gmf_bf16_widen((float *)(void *)space->panel, plan->n_slots * n_floats);
+  space->coming = plan;
+  space->n_floats = wire == GMF_WIRE_F4 ? 0 : n_floats;
+  space->job = (gmf_exchange_job){.grid = grid,
+                                  .requests = space->requests,
+                                  .tag = EXPAND_TAG,
+                                  .row_bytes = (int64_t)bytes,
+                                  .send = space->send,
+                                  .send_counts = plan->send_counts,
+                                  .recv = arrival,
+                                  .recv_counts = plan->recv_counts};
+  gmf_exchange_start(&space->job);
+}
+
+void gmf_expand_start(const gmf_grid *grid, const gmf_expand *plan, const float *own, int n_floats, gmf_wire wire,
+                      gmf_expand_space *space)
+{
+  start(grid, plan, own, (size_t)n_floats * sizeof *own, wire, space);
+}
+
+void gmf_expand_poll(gmf_expand_space *space)
+{
+  if (space->coming != NULL) gmf_exchange_poll(&space->job);
+}
+
+void gmf_expand_finish(gmf_expand_space *space)
+{
+  const gmf_expand *plan = space->coming;
+  gmf_exchange_finish(&space->job);
+  space->coming = NULL;
+  if (space->panels[1] != NULL) space->panel = space->panels[space->panel == space->panels[0] ? 1 : 0];
+  if (space->n_floats > 0) gmf_bf16_widen((float *)(void *)space->panel, plan->n_slots * space->n_floats);
 }
 
 void gmf_expand_run(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes,
                     gmf_expand_space *space)
 {
-  run(grid, plan, own, row_bytes, GMF_WIRE_F4, space);
+  start(grid, plan, own, row_bytes, GMF_WIRE_F4, space);
+  gmf_expand_finish(space);
 }
 
 void gmf_expand_floats(const gmf_grid *grid, const gmf_expand *plan, const float *own, int n_floats, gmf_wire wire,
                        gmf_expand_space *space)
 {
-  run(grid, plan, own, (size_t)n_floats * sizeof *own, wire, space);
+  gmf_expand_start(grid, plan, own, n_floats, wire, space);
+  gmf_expand_finish(space);
 }

@@ -29,16 +29,24 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
                              int32_t *slot_of, gmf_expand **out, gmf_error *err);
 void gmf_expand_destroy(gmf_expand **expand);
 
+/* Local. A plan for n_slots rows, n_own of them mine, for the caller to fill. */
+gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, gmf_expand **out, gmf_error *err);
+
 /* Where rows lie while they travel and when they have arrived; for any number of plans, one after the other. */
 typedef struct gmf_expand_space {
-  size_t row_bytes; /* of the longest row that may travel */
-  char *send;       /* owned [most rows that a plan sends][row_bytes] */
-  char *panel;      /* owned [most slots of a plan][row_bytes] */
+  size_t row_bytes;         /* of the longest row that may travel */
+  char *panel;              /* the rows that arrived last, [slots of the plan] */
+  char *send;               /* owned [most rows that a plan sends][row_bytes] */
+  char *panels[2];          /* owned [most slots of a plan][row_bytes]; [1] is NULL where one is enough */
+  MPI_Request *requests;    /* owned [2 * ranks] */
+  gmf_exchange_job job;     /* of the plan whose rows are on their way: */
+  const gmf_expand *coming; /* NULL: none */
+  int64_t n_floats;         /* of its rows, where these are rounded; else 0 */
 } gmf_expand_space;
 
-/* Local. For the plans [n]. */
-gmf_status gmf_expand_space_create(gmf_expand *const *plans, int n, size_t row_bytes, gmf_expand_space **out,
-                                   gmf_error *err);
+/* Local. For the plans [n]. overlapped: the next plan's rows may come in while this one's are in use. */
+gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plans, int n, size_t row_bytes,
+                                   bool overlapped, gmf_expand_space **out, gmf_error *err);
 void gmf_expand_space_destroy(gmf_expand_space **space);
 
 /* Collective. own [n_own]: my rows of row_bytes each; space->panel [n_slots]: out, the same. Allocates nothing. */
@@ -51,5 +59,14 @@ void gmf_expand_run(const gmf_grid *grid, const gmf_expand *expand, const void *
  */
 void gmf_expand_floats(const gmf_grid *grid, const gmf_expand *expand, const float *own, int n_floats, gmf_wire wire,
                        gmf_expand_space *space);
+
+/*
+ * The same in steps, so that a rank can work with the rows that it has. Collective: start, which waits for nobody, and
+ * finish, after which space->panel has the rows. Poll is Local, of the thread that MPI was begun by.
+ */
+void gmf_expand_start(const gmf_grid *grid, const gmf_expand *expand, const float *own, int n_floats, gmf_wire wire,
+                      gmf_expand_space *space);
+void gmf_expand_poll(gmf_expand_space *space);
+void gmf_expand_finish(gmf_expand_space *space);
 
 #endif

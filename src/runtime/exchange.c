@@ -22,49 +22,89 @@ static int piece_bytes(int64_t bytes, int64_t round)
 }
 
 /*
- * One piece of each message, in both directions; returns whether there are more. Both ends of a message count its
- * pieces alike, so that no rank waits for a piece that the other end has sent or received in another round.
+ * Begins one piece of each message, in both directions. Both ends of a message count its pieces alike, so that no rank
+ * waits for a piece that the other end has sent or received in another round.
  */
-static bool exchange_pieces(const gmf_grid *grid, int64_t row_bytes, const char *send, const int64_t *send_counts,
-                            char *recv, const int64_t *recv_counts, int64_t round)
+static void start_pieces(gmf_exchange_job *job)
 {
+  const gmf_grid *grid = job->grid;
+  const char *send = job->send;
+  char *recv = job->recv;
   int n = 0;
-  bool more = false;
+  job->more = false;
   for (int r = 0; r < grid->size; r++) {
-    int64_t in = recv_counts[r] * row_bytes, out = send_counts[r] * row_bytes, at = round * gmf_limit_call_bytes;
+    int64_t in = job->recv_counts[r] * job->row_bytes, out = job->send_counts[r] * job->row_bytes;
+    int64_t at = job->round * gmf_limit_call_bytes;
     if (r != grid->rank) {
-      int n_in = piece_bytes(in, round), n_out = piece_bytes(out, round);
-      if (n_in > 0) MPI_Irecv(recv + at, n_in, MPI_BYTE, r, EXCHANGE_TAG, grid->all, &grid->requests[n++]);
-      if (n_out > 0) MPI_Isend(send + at, n_out, MPI_BYTE, r, EXCHANGE_TAG, grid->all, &grid->requests[n++]);
-      more = more || piece_bytes(in, round + 1) > 0 || piece_bytes(out, round + 1) > 0;
+      int n_in = piece_bytes(in, job->round), n_out = piece_bytes(out, job->round);
+      if (n_in > 0) MPI_Irecv(recv + at, n_in, MPI_BYTE, r, job->tag, grid->all, &job->requests[n++]);
+      if (n_out > 0) MPI_Isend(send + at, n_out, MPI_BYTE, r, job->tag, grid->all, &job->requests[n++]);
+      job->more = job->more || piece_bytes(in, job->round + 1) > 0 || piece_bytes(out, job->round + 1) > 0;
     }
     recv += in;
     send += out;
   }
-  MPI_Waitall(n, grid->requests, MPI_STATUSES_IGNORE);
-  return more;
+  job->n_requests = n;
+  job->round++;
 }
 
-static void exchange_messages(const gmf_grid *grid, int64_t row_bytes, const char *send, const int64_t *send_counts,
-                              char *recv, const int64_t *recv_counts)
+void gmf_exchange_start(gmf_exchange_job *job)
 {
-  for (int64_t round = 0; exchange_pieces(grid, row_bytes, send, send_counts, recv, recv_counts, round); round++)
-    gmf_beat();
+  const gmf_grid *grid = job->grid;
+  int64_t from = 0, to = 0, sent = 0;
+  for (int r = 0; r < grid->size; r++) {
+    from += r < grid->rank ? job->send_counts[r] * job->row_bytes : 0;
+    to += r < grid->rank ? job->recv_counts[r] * job->row_bytes : 0;
+    sent += r != grid->rank ? job->send_counts[r] * job->row_bytes : 0;
+  }
+  size_t own = (size_t)(job->send_counts[grid->rank] * job->row_bytes);
+  if (own > 0) memcpy(job->recv + to, job->send + from, own);
+  gmf_trace_exchange(grid->trace, sent);
+  job->round = 0;
+  start_pieces(job);
 }
+
+void gmf_exchange_poll(gmf_exchange_job *job)
+{
+  int done = 0;
+  if (job->n_requests == 0) return;
+  MPI_Testall(job->n_requests, job->requests, &done, MPI_STATUSES_IGNORE);
+  if (!done) return;
+  job->n_requests = 0;
+  if (job->more) start_pieces(job);
+}
+
+/* Whether there was anything to wait for. */
+static bool wait_for_pieces(gmf_exchange_job *job)
+{
+  MPI_Waitall(job->n_requests, job->requests, MPI_STATUSES_IGNORE);
+  job->n_requests = 0;
+  if (!job->more) return false;
+  gmf_beat();
+  start_pieces(job);
+  return true;
+}
+
+static void wait_for_all(gmf_exchange_job *job)
+{
+  while (wait_for_pieces(job)) continue;
+}
+
+void gmf_exchange_finish(gmf_exchange_job *job) { GMF_COLLECTIVE(job->grid->all, wait_for_all(job)); }
 
 void gmf_exchange(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts, void *recv,
                   const int64_t *recv_counts)
 {
-  int64_t from = 0, to = 0, sent = 0;
-  for (int r = 0; r < grid->size; r++) {
-    from += r < grid->rank ? send_counts[r] * row_bytes : 0;
-    to += r < grid->rank ? recv_counts[r] * row_bytes : 0;
-    sent += r != grid->rank ? send_counts[r] * row_bytes : 0;
-  }
-  size_t own = (size_t)(send_counts[grid->rank] * row_bytes);
-  if (own > 0) memcpy((char *)recv + to, (const char *)send + from, own);
-  GMF_COLLECTIVE(grid->all, exchange_messages(grid, row_bytes, send, send_counts, recv, recv_counts));
-  gmf_trace_exchange(grid->trace, sent);
+  gmf_exchange_job job = {.grid = grid,
+                          .requests = grid->requests,
+                          .tag = EXCHANGE_TAG,
+                          .row_bytes = row_bytes,
+                          .send = send,
+                          .send_counts = send_counts,
+                          .recv = recv,
+                          .recv_counts = recv_counts};
+  gmf_exchange_start(&job);
+  gmf_exchange_finish(&job);
 }
 
 gmf_status gmf_exchange_new(const gmf_grid *grid, int64_t row_bytes, const void *send, const int64_t *send_counts,

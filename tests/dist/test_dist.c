@@ -136,7 +136,7 @@ static void test_expand(const gmf_grid *grid)
   CHECK(gmf_expand_create(grid, axis, rows, n, slot_of, &plan, NULL) == GMF_OK);
   CHECK(plan->n_slots == n);
   gmf_expand_space *space = NULL;
-  CHECK(gmf_expand_space_create(&plan, 1, LD * sizeof(float), &space, NULL) == GMF_OK);
+  CHECK(gmf_expand_space_create(grid, &plan, 1, LD * sizeof(float), false, &space, NULL) == GMF_OK);
   const float *panel = (const float *)(const void *)space->panel;
   gmf_trace before = *grid->trace;
   gmf_expand_floats(grid, plan, f->rows, LD, GMF_WIRE_F4, space);
@@ -188,7 +188,7 @@ static void check_blocks(const gmf_grid *grid, const gmf_block *first, const gmf
 {
   int64_t n = 0;
   gmf_expand_space *space = NULL;
-  CHECK(gmf_expand_space_create(&first->expand, 1, 16 * sizeof(float), &space, NULL) == GMF_OK);
+  CHECK(gmf_expand_space_create(grid, &first->expand, 1, 16 * sizeof(float), false, &space, NULL) == GMF_OK);
   gmf_factor *ids = NULL;
   CHECK(gmf_factor_create(grid, gmf_other_side(first->side), fixed, 1, 16, &ids, NULL) == GMF_OK);
   for (int64_t j = 0; j < ids->n; j++) ids->rows[j * 16] = (float)gmf_axis_row(fixed, fixed->prefix[grid->rank] + j);

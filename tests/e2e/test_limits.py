@@ -70,6 +70,8 @@ class TestPieces(Limits):
             model, lists = out / (name + ".h5"), out / (name + "-lists.h5")
             if name != "svd":
                 options = [*options, "--iterations", 3]
+            if name == "cg" and not grid:
+                options = [*options, "--expand-memory", "10K"]
             self.good(program, n_ranks, "train", rest, "-o", model, "--factors", 6, *options, *grid, "--quiet")
             self.good(program, n_ranks, "recommend", model, "-o", lists, "--top", 7, "--quiet")
             found[name], found[name + " lists"] = contents(model), contents(lists)

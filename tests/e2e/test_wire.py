@@ -1,12 +1,13 @@
 """How fixed factor rows reach the ranks that need them."""
 
 import json
+import re
 import unittest
 
 import numpy as np
 
 import harness
-from harness import Ratings, read_factors, run_good
+from harness import Ratings, read_factors, read_history, run_good
 
 TRAINS = {"als": ["--algorithm", "als", "--lambda", 0.05],
           "ials": ["--algorithm", "ials", "--alpha", 5, "--lambda", 0.1],
@@ -84,6 +85,67 @@ class TestBf16(Wire):
         xp, yp, _ = self.train(3, *words, sweeps=2)
         np.testing.assert_array_equal(x, xp)
         np.testing.assert_array_equal(y, yp)
+
+
+class TestPanels(Wire):
+    """Rows solved panel by panel: --expand-memory."""
+
+    SIZES = {"12K": 3, "48K": 2}  # and the least panels of a half-sweep that they lead to
+
+    def panels(self, n_ranks, *options):
+        """(factors, objectives, panels of the half-sweeps that the log tells of)"""
+        model = self.out / "m.h5"
+        result = run_good(n_ranks, "train", self.data, "-o", model, "--factors", 16, "--iterations", 3, *options)
+        told = [int(n) for n in re.findall(r"half-sweep: (?:users|items) come in (\d+) panels", result.stderr)]
+        return read_factors(model), read_history(model), told
+
+    def test_same_bits(self):
+        for name, options in {**TRAINS, "bias": [*TRAINS["als"], "--bias"], "bf16": [*TRAINS["ials"], "--wire", "bf16"],
+                              "heavy": [*TRAINS["cg"], "--heavy-items", "150:1x3"],
+                              "nonnegative": [*TRAINS["als"], "--nonnegative"]}.items():
+            for n_ranks in (1, 2, 3) if name == "als" else (3,) if name == "heavy" else (2,):
+                (x, y), objective, told = self.panels(n_ranks, *options)
+                self.assertEqual(told, [])
+                for size, least in self.SIZES.items() if name in ("als", "heavy") else [("12K", 3)]:
+                    with self.subTest(name, ranks=n_ranks, size=size):
+                        (xp, yp), objective_p, told = self.panels(n_ranks, *options, "--expand-memory", size)
+                        self.assertEqual(len(told), 2)
+                        self.assertGreaterEqual(min(told), least)
+                        np.testing.assert_array_equal(xp, x)
+                        np.testing.assert_array_equal(yp, y)
+                        np.testing.assert_array_equal(objective_p, objective)
+
+    def test_enough(self):
+        """With room for all rows nothing is cut, and with room for none a panel has one row's."""
+        (x, _), _, told = self.panels(2, *TRAINS["als"], "--expand-memory", "1G")
+        self.assertEqual(told, [])
+        (xp, _), _, told = self.panels(2, *TRAINS["als"], "--expand-memory", 1)
+        self.assertGreater(min(told), 100)
+        np.testing.assert_array_equal(xp, x)
+
+    def test_rows_travel_more_often(self):
+        whole, half, least = (self.bytes_of_sweeps(2, *TRAINS["als"], "--expand-memory", size)
+                              for size in ("1G", "48K", "12K"))
+        self.assertLess(whole, half)
+        self.assertLess(half, least)
+
+    def test_memory_limit(self):
+        """Where all but the expanded rows fits, they come in panels: the run takes what it may take, and no more."""
+        data, log = self.out / "data.h5", self.out / "log.json"
+        run_good(1, "synth", "-o", data, "--users", 60000, "--items", 30000, "--ratings", 600000, "--quiet")
+
+        def train(*options):
+            log.unlink(missing_ok=True)
+            result = run_good(2, "train", data, "-o", self.out / "m.h5", "--algorithm", "ials", "--factors", 128,
+                              "--iterations", 1, "--log-json", log, *options)
+            return end_of(log)["peak_bytes_per_rank"], result.stderr
+
+        free, text = train()
+        self.assertNotIn("panels", text)
+        limit = int(0.92 * free)
+        held, text = train("--memory-limit", limit)
+        self.assertRegex(text, r"come in \d+ panels")
+        self.assertLess(held, min(1.05 * limit + 5e6, free - 5e6), (free, limit))
 
 
 if __name__ == "__main__":
