@@ -26,6 +26,7 @@ packages_slow=(
   debootstrap dpkg-dev file lmod
 )
 packages_bench_svd=(python3-scipy python3-h5py python3-sklearn libslepc-real-dev)
+packages_bench_als=(default-jre-headless g++ python3-dev python3-matplotlib)
 packages_bench=(
   "${packages_build[@]}"
   python3 python3-venv python3-numpy python3-pandas
