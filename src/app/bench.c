@@ -19,7 +19,7 @@ enum {
 
 /* What a thread works with. */
 typedef struct bench_thread {
-  float *work;     /* owned [2 GMF_GRAM_DEPTH][ld] */
+  float *work;     /* owned [gmf_gram_work] */
   float *a, *b;    /* owned [ld][ld], [ld] */
   float *p;        /* owned [ld] */
   int32_t *cols;   /* owned [ROW_RATINGS] */
@@ -60,7 +60,7 @@ static gmf_status make_bench(bench *b, gmf_error *err)
   GMF_TRY(GMF_NEW_ZERO(b->threads, b->n_threads, err));
   for (int t = 0; t < b->n_threads; t++) {
     bench_thread *thread = &b->threads[t];
-    GMF_TRY(GMF_NEW(thread->work, 2 * GMF_GRAM_DEPTH * ld, err));
+    GMF_TRY(GMF_NEW(thread->work, gmf_gram_work(gmf_int(ld)), err));
     GMF_TRY(GMF_NEW(thread->a, ld * ld, err));
     GMF_TRY(GMF_NEW(thread->b, ld, err));
     GMF_TRY(GMF_NEW(thread->p, ld, err));
