@@ -33,8 +33,9 @@ static inline int gmf_als_ld(const gmf_row_options *row) { return gmf_pad(gmf_ro
 
 /* How rows are solved whose ratings are cut among ranks; als_fold.c. */
 typedef struct gmf_als_way {
-  int cg_steps; /* of conjugate gradients at most; 0: by their matrices, which are folded */
-  bool exact;   /* rows that have not converged then are solved by their matrices */
+  int cg_steps;    /* of conjugate gradients at most; 0: by their matrices, which are folded */
+  bool exact;      /* rows that have not converged then are solved by their matrices */
+  int usual_steps; /* exact: that heavy rows need, as measured */
 } gmf_als_way;
 
 /* Local. heavy: of the heavy rows of a side, and not all of them on a grid of several columns. */

@@ -39,7 +39,8 @@ gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy)
   int n = gmf_row_order(row->k, row->bias), even = (n + 3) / 2 - 8;
   if (row->nonnegative) return (gmf_als_way){0};
   if (row->solver == GMF_SOLVER_CG) return (gmf_als_way){.cg_steps = row->cg_steps};
-  if (row->solver == GMF_SOLVER_AUTO && heavy && even >= fewest) return (gmf_als_way){.cg_steps = even, .exact = true};
+  if (row->solver == GMF_SOLVER_AUTO && heavy && even >= fewest)
+    return (gmf_als_way){.cg_steps = even, .exact = true, .usual_steps = fewest};
   return (gmf_als_way){0};
 }
 

@@ -171,7 +171,8 @@ static const gmf_option OPTIONS[] = {
      "ratings in R groups of updated rows times C groups of fixed rows, R x C = ranks; auto is one column"},
     {"heavy-users", GMF_OPT_TEXT, FIELD(heavy[GMF_USERS]), GMF_VERB_TRAIN, false, "N:RxC|auto|none", 0, 0, NULL, "auto",
      "users with at least N ratings have them on an R x C grid of their own, where the others' lie in one column: one "
-     "user's ratings are then cut among C ranks, R x C = ranks. auto: none"},
+     "user's ratings are then cut among C ranks, R x C = ranks. auto: what the exact counts of the data say is fastest, "
+     "with --grid auto"},
     {"heavy-items", GMF_OPT_TEXT, FIELD(heavy[GMF_ITEMS]), GMF_VERB_TRAIN, false, "N:RxC|auto|none", 0, 0, NULL, "auto",
      "the same for items"},
     {"wire", GMF_OPT_CHOICE, FIELD(wire), GMF_VERB_TRAIN, true, NULL, 0, 0, "f4|bf16", "f4",

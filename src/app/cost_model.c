@@ -1,8 +1,10 @@
 #include "app/cost_model.h"
 
+#include "algo/als.h"
 #include "app/roofline.h"
 #include "base/narrow.h"
 #include "dist/fold.h"
+#include "kernel/cg.h"
 #include "kernel/dense.h"
 #include "linalg/exact.h"
 
@@ -10,14 +12,14 @@ enum { F4 = 4, F8 = 8, I8 = 8, I4 = 4, AGREEMENT_BYTES = 4, TOTALS = 5 /* number
 
 const char *gmf_move_name(gmf_move move)
 {
-  static const char *const NAMES[] = {"gram", "agree", "basis", "expand", "fold", "totals"};
+  static const char *const NAMES[] = {"gram", "agree", "basis", "expand", "fold", "spread", "failed", "totals"};
   return NAMES[move];
 }
 
 const char *gmf_move_function(gmf_move move)
 {
-  static const char *const FUNCTIONS[] = {"MPI_Allreduce", "MPI_Allreduce",      "MPI_Bcast",
-                                          "MPI_Isend",     "MPI_Reduce_scatter", "MPI_Allreduce"};
+  static const char *const FUNCTIONS[] = {"MPI_Allreduce",      "MPI_Allreduce",  "MPI_Bcast",     "MPI_Isend",
+                                          "MPI_Reduce_scatter", "MPI_Allgatherv", "MPI_Allreduce", "MPI_Allreduce"};
   return FUNCTIONS[move];
 }
 
@@ -60,25 +62,82 @@ static gmf_traffic basis(const gmf_train_shape *s)
   return (gmf_traffic){.calls = 2, .bytes = bytes, .received = s->n_ranks > 1 ? bytes : 0};
 }
 
-static void add_fold(const gmf_train_shape *s, const gmf_rank_cost *b, gmf_traffic *t)
+/*
+ * What is folded of rows whose ratings are cut by columns (als_fold.c): their matrices, or the vectors of conjugate
+ * gradients. Bytes are those of one row, before they are multiplied by ranks.
+ */
+typedef struct fold_cost {
+  int64_t words;             /* doubles of a row in a fold's buffer, by which batches are cut */
+  int64_t n_folds, n_spread; /* calls of each batch */
+  int64_t folded, spread;    /* bytes: to the owner, and from it */
+} fold_cost;
+
+static fold_cost fold_cost_of(const gmf_row_options *row, gmf_folding folding)
 {
-  int64_t n = order_of(s), words = n * (n + 1) / 2 + n,
-          rows = gmf_fold_batch_rows(b->n_cols, words, GMF_FOLD_BYTES, b->longest);
-  t->calls += (b->longest + rows - 1) / rows;
-  t->bytes += b->folded * words * F8;
-  t->received += (b->n_cols - 1) * b->fold_own * words * F8;
+  int64_t n = gmf_row_order(row->k, row->bias), words = n * (n + 1) / 2 + n;
+  gmf_als_way way = gmf_als_fold_way(row, folding == GMF_FOLDS_HEAVY);
+  if (way.cg_steps == 0) return (fold_cost){.words = words, .n_folds = 1, .folded = words * F8};
+  int64_t steps = way.exact ? way.usual_steps : way.cg_steps, number = way.exact ? F8 : F4;
+  int64_t starts = (steps + GMF_CG_RENEW - 1) / GMF_CG_RENEW + (way.exact ? 1 : 0);
+  return (fold_cost){.words = way.exact ? 2 * n : n,
+                     .n_folds = starts + steps,
+                     .n_spread = starts + steps,
+                     .folded = n * ((starts + 1) * number + steps * F4),
+                     .spread = n * (starts * number + steps * F4)};
 }
 
-void gmf_cost_traffic(const gmf_train_shape *s, gmf_side side, const gmf_rank_cost *b, gmf_traffic *out)
+int64_t gmf_cost_fold_bytes(const gmf_row_options *row, gmf_folding folding)
 {
-  int64_t row_bytes = gmf_pad(order_of(s)) * F4;
+  fold_cost cost = fold_cost_of(row, folding);
+  return cost.folded + cost.spread;
+}
+
+static int64_t n_batches(const fold_cost *cost, int64_t longest, int n_cols)
+{
+  int64_t rows = gmf_fold_batch_rows(n_cols, cost->words, GMF_FOLD_BYTES, longest);
+  return (longest + rows - 1) / rows;
+}
+
+int64_t gmf_cost_fold_calls(const gmf_row_options *row, gmf_folding folding, int64_t own, int n_cols)
+{
+  fold_cost cost = fold_cost_of(row, folding);
+  return n_batches(&cost, own, n_cols) * (cost.n_folds + cost.n_spread);
+}
+
+static void add_fold(const gmf_row_options *row, const gmf_rank_cost *b, gmf_traffic *out)
+{
+  fold_cost cost = fold_cost_of(row, b->folding);
+  int64_t batches = n_batches(&cost, b->longest, b->n_cols);
+  out[GMF_MOVE_FOLD] = (gmf_traffic){.calls = batches * cost.n_folds,
+                                     .bytes = b->folded * cost.folded,
+                                     .received = (b->n_cols - 1) * b->fold_own * cost.folded};
+  if (cost.n_spread == 0) return;
+  out[GMF_MOVE_SPREAD] = (gmf_traffic){.calls = batches * cost.n_spread,
+                                       .bytes = b->folded * cost.spread,
+                                       .received = (b->folded - b->fold_own) * cost.spread};
+  add_reduction(&out[GMF_MOVE_FAILED], AGREEMENT_BYTES, b->n_cols);
+}
+
+bool gmf_cost_has_basis(const gmf_row_options *row, const gmf_folding foldings[GMF_N_SIDES])
+{
+  if (row->nonnegative) return false;
+  bool cg = row->solver == GMF_SOLVER_CG;
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    cg = cg || (foldings[s] != GMF_FOLDS_NOTHING && gmf_als_fold_way(row, foldings[s] == GMF_FOLDS_HEAVY).cg_steps > 0);
+  return cg || gmf_loss_shared(row->loss) > 0;
+}
+
+void gmf_cost_traffic(const gmf_train_shape *s, const gmf_row_options *row, gmf_side side, const gmf_rank_cost *b,
+                      gmf_traffic *out)
+{
+  int64_t row_bytes = (int64_t)gmf_wire_bytes(s->wire, gmf_pad(order_of(s)));
   for (int m = 0; m < GMF_N_MOVES; m++) out[m] = (gmf_traffic){0};
   if (s->basis || s->all_pairs) add_gram(s, s->n[gmf_other_side(side)], &out[GMF_MOVE_GRAM]);
   if (s->basis) add_reduction(&out[GMF_MOVE_AGREE], AGREEMENT_BYTES, s->n_ranks);
   if (s->basis) out[GMF_MOVE_BASIS] = basis(s);
   out[GMF_MOVE_EXPAND] =
       (gmf_traffic){.calls = b->share.n_targets, b->share.given * row_bytes, b->share.fetched * row_bytes};
-  if (b->n_cols > 1) add_fold(s, b, &out[GMF_MOVE_FOLD]);
+  if (b->folding != GMF_FOLDS_NOTHING) add_fold(row, b, out);
   add_reduction(&out[GMF_MOVE_TOTALS], TOTALS * F8, s->n_ranks);
   for (int sum = 0; s->deterministic && sum < 2; sum++) add_exact_sum(&out[GMF_MOVE_TOTALS], s->n_ranks);
 }
@@ -97,24 +156,36 @@ static double nothing(const void *context, int64_t n_ratings)
   return 0;
 }
 
-/* Systems that are folded are formed and solved in f8. */
-static double folded_forming(const void *context, int64_t n_ratings)
+/* Of a row that is folded: what its ranks share, matrices in f8, or residuals in f8 and steps in f4; and what its owner
+ * does. */
+static double folded_shared(const gmf_row_options *row, double d, gmf_folding folding)
 {
-  const gmf_row_options *row = context;
-  double n = gmf_row_order(row->k, row->bias), d = (double)n_ratings;
-  return 2 * (d * n * (n + 1) + 2 * d * n);
-}
-
-static double folded_solving(const void *context, int64_t n_ratings)
-{
-  const gmf_row_options *row = context;
   double n = gmf_row_order(row->k, row->bias);
-  return n_ratings > 0 ? 2 * (n * n * n / 3 + 2 * n * n) : 0;
+  gmf_als_way way = gmf_als_fold_way(row, folding == GMF_FOLDS_HEAVY);
+  int steps = way.exact ? way.usual_steps : way.cg_steps;
+  if (steps == 0) return 2 * (d * n * (n + 1) + 2 * d * n);
+  return 4 * d * n * steps + 2 * (4 * d * n + 2 * d * n);
 }
 
-gmf_row_work gmf_cost_row_work(const gmf_row_options *row, bool folded)
+static double folded_alone(const gmf_row_options *row, int64_t n_ratings, gmf_folding folding)
 {
-  return (gmf_row_work){folded ? folded_forming : whole_row, folded ? folded_solving : nothing, row};
+  double n = gmf_row_order(row->k, row->bias);
+  gmf_als_way way = gmf_als_fold_way(row, folding == GMF_FOLDS_HEAVY);
+  int steps = way.exact ? way.usual_steps : way.cg_steps;
+  if (n_ratings == 0) return 0;
+  return steps == 0 ? 2 * (n * n * n / 3 + 2 * n * n) : 20 * steps * n;
+}
+
+static double all_shared(const void *row, int64_t n) { return folded_shared(row, (double)n, GMF_FOLDS_ALL); }
+static double all_alone(const void *row, int64_t n) { return folded_alone(row, n, GMF_FOLDS_ALL); }
+static double heavy_shared(const void *row, int64_t n) { return folded_shared(row, (double)n, GMF_FOLDS_HEAVY); }
+static double heavy_alone(const void *row, int64_t n) { return folded_alone(row, n, GMF_FOLDS_HEAVY); }
+
+gmf_row_work gmf_cost_row_work(const gmf_row_options *row, gmf_folding folding)
+{
+  if (folding == GMF_FOLDS_NOTHING) return (gmf_row_work){whole_row, nothing, row};
+  if (folding == GMF_FOLDS_ALL) return (gmf_row_work){all_shared, all_alone, row};
+  return (gmf_row_work){heavy_shared, heavy_alone, row};
 }
 
 int64_t gmf_cost_shared_work(const gmf_train_shape *s, gmf_side side, const int64_t own[GMF_N_SIDES])

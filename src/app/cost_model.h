@@ -19,7 +19,9 @@ typedef enum gmf_move {
   GMF_MOVE_AGREE,  /* whether the eigenvectors were found */
   GMF_MOVE_BASIS,  /* eigenvectors and eigenvalues */
   GMF_MOVE_EXPAND, /* fixed rows to those that need them */
-  GMF_MOVE_FOLD,   /* partial normal equations to their owners */
+  GMF_MOVE_FOLD,   /* parts of rows' sums to their owners */
+  GMF_MOVE_SPREAD, /* what owners have of their rows to the ranks that share them */
+  GMF_MOVE_FAILED, /* whether rows failed that were solved so */
   GMF_MOVE_TOTALS, /* objective, regularisation and counts */
   GMF_N_MOVES
 } gmf_move;
@@ -36,22 +38,38 @@ typedef struct gmf_traffic {
   int64_t received; /* what comes from other ranks: exactly that of messages, the least there can be of collectives */
 } gmf_traffic;
 
+/* Which rows' ratings are cut by columns and folded (als_fold.c). */
+typedef enum gmf_folding { GMF_FOLDS_NOTHING, GMF_FOLDS_ALL, GMF_FOLDS_HEAVY } gmf_folding;
+
 /* A side on a rank. Rows are folded where their ratings are cut by columns: all, or the heavy ones. */
 typedef struct gmf_rank_cost {
   gmf_share share;
-  int n_cols;               /* of the grid of the rows that are folded; 1: none are */
+  gmf_folding folding;
+  int n_cols;               /* of the grid of the rows that are folded */
   int64_t folded, fold_own; /* these rows, of the rank's grid row, and those of them that it owns */
   int64_t longest;          /* the most that a rank of its grid row owns */
 } gmf_rank_cost;
 
 /* Traffic of the half-sweep that updates `side`, by move: out [GMF_N_MOVES]. */
-void gmf_cost_traffic(const gmf_train_shape *shape, gmf_side side, const gmf_rank_cost *rank, gmf_traffic *out);
+void gmf_cost_traffic(const gmf_train_shape *shape, const gmf_row_options *row, gmf_side side,
+                      const gmf_rank_cost *rank, gmf_traffic *out);
+
+/*
+ * Bytes that the ranks of a grid row receive to fold one row, for each of its columns but one; and the calls to fold as
+ * many rows of each rank. Conjugate gradients that go on until they have converged count with the steps that they
+ * usually take, and plans are then no exact counts.
+ */
+int64_t gmf_cost_fold_bytes(const gmf_row_options *row, gmf_folding folding);
+int64_t gmf_cost_fold_calls(const gmf_row_options *row, gmf_folding folding, int64_t own, int n_cols);
+
+/* Whether rows are solved in a basis of their own (als.c). */
+bool gmf_cost_has_basis(const gmf_row_options *row, const gmf_folding foldings[GMF_N_SIDES]);
 
 /*
  * Work of rows, in operations of single precision (roofline.c); those of double precision count twice. row: the
- * context, must outlive the result. folded: on a grid of several columns.
+ * context, must outlive the result.
  */
-gmf_row_work gmf_cost_row_work(const gmf_row_options *row, bool folded);
+gmf_row_work gmf_cost_row_work(const gmf_row_options *row, gmf_folding folding);
 
 /* What a rank does for the half-sweep beside its rows: its part of the shared matrix, and rows into its basis and back.
  * own: factor rows of the rank. */

@@ -181,3 +181,27 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
   most->sent = whole(fmin(slots * gives, n_fixed / n_ranks * n_rows));
   most->given = whole((double)most->sent * remote);
 }
+
+void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks, gmf_fetch_table *t)
+{
+  const gmf_degree_model *updated = &models[side], *fixed = &models[gmf_other_side(side)];
+  double heavy = n_ratings_of(updated), remote = 1 - 1.0 / n_ranks;
+  gmf_fetch_table_make(n_ranks, whole(largest(updated)), t);
+  for (int c = 0; c < updated->n; c++) {
+    int64_t d = whole(updated->degrees[c]);
+    int class = gmf_fetch_class(t, d);
+    t->rows[class] += updated->rows[c];
+    t->ratings[class] += updated->rows[c] * updated->degrees[c];
+    t->longest[class] = gmf_max64(t->longest[class], d);
+  }
+  for (int k = 0; k <= t->n_least; k++) { /* candidate k: classes from k + 1 on are heavy */
+    gmf_layout none = gmf_layout_light(n_ranks);
+    heavy = fmax(0, heavy - t->ratings[k]);
+    double share = k < t->n_least ? heavy / n_ratings_of(updated) : 0;
+    t->light[k] = remote * n_ranks * slots_of(fixed, n_ranks, n_ranks, share, &none);
+    for (int j = 0; j < t->n_shapes; j++) {
+      gmf_layout layout = {0, n_ranks / t->n_cols[j], t->n_cols[j]};
+      t->heavy[j][k] = remote * n_ranks * slots_of(fixed, n_ranks, n_ranks, share, &layout) - t->light[k];
+    }
+  }
+}

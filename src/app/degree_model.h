@@ -10,6 +10,7 @@
 #define GMF_APP_DEGREE_MODEL_H
 
 #include "dist/census.h"
+#include "dist/fetch_table.h"
 
 enum { GMF_DEGREE_CLASSES = 1024 };
 
@@ -29,5 +30,9 @@ void gmf_degree_model_make(const int64_t n[GMF_N_SIDES], int64_t nnz, gmf_degree
 void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_rows, int n_cols,
                             const gmf_layout *layout, const gmf_row_work *light, const gmf_row_work *heavy,
                             gmf_share *typical, gmf_share *most);
+
+/* What gmf_fetch_table_count can be expected to find for n_ranks ranks. */
+void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks,
+                            gmf_fetch_table *out);
 
 #endif

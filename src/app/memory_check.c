@@ -83,6 +83,7 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .n_factors = (int)c->factors,
                            .bias = c->bias,
                            .weighted = weighted,
+                           .wire = (gmf_wire)c->wire,
                            .all_pairs = all_pairs,
                            .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
                            .deterministic = c->deterministic,

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "algo/svd.h"
+#include "dist/wire.h"
 
 typedef enum gmf_memory_part {
   GMF_MEMORY_PROGRAM, /* what the process holds before it begins: libraries, MPI, the row pointers of the dataset */
@@ -62,6 +63,7 @@ typedef struct gmf_train_shape {
   int n_ranks, n_grid_rows, n_grid_cols, n_threads;
   int n_factors;
   bool bias, weighted;
+  gmf_wire wire;  /* how fixed rows travel */
   bool all_pairs; /* the loss is over all pairs: ials */
   bool basis;     /* rows are solved in another basis than they stand in: all_pairs, or cg */
   bool deterministic, seen;

@@ -245,6 +245,39 @@ cleanup:
 
 /* ---- shares of the ranks ----------------------------------------------------------------------------------------- */
 
+/* Collective. What train would choose. */
+static gmf_status choose_layouts(gmf_planner *p, gmf_plan *plan, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  bool has_counts = gmf_place_wants_counts(p->shape.n);
+  if (p->dataset != NULL)
+    GMF_TRY(gmf_choose_layouts(p->grid, p->config, &p->source, plan->n_ranks, plan->n_grid_cols,
+                               has_counts ? p->degrees[GMF_ITEMS] : NULL, plan->choices, err));
+  for (int s = 0; s < GMF_N_SIDES && p->dataset == NULL; s++) {
+    gmf_fetch_table table;
+    bool is_free = false;
+    gmf_layout *given = &plan->choices[s].layout;
+    GMF_TRY(gmf_layout_given(p->config, (gmf_side)s, plan->n_ranks, plan->n_grid_cols, given, &is_free, err));
+    if (!is_free || (s == GMF_ITEMS && !has_counts)) continue;
+    gmf_degree_model_table(p->models, (gmf_side)s, plan->n_ranks, &table);
+    gmf_layout_best(&table, &p->row, p->shape.wire, &plan->choices[s]);
+  }
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    int64_t longest = 0; /* what is as long as no row makes none heavy */
+    for (int64_t r = 0; p->dataset != NULL && r < p->shape.n[s]; r++) longest = gmf_max64(longest, p->degrees[s][r]);
+    plan->layouts[s] = plan->choices[s].layout;
+    if (p->dataset != NULL && longest < plan->layouts[s].heavy_from) plan->layouts[s] = gmf_layout_light(plan->n_ranks);
+  }
+cleanup:
+  return status;
+}
+
+static gmf_folding folding_of(const gmf_plan *plan, gmf_side side)
+{
+  if (gmf_layout_has_heavy(&plan->layouts[side])) return GMF_FOLDS_HEAVY;
+  return plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING;
+}
+
 /* Which rows of a side are folded, on a grid of how many rows and columns; and for those that are, the most that a rank
  * of each grid row owns. */
 static void set_folds(const gmf_plan *plan, gmf_side side, gmf_rank_cost *ranks, int n)
@@ -254,6 +287,7 @@ static void set_folds(const gmf_plan *plan, gmf_side side, gmf_rank_cost *ranks,
   int n_cols = heavy ? layout->n_cols : plan->n_grid_cols;
   for (int r = 0; r < n; r++) {
     const gmf_share *s = &ranks[r].share;
+    ranks[r].folding = folding_of(plan, side);
     ranks[r].n_cols = n_cols;
     ranks[r].folded = heavy ? s->heavy_rows : s->rows;
     ranks[r].fold_own = heavy ? s->heavy_own : s->own;
@@ -290,7 +324,8 @@ static gmf_status count_shares(gmf_planner *p, const gmf_plan *plan, shares *out
   gmf_shared_rows shared;
   gmf_axis *axes[GMF_N_SIDES] = {NULL};
   gmf_share *counted = NULL;
-  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1), heavy = gmf_cost_row_work(&p->row, true);
+  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
+  gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
 
   out->n = n_ranks;
   local = list_heavy(p, &plan->layouts[GMF_ITEMS], &heavy_items, &shared, err);
@@ -319,7 +354,8 @@ cleanup:
 static gmf_status expect_shares(gmf_planner *p, const gmf_plan *plan, shares *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1), heavy = gmf_cost_row_work(&p->row, true);
+  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
+  gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
   out->n = 2;
   GMF_TRY(GMF_NEW(out->alike, out->n, err));
   out->alike[0] = plan->n_ranks;
@@ -352,7 +388,7 @@ static void plan_memory(const gmf_planner *p, const gmf_train_shape *shape, cons
     gmf_memory_share memory[GMF_N_SIDES];
     for (int side = 0; side < GMF_N_SIDES; side++) {
       const gmf_share *b = &s->side[side][e].share;
-      memory[side] = (gmf_memory_share){b->ratings, b->rows, b->own, b->slots, b->sent, 0};
+      memory[side] = (gmf_memory_share){b->ratings, b->rows, b->own, b->slots, b->given, 0};
     }
     gmf_memory_plan of_rank = gmf_plan_train(&rank_shape, memory);
     take(&out->peak, (double)of_rank.peak, s->alike[e], shape->n_ranks);
@@ -386,7 +422,7 @@ static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const 
     gmf_traffic traffic[GMF_N_MOVES];
     int64_t own[GMF_N_SIDES] = {s->side[GMF_USERS][e].share.own, s->side[GMF_ITEMS][e].share.own}, received = 0;
     double alike = s->alike[e], work = (double)b->share.work + (double)gmf_cost_shared_work(shape, side, own);
-    gmf_cost_traffic(shape, side, b, traffic);
+    gmf_cost_traffic(shape, &p->row, side, b, traffic);
     for (int m = 0; m < GMF_N_MOVES; m++) {
       take(&half->moves[m].calls, (double)traffic[m].calls, alike, shape->n_ranks);
       take(&half->moves[m].bytes, (double)traffic[m].bytes, alike, shape->n_ranks);
@@ -420,11 +456,9 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
   shape.n_grid_rows = out->n_grid_rows;
   shape.n_grid_cols = out->n_grid_cols;
   out->has_sweep = p->config->algorithm == GMF_ALGORITHM_ALS || p->config->algorithm == GMF_ALGORITHM_IALS;
-  for (int side = 0; side < GMF_N_SIDES; side++) {
-    gmf_grid planned = {.size = n_ranks, .n_rows = out->n_grid_rows, .n_cols = out->n_grid_cols};
-    out->layouts[side] = gmf_layout_light(n_ranks);
-    if (out->has_sweep) GMF_TRY(gmf_config_layout(p->config, (gmf_side)side, &planned, &out->layouts[side], err));
-  }
+  GMF_TRY(choose_layouts(p, out, err));
+  gmf_folding foldings[GMF_N_SIDES] = {folding_of(out, GMF_USERS), folding_of(out, GMF_ITEMS)};
+  if (out->has_sweep) shape.basis = gmf_cost_has_basis(&p->row, foldings);
   if (out->counted)
     GMF_TRY(count_shares(p, out, &s, err));
   else

@@ -6,6 +6,7 @@
 #define GMF_APP_PLAN_H
 
 #include "app/cost_model.h"
+#include "app/layout_choice.h"
 #include "app/log.h"
 
 enum { GMF_PLAN_MAX_RANKS = 1 << 20, GMF_PLAN_MAX_COUNTED = 1 << 14 /* ranks that ratings are counted for */ };
@@ -38,6 +39,7 @@ typedef struct gmf_plan_half {
 typedef struct gmf_plan {
   int n_ranks, n_grid_rows, n_grid_cols;
   gmf_layout layouts[GMF_N_SIDES];
+  gmf_layout_choice choices[GMF_N_SIDES];
   bool counted;   /* from the ratings; else what can be expected */
   bool has_sweep; /* als, ials */
   gmf_memory_plan memory;

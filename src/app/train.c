@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "algo/popularity.h"
+#include "app/layout_choice.h"
 #include "app/memory_check.h"
 #include "app/placement.h"
 #include "app/train_items.h"
@@ -42,12 +43,15 @@ static gmf_status place_rows(gmf_training *t, const gmf_rating_source *source, g
   gmf_status status = GMF_OK;
   int64_t *counts = NULL;
   gmf_shared_rows shared = {0};
+  gmf_layout_choice choices[GMF_N_SIDES];
   if (gmf_place_wants_counts(source->n)) {
     GMF_TRY(gmf_agree(t->grid, GMF_NEW(counts, source->n[GMF_ITEMS], err), err));
     GMF_TRY(gmf_count_items(t->grid, source, 0, source->n[GMF_ITEMS], counts, err));
   }
+  GMF_TRY(gmf_choose_layouts(t->grid, t->config, source, t->grid->size, t->grid->n_cols, counts, choices, err));
+  gmf_layout_log(t->log, choices);
   for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(gmf_heavy_find(t->grid, source, (gmf_side)s, &t->layouts[s], counts, &t->heavy[s], err));
+    GMF_TRY(gmf_heavy_find(t->grid, source, (gmf_side)s, &choices[s].layout, counts, &t->heavy[s], err));
   const gmf_heavy *items = t->heavy[GMF_ITEMS];
   if (items != NULL) shared = (gmf_shared_rows){items->n, items->rows, items->layout.n_cols};
   status = gmf_place_rows(t->grid->size, source->n, t->config, counts, items != NULL ? &shared : NULL, t->axes, err);
@@ -121,10 +125,6 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   const gmf_dataset *d = t->dataset;
   gmf_rating_source source = gmf_dataset_source(d);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
-  for (int s = 0; s < GMF_N_SIDES; s++) t->layouts[s] = gmf_layout_light(t->grid->size);
-  bool by_degree = t->config->algorithm == GMF_ALGORITHM_ALS || t->config->algorithm == GMF_ALGORITHM_IALS;
-  for (int s = 0; s < GMF_N_SIDES && by_degree; s++)
-    GMF_TRY(gmf_config_layout(t->config, (gmf_side)s, t->grid, &t->layouts[s], err));
   GMF_TRY(place_rows(t, &source, err));
   GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, t->heavy, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);

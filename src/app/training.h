@@ -10,11 +10,10 @@
 typedef struct gmf_training {
   const gmf_grid *grid; /* borrowed, like the next four */
   const gmf_train_job *job;
-  const gmf_config *config;    /* the job's */
-  gmf_log *log;                /* */
-  gmf_dataset *dataset;        /* */
-  gmf_axis *axes[GMF_N_SIDES]; /* owned, like the rest */
-  gmf_layout layouts[GMF_N_SIDES];
+  const gmf_config *config;      /* the job's */
+  gmf_log *log;                  /* */
+  gmf_dataset *dataset;          /* */
+  gmf_axis *axes[GMF_N_SIDES];   /* owned, like the rest */
   gmf_heavy *heavy[GMF_N_SIDES]; /* NULL where a side has no heavy rows */
   gmf_block *blocks[GMF_N_SIDES];
   gmf_side_features features[GMF_N_SIDES]; /* my slices, where they are asked for */

@@ -69,6 +69,13 @@ static json_t *json_of_half(const gmf_plan *p, int side)
                              "received_bytes", json_of_spread(h->received), "compute_seconds", h->compute,
                              "memory_seconds", h->memory, "network_seconds", h->network, "moves", moves);
   const gmf_layout *l = &p->layouts[side];
+  const gmf_layout_choice *choice = &p->choices[side];
+  if (choice->considered)
+    json_object_set_new(
+        object, "choice",
+        json_pack("{s:f, s:f, s:f, s:f, s:I}", "received_bytes", choice->received, "received_bytes_without_heavy",
+                  choice->of_light, "balance", choice->balance, "balance_without_heavy", choice->light_balance,
+                  "sampled_one_in", (json_int_t)choice->sampled));
   if (gmf_layout_has_heavy(l)) {
     char grid[32];
     snprintf(grid, sizeof grid, "%dx%d", l->n_rows, l->n_cols);
@@ -171,10 +178,15 @@ static void print_plan(const gmf_planner *planner, const gmf_plan *p, const gmf_
 {
   printf("%d ranks x %d threads, grid %dx%d, %s\n", p->n_ranks, gmf_planner_threads(planner), p->n_grid_rows,
          p->n_grid_cols, p->counted ? "counted from the ratings" : "as expected of degrees like synth's");
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    if (gmf_layout_has_heavy(&p->layouts[s]))
-      printf("%s of at least %s ratings on %dx%d\n", gmf_side_name((gmf_side)s),
-             gmf_thousands(p->layouts[s].heavy_from), p->layouts[s].n_rows, p->layouts[s].n_cols);
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    char why[300] = "as given";
+    if (p->choices[s].considered) gmf_layout_reason(&p->choices[s], (gmf_side)s, why, sizeof why);
+    if (p->choices[s].considered)
+      printf("%s: %s\n", gmf_side_name((gmf_side)s), why);
+    else if (gmf_layout_has_heavy(&p->layouts[s]))
+      printf("%s: those of at least %s ratings on %dx%d, %s\n", gmf_side_name((gmf_side)s),
+             gmf_thousands(p->layouts[s].heavy_from), p->layouts[s].n_rows, p->layouts[s].n_cols, why);
+  }
   print_memory(p, c);
   if (p->has_sweep) {
     for (int s = 0; s < GMF_N_SIDES; s++) print_half(p, s);

@@ -86,6 +86,10 @@ class Counted(harness.Case):
                                (2, ["--algorithm", "als", "--heavy-items", "100:1x2"]),
                                (4, ["--algorithm", "ials", "--heavy-items", "100:2x2", "--heavy-users", "30:1x4"]),
                                (6, ["--algorithm", "als", "--bias", "--heavy-items", "60:3x2"]),
+                               (4, ["--algorithm", "ials", "--heavy-items", "60:2x2", "--solver", "cg"]),
+                               (3, ["--algorithm", "als", "--heavy-items", "60:1x3", "--solver", "cg", "--cg-steps", 2]),
+                               (4, ["--algorithm", "als", "--grid", "2x2", "--solver", "cg", "--factors", 30]),
+                               (2, ["--algorithm", "ials", "--wire", "bf16"]),
                                (2, ["--algorithm", "ials", "--deterministic", "--nonnegative"]),
                                (3, ["--algorithm", "als", "--deterministic", "--solver", "cg"])):
             with self.subTest(ranks=n_ranks, words=words):
@@ -159,6 +163,40 @@ class Plans(harness.Case):
                     a, b = counted[side][what], expected[side][what]
                     self.assertLess(abs(a["mean"] / b["mean"] - 1), 0.15, (n, side, what, a, b))
                     self.assertLess(a["max"], 1.4 * b["max"], (n, side, what, a, b))
+
+    def test_choice(self):
+        """auto takes heavy rows where one outweighs a rank's share, as train does; what it counted is what would be."""
+        rng, n_users, n_items = np.random.default_rng(2), 6000, 300
+        users = np.concatenate([np.arange(n_users), np.arange(n_users)])
+        items = np.concatenate([np.zeros(n_users, int), rng.integers(1, n_items, n_users)])
+        data = harness.write_dataset(self.out / "skewed.h5", n_users, n_items, users, items, np.ones(len(users)))
+        words = ["--algorithm", "als", "--factors", 40, "--solver", "cholesky"]
+        auto = plans(data, *words, "--np", 4)["plans"][0]["items"]
+        none = plans(data, *words, "--np", 4, "--heavy-items", "none", "--heavy-users", "none")["plans"][0]["items"]
+        self.assertLess(auto["operations"]["max"] / auto["operations"]["mean"], 1.1)
+        self.assertGreater(none["operations"]["max"] / none["operations"]["mean"], 1.5)
+        self.assertAlmostEqual(auto["choice"]["received_bytes_without_heavy"],
+                               sum(m["received_bytes"]["mean"] for m in none["moves"] if m["move"] == "expand"), places=3)
+        moved = sum(m["received_bytes"]["mean"] for m in auto["moves"] if m["move"] in ("expand", "fold"))
+        self.assertAlmostEqual(auto["choice"]["received_bytes"] / moved, 1, delta=0.1)
+        log = run_good(4, "train", data, "-o", self.out / "a.h5", *words, "--iterations", 2)
+        heavy = auto["heavy"]
+        self.assertRegex(log.stderr, "item  half-sweep: those of at least %s ratings on %s: " % (
+            f"{heavy['from_ratings']:,}", heavy["grid"]))
+        run_good(4, "train", data, "-o", self.out / "b.h5", *words, "--iterations", 2, "--heavy-items", "none",
+                 "--heavy-users", "none", "--quiet")
+        a, b = (harness.read_history(self.out / name)[-1] for name in ("a.h5", "b.h5"))
+        self.assertAlmostEqual(a / b, 1, delta=1e-6)
+
+    def test_fetches(self):
+        """What the choice counts of users and items of real shapes, against the plan's own counts."""
+        for n_ranks in (3, 8, 12):
+            plan = plans(self.data, "--algorithm", "ials", "--factors", 8, "--np", n_ranks)["plans"][0]
+            for side in ("users", "items"):
+                if "heavy" in plan[side]:
+                    continue
+                fetched = [m["received_bytes"]["mean"] for m in plan[side]["moves"] if m["move"] == "expand"]
+                self.assertAlmostEqual(plan[side]["choice"]["received_bytes"], sum(fetched), places=3)
 
     def test_fits(self):
         """Exit code 69 and a plan all the same where it does not fit; tables have a line for each number of ranks."""

@@ -1,0 +1,162 @@
+/*
+ * With threshold tau and a heavy grid of R x C ranks, of P in all, a half-sweep takes about
+ *
+ *   max(work of all rows / P, work of the longest light row) / flops + bytes received / P / network + calls latency
+ *
+ * seconds.  Bytes are those of the fixed rows that travel (fetch_table.h) and, for each heavy row, C - 1 times what is
+ * folded.  The first maximum is what longest-work-first placement cannot pass: a light row is one rank's work, however
+ * long it is, and a heavy one that of the C ranks of its grid row.
+ *
+ * The rates are those of a usual machine and not of this one, so that layouts, and with them the last bits of a model,
+ * depend on the data, the options and the number of ranks alone.
+ */
+#include "app/layout_choice.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "algo/als.h"
+#include "app/placement.h"
+#include "base/memory.h"
+
+static const double FLOPS = 200e9, NETWORK = 10e9, LATENCY = 2e-6;
+/* A layout with heavy rows has to be better by so much: the model is not that good. */
+static const double GAIN = 0.05;
+
+/* Of a candidate. */
+typedef struct candidate {
+  double seconds, received, balance;
+} candidate;
+
+/* Operations of the rows of a class, all alike. */
+static double class_work(const gmf_fetch_table *t, int class, const gmf_row_work *work)
+{
+  if (t->rows[class] == 0) return 0;
+  int64_t mean = llround(t->ratings[class] / t->rows[class]);
+  return t->rows[class] * (work->shared(work->context, mean) + work->alone(work->context, mean));
+}
+
+/* Threshold k, n_least for none, on the heavy grid `shape`. */
+static candidate weigh(const gmf_fetch_table *t, int k, int shape, const gmf_row_options *row, gmf_wire wire)
+{
+  gmf_row_work light = gmf_cost_row_work(row, GMF_FOLDS_NOTHING), heavy = gmf_cost_row_work(row, GMF_FOLDS_HEAVY);
+  double work = 0, n_heavy = 0, longest = 0, n_cols = t->n_cols[shape];
+  for (int c = 0; c <= t->n_least; c++) {
+    bool is_heavy = c > k;
+    work += class_work(t, c, is_heavy ? &heavy : &light);
+    n_heavy += is_heavy ? t->rows[c] : 0;
+    double most = light.shared(light.context, t->longest[c]);
+    if (is_heavy)
+      most = heavy.shared(heavy.context, t->longest[c]) / n_cols + heavy.alone(heavy.context, t->longest[c]);
+    if (t->rows[c] > 0) longest = fmax(longest, most);
+  }
+  double row_bytes = (double)gmf_wire_bytes(wire, gmf_als_ld(row)), fetched = t->light[k];
+  double folded = 0, calls = t->n_ranks - 1;
+  if (n_heavy > 0) {
+    fetched += t->heavy[shape][k];
+    folded = n_heavy * (n_cols - 1) * (double)gmf_cost_fold_bytes(row, GMF_FOLDS_HEAVY);
+    calls += 2 * log2(n_cols) *
+             (double)gmf_cost_fold_calls(row, GMF_FOLDS_HEAVY, (int64_t)ceil(n_heavy / t->n_ranks), t->n_cols[shape]);
+  }
+  candidate c = {.received = (fetched * row_bytes + folded) / t->n_ranks};
+  double mean = work / t->n_ranks, most = fmax(mean, longest);
+  c.balance = mean > 0 ? most / mean : 1;
+  c.seconds = most / FLOPS + c.received / NETWORK + calls * LATENCY;
+  return c;
+}
+
+void gmf_layout_best(const gmf_fetch_table *t, const gmf_row_options *row, gmf_wire wire, gmf_layout_choice *out)
+{
+  candidate none = weigh(t, t->n_least, 0, row, wire), best = none;
+  int threshold = t->n_least, shape = 0;
+  for (int j = 0; j < t->n_shapes; j++)
+    for (int k = 0; k < t->n_least; k++) {
+      candidate c = weigh(t, k, j, row, wire);
+      if (c.seconds >= best.seconds || c.seconds >= (1 - GAIN) * none.seconds) continue;
+      best = c;
+      threshold = k;
+      shape = j;
+    }
+  *out = (gmf_layout_choice){.layout = gmf_layout_light(t->n_ranks),
+                             .considered = true,
+                             .received = best.received,
+                             .of_light = none.received,
+                             .balance = best.balance,
+                             .light_balance = none.balance,
+                             .sampled = t->sampled};
+  double ratings = 0;
+  for (int c = 0; c <= t->n_least; c++) {
+    ratings += t->ratings[c];
+    out->n_heavy += c > threshold ? t->rows[c] : 0;
+    out->heavy_share += c > threshold ? t->ratings[c] : 0;
+  }
+  if (ratings > 0) out->heavy_share /= ratings;
+  if (threshold < t->n_least)
+    out->layout = (gmf_layout){t->least[threshold], t->n_ranks / t->n_cols[shape], t->n_cols[shape]};
+}
+
+gmf_status gmf_layout_given(const gmf_config *config, gmf_side side, int n_ranks, int n_cols, gmf_layout *layout,
+                            bool *is_free, gmf_error *err)
+{
+  gmf_grid grid = {.size = n_ranks, .n_rows = n_ranks / n_cols, .n_cols = n_cols};
+  bool by_degree = config->algorithm == GMF_ALGORITHM_ALS || config->algorithm == GMF_ALGORITHM_IALS;
+  *layout = gmf_layout_light(n_ranks);
+  *is_free = by_degree && n_ranks > 1 && n_cols == 1 && strcmp(config->grid, "auto") == 0 && !config->deterministic &&
+             gmf_config_layout_is_auto(config, side);
+  return by_degree && !*is_free ? gmf_config_layout(config, side, &grid, layout, err) : GMF_OK;
+}
+
+gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, const gmf_rating_source *source,
+                              int n_ranks, int n_cols, const int64_t *item_counts, gmf_layout_choice out[GMF_N_SIDES],
+                              gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_axis *axes[GMF_N_SIDES] = {NULL};
+  gmf_row_options row = gmf_config_row(config);
+  bool is_free[GMF_N_SIDES];
+
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    out[s] = (gmf_layout_choice){.considered = false};
+    GMF_TRY(gmf_layout_given(config, (gmf_side)s, n_ranks, n_cols, &out[s].layout, &is_free[s], err));
+  }
+  if (item_counts == NULL) is_free[GMF_ITEMS] = false;
+  if (!is_free[GMF_USERS] && !is_free[GMF_ITEMS]) return GMF_OK;
+  /* Owners as they are without heavy rows; which rows are heavy changes them little. */
+  status = gmf_place_rows(n_ranks, source->n, config, item_counts, NULL, axes, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    gmf_fetch_table table;
+    if (!is_free[s]) continue;
+    GMF_TRY(gmf_fetch_table_count(grid, source, (gmf_side)s, axes, n_ranks, item_counts, &table, err));
+    gmf_layout_best(&table, &row, (gmf_wire)config->wire, &out[s]);
+  }
+cleanup:
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_axis_destroy(&axes[s]);
+  return status;
+}
+
+void gmf_layout_reason(const gmf_layout_choice *c, gmf_side side, char *out, size_t size)
+{
+  char sample[64] = "";
+  if (c->sampled > 1) snprintf(sample, sizeof sample, ", by one row in %lld", (long long)c->sampled);
+  if (gmf_layout_has_heavy(&c->layout))
+    snprintf(
+        out, size,
+        "those of at least %s ratings on %dx%d: %.3f MB a rank received instead of %.3f, the most work %.2f of the "
+        "mean instead of %.2f%s",
+        gmf_thousands(c->layout.heavy_from), c->layout.n_rows, c->layout.n_cols, c->received / 1e6, c->of_light / 1e6,
+        c->balance, c->light_balance, sample);
+  else
+    snprintf(out, size, "all in one column: %.3f MB a rank received, and no heavy %s make it %.0f %% faster%s",
+             c->of_light / 1e6, gmf_side_name(side), 100 * GAIN, sample);
+}
+
+void gmf_layout_log(const gmf_log *log, const gmf_layout_choice choices[GMF_N_SIDES])
+{
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    char why[300];
+    if (!choices[s].considered) continue;
+    gmf_layout_reason(&choices[s], (gmf_side)s, why, sizeof why);
+    gmf_log_line(log, "%-5s half-sweep: %s", gmf_side_noun((gmf_side)s), why);
+  }
+}
