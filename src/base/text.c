@@ -150,3 +150,32 @@ void gmf_i64_text(int64_t value, char *out)
   while (n > 0) *out++ = digits[--n];
   *out = '\0';
 }
+
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+char *gmf_text_next_part(char **at, char *end, const char *separator, int64_t *length, bool *broken)
+{
+  char *p = *at, *to = NULL;
+  size_t width = strlen(separator);
+  if (p == NULL) return NULL;
+  while (p < end && is_blank(*p) && *p != separator[0]) p++;
+  char *begin = p, *next = width > 0 && p < end ? memmem(p, (size_t)(end - p), separator, width) : NULL;
+  *broken = false;
+  if (p < end && *p == '"' && width > 0) {
+    to = begin = p++;
+    while (p < end && (*p != '"' || (p + 1 < end && p[1] == '"'))) {
+      p += *p == '"';
+      *to++ = *p++;
+    }
+    *broken = p == end;
+    if (!*broken) p++;
+    while (p < end && is_blank(*p)) p++;
+    *broken = *broken || (p < end && ((size_t)(end - p) < width || memcmp(p, separator, width) != 0));
+    next = p < end ? p : NULL;
+  }
+  if (to == NULL) to = next != NULL ? next : end;
+  while (to > begin && is_blank(to[-1])) to--;
+  *length = to - begin;
+  *at = next != NULL ? next + width : NULL;
+  return begin;
+}

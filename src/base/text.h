@@ -2,6 +2,7 @@
 #ifndef GMF_BASE_TEXT_H
 #define GMF_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -30,6 +31,13 @@ void gmf_lines_free(gmf_lines *lines);
 /* The number in decimal digits; out has GMF_I64_TEXT bytes. Several times as fast as printf. */
 enum { GMF_I64_TEXT = 24 };
 void gmf_i64_text(int64_t value, char *out);
+
+/*
+ * The next part of a list from *at up to the separator (or to `end`, which is all of it for ""), without blanks around
+ * it. A part in quotes may hold the separator; its quotes are undone in place. NULL after the last part. *broken: the
+ * quotes do not end, or there is text behind them.
+ */
+char *gmf_text_next_part(char **at, char *end, const char *separator, int64_t *length, bool *broken);
 
 /* A CSV field, quoted where RFC 4180 asks for it. */
 void gmf_put_csv(FILE *out, const char *text);

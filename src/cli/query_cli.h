@@ -18,6 +18,10 @@ typedef struct gmf_query_config {
   char ratings[65536], ratings_file[4096];
   int fallback, measure; /* gmf_fallback, gmf_measure */
   char titles[4096];
+  char item_features[16384], user_features[16384];
+  gmf_text_list features;
+  int of; /* gmf_feature_side: of items where not given */
+  bool include_cold;
   int format; /* gmf_query_format */
   int64_t threads;
 } gmf_query_config;
@@ -37,6 +41,8 @@ gmf_status gmf_query_similar_users(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_score(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_fold_in(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_explain(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_describe(gmf_query *query, gmf_error *err);
+gmf_status gmf_query_features(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_stream(gmf_query *query, gmf_error *err);
 gmf_status gmf_query_info(gmf_query *query, gmf_error *err);
 

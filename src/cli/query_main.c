@@ -6,6 +6,7 @@
 #include "base/build_info.h"
 #include "cli/query_cli.h"
 #include "cli/query_text.h"
+#include "gridmf/features.h"
 
 enum {
   RECOMMEND = 1,
@@ -16,7 +17,9 @@ enum {
   EXPLAIN = 32,
   INFO = 64,
   STREAM = 128,
-  ALL_VERBS = 255,
+  DESCRIBE = 256,
+  FEATURES = 512,
+  ALL_VERBS = 1023,
   SIMILAR = SIMILAR_ITEMS | SIMILAR_USERS,
   FOR_NEW = RECOMMEND | FOLD_IN, /* and stream, as defaults of its requests */
   LISTS = RECOMMEND | SIMILAR | FOLD_IN
@@ -41,6 +44,12 @@ static const struct verb {
      "regularisation of the training"},
     {"explain", EXPLAIN, gmf_query_explain, "--user ID --item ID [--item ID ...] [--top N]",
      "what each rating of a user adds to the score of an item (Hu, Koren and Volinsky, ICDM 2008, section 5)"},
+    {"describe", DESCRIBE, gmf_query_describe,
+     "--item-features FEATURE,... [--user ID ...] | --user-features FEATURE,... [--top N]",
+     "what a model with features makes of an item that it does not have: the items most like it, and its score for users; "
+     "or the best items for a user that it does not have"},
+    {"features", FEATURES, gmf_query_features, "[--feature NAME ...] [--of items|users] [--top N]",
+     "the items, or users, and the features that a feature's weights are most like, of all features or some"},
     {"info", INFO, gmf_query_info, "", "what the model is and how it was trained"},
     {"stream", STREAM, gmf_query_stream, "< REQUESTS > ANSWERS",
      "a JSON answer a line for a JSON request a line; options are defaults of the requests"},
@@ -50,15 +59,25 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 #define FIELD(name) offsetof(gmf_query_config, name)
 #define TEXT(name) GMF_OPT_TEXT, FIELD(name), sizeof((gmf_query_config *)0)->name
 static const gmf_option OPTIONS[] = {
-    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SIMILAR_USERS | SCORE | EXPLAIN, false, "ID", 0, 0, NULL, "",
-     "external id of a user; may be given several times"},
+    {"user", GMF_OPT_LIST, FIELD(users), 0, RECOMMEND | SIMILAR_USERS | SCORE | EXPLAIN | DESCRIBE, false, "ID", 0, 0,
+     NULL, "", "external id of a user; may be given several times"},
     {"item", GMF_OPT_LIST, FIELD(items), 0, SIMILAR_ITEMS | SCORE | EXPLAIN, false, "ID", 0, 0, NULL, "",
      "external id of an item; may be given several times"},
     {"users-file", TEXT(users_file), RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "user ids, one a line; - reads standard input"},
     {"all", GMF_OPT_FLAG, FIELD(all), 0, RECOMMEND, false, "", 0, 0, NULL, "no",
      "every user of the model, in its order"},
-    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS | EXPLAIN | STREAM, false, "N", 1, 1e6, NULL, "10",
+    {"item-features", TEXT(item_features), DESCRIBE, false, "FEATURE,...", 0, 0, NULL, "",
+     "features as they are named in the model, as in genres:Drama,year:1995; one with a comma goes in quotes"},
+    {"user-features", TEXT(user_features), DESCRIBE, false, "FEATURE,...", 0, 0, NULL, "", "the same of a user"},
+    {"feature", GMF_OPT_LIST, FIELD(features), 0, FEATURES, false, "NAME", 0, 0, NULL, "",
+     "a feature; may be given several times; all where not given"},
+    {"of", GMF_OPT_CHOICE, FIELD(of), 0, FEATURES, false, "", 0, 0, "users|items", "items", "whose features"},
+    {"include-cold", GMF_OPT_FLAG, FIELD(include_cold), 0, LISTS | SCORE | EXPLAIN | DESCRIBE | FEATURES | STREAM,
+     false, "", 0, 0, NULL, "no",
+     "items and users without a rating in training count as known where they have features: they are listed and scored "
+     "by what these predict"},
+    {"top", GMF_OPT_INT, FIELD(top), 0, LISTS | EXPLAIN | DESCRIBE | FEATURES | STREAM, false, "N", 1, 1e6, NULL, "10",
      "length of a list; explain: ratings to list, those that matter most"},
     {"ratings", TEXT(ratings), FOLD_IN, false, "ITEM:VALUE,...", 0, 0, NULL, "",
      "the ratings to fold in; ITEM alone is a rating of 1; of an item given twice the last counts"},
@@ -139,7 +158,8 @@ static void print_manual(void)
       ".Xr gridmf 1\nwrote. It needs no MPI.\nThe score of a user and an item is the global mean, plus both biases "
       "(where the model has them), plus the product of\ntheir factors; of an item-based model it is the product of the user's training "
       "ratings and the weights of the items. Ties go to the item in the lower row. "
-      "Items that the user rated in training, and items without a rating\nin training, are not recommended.\n",
+      "Items that the user rated in training, and items without a rating\nin training, are not recommended; the latter "
+      "are with --include-cold where the model was trained with features of items.\n",
       GMF_BUILD.version);
   for (int v = 0; v < N_VERBS; v++) {
     printf(".Ss %s%s%s\nPrints %s.\n.Bl -tag -width Ds\n", VERBS[v].name, VERBS[v].usage[0] != '\0' ? " " : "",
@@ -150,7 +170,9 @@ static void print_manual(void)
   printf(
       ".Sh STREAM\nA request is an object on one line: \"verb\", what the verb is about (\"user\" or \"users\", "
       "\"item\" or \"items\",\n\"ratings\": {\"ITEM\": VALUE, ...}), and \"top\", \"include_seen\", "
-      "\"fallback\", \"measure\", \"allow\" and \"deny\" (arrays of ids)\nin place of the options.\nThe answer is "
+      "\"fallback\", \"measure\", \"include_cold\", \"allow\" and \"deny\" (arrays of ids)\nin place of the "
+      "options; describe takes\n\"item_features\" or \"user_features\" (an array of names) and \"user\" or "
+      "\"users\", features takes \"feature\".\nThe answer is "
       "that of --format json, behind the request's \"id\" of any kind; with \"users\" or \"items\" it is "
       "\"answers\", an array.\nWhat cannot be answered gets \"error\": {\"code\": exit code, \"text\": why}, and "
       "the stream goes on.\nFrom the second request on the item factors are kept in memory.\n"
@@ -176,7 +198,7 @@ static void print_asked_help(int argc, char *const *argv)
 
 static gmf_status unknown_verb(const char *name, gmf_error *err)
 {
-  char names[300] = "", list[300] = "", near[64];
+  char names[400] = "", list[400] = "", near[64];
   for (int v = 0; v < N_VERBS; v++) {
     strcat(strcat(names, v > 0 ? "|" : ""), VERBS[v].name);
     strcat(strcat(list, v > 0 ? ", " : ""), VERBS[v].name);
@@ -228,6 +250,7 @@ static gmf_status answer(int argc, char *const *argv, gmf_error *err)
   query.width = gmf_terminal_width();
   GMF_TRY(gmf_model_open(model, &query.model, err));
   if (query.config.titles[0] != '\0') GMF_TRY(gmf_titles_read(query.config.titles, &query.titles, err));
+  if (query.config.include_cold) GMF_TRY(gmf_model_include_cold(query.model, true, err));
   GMF_TRY(verb->run(&query, err));
 cleanup:
   gmf_titles_free(&query.titles);

@@ -16,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "cli/query_features.h"
 #include "cli/query_ratings.h"
 
 enum { NUMBER_BYTES = 24 };
@@ -340,6 +341,82 @@ cleanup:
   return status;
 }
 
+/* ---- features ---------------------------------------------------------------------------------------------------- */
+
+/* The names under a key, borrowed from the request; an array of texts, or one text. */
+static gmf_status read_names(const request *r, const char *key, gmf_text_list *names, gmf_error *err)
+{
+  const json_t *value = json_object_get(r->json, key);
+  bool is_array = json_is_array(value);
+  size_t n = is_array ? json_array_size(value) : 1;
+  if (n > GMF_LIST_MAX) return gmf_fail(err, GMF_ERR_USAGE, "\"%s\" has more than %d names", key, GMF_LIST_MAX);
+  for (size_t j = 0; j < n; j++) {
+    const char *name = json_string_value(is_array ? json_array_get(value, j) : value);
+    if (name == NULL) return gmf_fail(err, GMF_ERR_USAGE, "\"%s\" is no array of names of features", key);
+    names->values[names->n++] = name;
+  }
+  return GMF_OK;
+}
+
+/* One description by the names under a key, into the members of the answer. */
+static gmf_status put_description(const request *r, const char *key, gmf_description *d, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_text_list names = {0};
+  gmf_model_info about;
+  gmf_feature feature = {0};
+  char *subject = NULL;
+  size_t size = 0;
+  float *vector = NULL;
+
+  gmf_model_get_info(r->query->model, &about);
+  GMF_TRY(read_top(r, gmf_max64(about.n_users, about.n_items), &d->top_n, err));
+  GMF_TRY(read_names(r, key, &names, err));
+  GMF_TRY(GMF_NEW(vector, about.n_factors, err));
+  GMF_TRY(gmf_describe_names(r->query->model, d->side, names.values, names.n, vector, err));
+  GMF_TRY(gmf_model_find_feature(r->query->model, d->side, names.values[0], &feature, err));
+  FILE *text = open_memstream(&subject, &size);
+  if (text == NULL) GMF_TRY(gmf_fail(err, GMF_ERR_MEMORY, "out of memory for an answer"));
+  for (int j = 0; j < names.n; j++) fprintf(text, "%s%s", j > 0 ? "," : "", names.values[j]);
+  fclose(text);
+  d->subject_key = key;
+  d->subject = subject;
+  d->vector = vector;
+  d->column = d->with_features ? feature.column : -1;
+  GMF_TRY(gmf_description_json(r->query, d, r->out, err));
+cleanup:
+  free(subject);
+  gmf_free(vector);
+  return status;
+}
+
+static gmf_status describe(const request *r, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  bool item = json_object_get(r->json, "item_features") != NULL;
+  id_list users = {0};
+  gmf_description d = {.side = item ? GMF_FEATURES_OF_ITEMS : GMF_FEATURES_OF_USERS, .recommends = !item};
+  bool asks = json_object_get(r->json, "user") != NULL || json_object_get(r->json, "users") != NULL;
+  if (item == (json_object_get(r->json, "user_features") != NULL) || (asks && !item))
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE,
+                     "the request needs \"item_features\", which \"user\" may go with, or \"user_features\""));
+  if (asks) GMF_TRY(read_ids(r, NULL, true, &users, err));
+  d.users = users.ids;
+  d.n_users = users.n;
+  GMF_TRY(put_description(r, item ? "item_features" : "user_features", &d, err));
+cleanup:
+  id_list_free(&users);
+  return status;
+}
+
+static gmf_status features(const request *r, gmf_error *err)
+{
+  int of = GMF_FEATURES_OF_ITEMS;
+  gmf_status status = read_choice(r, "of", "users", "items", &of, err);
+  gmf_description d = {.side = (gmf_feature_side)of, .with_features = true};
+  return status != GMF_OK ? status : put_description(r, "feature", &d, err);
+}
+
 static gmf_status info(const request *r, gmf_error *err)
 {
   (void)err;
@@ -350,7 +427,7 @@ static gmf_status info(const request *r, gmf_error *err)
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* Keys besides "id" and "verb", parted and enclosed by bars. */
-#define LIST_KEYS "|top|allow|deny|"
+#define LIST_KEYS "|top|allow|deny|include_cold|"
 static const struct verb {
   const char *name;
   gmf_status (*run)(const request *r, gmf_error *err);
@@ -359,8 +436,10 @@ static const struct verb {
              {"similar-items", similar_items, LIST_KEYS "item|items|measure|"},
              {"similar-users", similar_users, LIST_KEYS "user|users|measure|"},
              {"fold-in", fold_in, LIST_KEYS "ratings|include_seen|fallback|"},
-             {"score", score, "|user|item|items|"},
-             {"explain", explain, "|user|item|top|"},
+             {"score", score, "|user|item|items|include_cold|"},
+             {"explain", explain, "|user|item|top|include_cold|"},
+             {"describe", describe, "|item_features|user_features|user|users|top|include_cold|"},
+             {"features", features, "|feature|of|top|include_cold|"},
              {"info", info, "|"}};
 
 static gmf_status find_verb(const json_t *json, const struct verb **out, gmf_error *err)
@@ -370,8 +449,9 @@ static gmf_status find_verb(const json_t *json, const struct verb **out, gmf_err
   for (size_t v = 0; v < sizeof VERBS / sizeof *VERBS && name != NULL; v++)
     if (strcmp(VERBS[v].name, name) == 0) *out = &VERBS[v];
   if (*out != NULL) return GMF_OK;
-  return gmf_fail(err, GMF_ERR_USAGE,
-                  "\"verb\" is none of recommend, similar-items, similar-users, fold-in, score, explain, info");
+  return gmf_fail(
+      err, GMF_ERR_USAGE,
+      "\"verb\" is none of recommend, similar-items, similar-users, fold-in, score, explain, describe, features, info");
 }
 
 static gmf_status check_keys(const request *r, const struct verb *verb, gmf_error *err)
@@ -401,6 +481,9 @@ static gmf_status answer(const gmf_query *q, const json_t *json, char **members,
   if (!json_is_object(json)) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "a request is a JSON object"));
   GMF_TRY(find_verb(json, &verb, err));
   GMF_TRY(check_keys(&r, verb, err));
+  bool include_cold = q->config.include_cold;
+  GMF_TRY(read_flag(&r, "include_cold", &include_cold, err));
+  GMF_TRY(gmf_model_include_cold(q->model, include_cold, err));
   GMF_TRY(verb->run(&r, err));
 cleanup:
   if (fclose(r.out) != 0 && status == GMF_OK) status = gmf_fail(err, GMF_ERR_MEMORY, "out of memory for an answer");

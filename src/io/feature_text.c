@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/text.h"
 #include "io/input.h"
 #include "io/text_reader.h"
 
@@ -196,33 +197,6 @@ static const char *take_id(const reader *r, const gmf_text_field *field, gmf_tex
   return id->kind == GMF_ID_HUGE ? "id does not fit 64 bits" : NULL;
 }
 
-char *gmf_feature_next_category(char **at, char *end, const char *separator, int64_t *length, bool *broken)
-{
-  char *p = *at, *to = NULL;
-  size_t width = strlen(separator);
-  if (p == NULL) return NULL;
-  while (p < end && gmf_text_is_blank(*p) && *p != separator[0]) p++;
-  char *begin = p, *next = width > 0 && p < end ? memmem(p, (size_t)(end - p), separator, width) : NULL;
-  *broken = false;
-  if (p < end && *p == '"' && width > 0) {
-    to = begin = p++;
-    while (p < end && (*p != '"' || (p + 1 < end && p[1] == '"'))) {
-      p += *p == '"';
-      *to++ = *p++;
-    }
-    *broken = p == end;
-    if (!*broken) p++;
-    while (p < end && gmf_text_is_blank(*p)) p++;
-    *broken = *broken || (p < end && ((size_t)(end - p) < width || memcmp(p, separator, width) != 0));
-    next = p < end ? p : NULL;
-  }
-  if (to == NULL) to = next != NULL ? next : end;
-  while (to > begin && gmf_text_is_blank(to[-1])) to--;
-  *length = to - begin;
-  *at = next != NULL ? next + width : NULL;
-  return begin;
-}
-
 /* The categories of a field; *reason: what is wrong. */
 static gmf_status take_categories(reader *r, int c, const gmf_text_field *field, const char **reason, gmf_error *err)
 {
@@ -231,7 +205,7 @@ static gmf_status take_categories(reader *r, int c, const gmf_text_field *field,
   int64_t length = 0;
   bool broken = false;
   while (*reason == NULL) {
-    char *text = gmf_feature_next_category(&at, field->end, r->categories[c].separator, &length, &broken);
+    char *text = gmf_text_next_part(&at, field->end, r->categories[c].separator, &length, &broken);
     if (text == NULL) break;
     if (broken) *reason = "has a category whose quotes do not end, or with text behind them";
     if (length > GMF_TEXT_MAX_ID_BYTES) *reason = "has a category longer than 1024 bytes";

@@ -42,9 +42,4 @@ gmf_status gmf_feature_text_read(const char *path, const gmf_feature_text_option
 /* Collective. Rank 0's table on all ranks. */
 gmf_status gmf_feature_table_share(const gmf_grid *grid, gmf_feature_table *table, gmf_error *err);
 
-/* The parts of a field with several categories: the next one from *at up to the separator (NULL: the whole field), with
- * blanks and quotes around it taken off in place; a separator between quotes is part of the category. NULL after the
- * last; *broken where a quote is not closed. */
-char *gmf_feature_next_category(char **at, char *end, const char *separator, int64_t *length, bool *broken);
-
 #endif

@@ -423,6 +423,8 @@ void gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERP
 }
 
 const gmf_model_info *gmf_model_file_info(const gmf_model_file *file) { return &file->info; }
+hid_t gmf_model_file_handle(const gmf_model_file *m) { return m->file; }
+
 int64_t gmf_model_file_rows(const gmf_model_file *file, gmf_side side) { return file->n[side]; }
 int64_t gmf_model_file_n_attributes(const gmf_model_file *file) { return file->n_attributes; }
 

@@ -19,6 +19,8 @@ void gmf_model_file_close(gmf_model_file **file);
 
 /* Belongs to the file. */
 const gmf_model_info *gmf_model_file_info(const gmf_model_file *file);
+/* For other readers of the same file. */
+hid_t gmf_model_file_handle(const gmf_model_file *file);
 /* Rows of a side: n_users or n_items. */
 int64_t gmf_model_file_rows(const gmf_model_file *file, gmf_side side);
 

@@ -4,6 +4,7 @@
 
 #include "base/side.h"
 #include "gridmf/query.h"
+#include "io/model_features.h"
 #include "io/model_rule.h"
 
 /* What folding users in needs beside the items' rows; read at the first call, then as it is. */
@@ -21,6 +22,8 @@ struct gmf_model {
   float *items;   /* [n_items][k] owned; NULL until preloaded */
   float *offsets; /* [n_items] owned; with items */
   gmf_fold_in_parts fold_in;
+  gmf_model_features features[GMF_N_SIDES]; /* weights are NULL until they are needed, and then as they are */
+  bool include_cold;                        /* rows with features count as known; then they are there */
 };
 
 /* One lock for all files of the process, as HDF5 keeps its tables in the process. Not recursive. */
@@ -35,11 +38,14 @@ bool gmf_is_popularity(const gmf_model *model);
  *
  *   factors  [n][k]
  *   offsets  [n]     b_i of items, global_mean + b_u of users; NaN where the row is cold: then its scores are NaN and
- *                    never enter a list
+ *                    never enter a list. Not where it is to be included and has features
  *   counts   [n]     scratch
  */
 gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t n, float *factors, float *offsets,
                          int64_t *counts, gmf_error *err);
+
+/* Rows [begin, begin + n) that are cold but have features, by which they are known: their offsets become numbers. */
+void gmf_warm_cold_rows(const gmf_model *model, gmf_side side, int64_t begin, int64_t n, float *offsets);
 
 /* counts [n]: training ratings of rows [begin, begin + n). GMF_ERR_DATA where the file does not tell. */
 gmf_status gmf_training_counts(gmf_model *model, gmf_side side, int64_t begin, int64_t n, int64_t *counts,

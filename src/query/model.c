@@ -43,6 +43,7 @@ void gmf_model_close(gmf_model **model)
   gmf_free((*model)->items);
   gmf_free((*model)->offsets);
   gmf_fold_in_parts_free(&(*model)->fold_in);
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_model_features_free(&(*model)->features[s]);
   GMF_FREE(*model);
 }
 
@@ -133,6 +134,7 @@ gmf_status gmf_side_rows(gmf_model *model, gmf_side side, int64_t begin, int64_t
     memcpy(factors, model->items + (size_t)begin * k, (size_t)n * k * sizeof *factors);
     memcpy(offsets, model->offsets + begin, (size_t)n * sizeof *offsets);
   }
+  if (status == GMF_OK && model->include_cold) gmf_warm_cold_rows(model, side, begin, n, offsets);
   return status;
 }
 

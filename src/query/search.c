@@ -46,6 +46,18 @@ gmf_search_options gmf_search_of(const gmf_recommend_options *options)
                               .n_threads = options->n_threads};
 }
 
+gmf_search_options gmf_search_for_similar(gmf_side side, const gmf_similar_options *options)
+{
+  return (gmf_search_options){.side = side,
+                              .kind = options->measure == GMF_MEASURE_COSINE ? GMF_SEARCH_COSINES : GMF_SEARCH_DOTS,
+                              .top_n = options->top_n,
+                              .allow = options->allow,
+                              .n_allow = options->n_allow,
+                              .deny = options->deny,
+                              .n_deny = options->n_deny,
+                              .n_threads = options->n_threads};
+}
+
 bool gmf_normalise(float *x, int64_t k)
 {
   double square = 0;

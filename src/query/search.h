@@ -50,8 +50,9 @@ typedef struct gmf_search {
   gmf_toplists lists; /* owned */
 } gmf_search;
 
-/* Scores of items, as a call asks for them. */
+/* Scores of items, or likeness to rows of a side, as a call asks for them. */
 gmf_search_options gmf_search_of(const gmf_recommend_options *options);
+gmf_search_options gmf_search_for_similar(gmf_side side, const gmf_similar_options *options);
 
 /* Room for `capacity` queries; none is there yet. Errors: GMF_ERR_USAGE top_n < 1, a row that the model does not have;
  * GMF_ERR_MEMORY. */

@@ -13,15 +13,7 @@ static gmf_status similar(gmf_model *model, gmf_side side, const gmf_similar_opt
                           const int64_t *rows, const gmf_recommendations *out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  bool cosines = options->measure == GMF_MEASURE_COSINE;
-  gmf_search_options what = {.side = side,
-                             .kind = cosines ? GMF_SEARCH_COSINES : GMF_SEARCH_DOTS,
-                             .top_n = options->top_n,
-                             .allow = options->allow,
-                             .n_allow = options->n_allow,
-                             .deny = options->deny,
-                             .n_deny = options->n_deny,
-                             .n_threads = options->n_threads};
+  gmf_search_options what = gmf_search_for_similar(side, options);
   gmf_search s = {0};
 
   if (gmf_is_popularity(model))
@@ -32,7 +24,8 @@ static gmf_status similar(gmf_model *model, gmf_side side, const gmf_similar_opt
   GMF_TRY(gmf_search_add_rows(&s, side, n, rows, out, err));
   for (int64_t q = 0; q < s.n; q++) {
     s.offset[q] = 0;
-    if (cosines) gmf_normalise(s.x + q * s.k, s.k); /* a row of zeros has cosine 0 with all others */
+    if (what.kind == GMF_SEARCH_COSINES)
+      gmf_normalise(s.x + q * s.k, s.k); /* a row of zeros has cosine 0 with all others */
     GMF_TRY(gmf_search_exclude(&s, q, &s.row[q], 1, err));
   }
   GMF_TRY(gmf_is_item_based(model) ? gmf_item_search_items(&s, out, err) : gmf_search_run(&s, out, err));

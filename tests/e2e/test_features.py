@@ -3,6 +3,8 @@ formulas in src/algo/features.c."""
 
 import csv
 import gzip
+import json
+import shutil
 import subprocess
 import unittest
 
@@ -406,6 +408,175 @@ class TestRuns(harness.Case):
                        "--lambda-features", 0, "--quiet")
         self.assertEqual(singular.rc, 3, singular)
         self.assertIn("singular at --lambda-features 0", singular.messages()[0])
+
+
+# ---- questions -------------------------------------------------------------------------------------------------------
+
+
+class TestQuery(harness.Case):
+    """gridmf-query with features against NumPy on the arrays of the model."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        plain = random_dataset(cls.folder / "plain.h5", 50, 30, 500)
+        attach(plain, random_table(cls.folder / "i.csv", range(5, 45)), cls.folder / "i.h5")
+        attach(cls.folder / "i.h5", random_table(cls.folder / "u.csv", range(30, 60), seed=6), cls.folder / "data.h5", side="users")
+        cls.model = cls.folder / "m.h5"
+        run_good(2, "train", cls.folder / "data.h5", "-o", cls.model, "--algorithm", "als", "--bias", "--factors", 6, "--iterations", 4,
+                 "--item-features", "--user-features", "--quiet")
+        with h5py.File(cls.model) as f:
+            cls.x, cls.y = f["users/factors"][()].astype("f8"), f["items/factors"][()].astype("f8")
+            cls.bx, cls.by, cls.mean = f["users/bias"][()], f["items/bias"][()], f.attrs["global_mean"]
+            cls.user_ids, cls.item_ids = f["users/id"][()], f["items/id"][()]
+            cls.warm = f["items/count"][()] > 0
+            cls.b, cls.bu = f["items/feature_weights"][()], f["users/feature_weights"][()]
+            cls.means, cls.scales = f["items/feature_mean"][()], f["items/feature_scale"][()]
+        cls.names, cls.f = read_features(cls.model)
+        cls.known = cls.warm | cls.f.any(axis=1)
+        cls.seen = Ratings(cls.folder / "data.h5").dense()
+
+    def ask(self, *words, rc=0):
+        result = harness.execute([harness.GRIDMF_QUERY, self.model, *words, "--format", "json"])
+        self.assertEqual(result.rc, rc, result)
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def best(self, scores, candidates, top=5):
+        rows = np.flatnonzero(candidates)
+        return [(str(self.item_ids[i]), scores[i]) for i in rows[np.argsort(-scores[rows], kind="stable")][:top]]
+
+    def assertList(self, items, wanted, key="item"):
+        self.assertEqual([entry[key] for entry in items], [name for name, _ in wanted])
+        np.testing.assert_allclose([entry["score"] for entry in items], [score for _, score in wanted], rtol=1e-4, atol=1e-5)
+
+    def cosines(self, vector):
+        lengths = np.linalg.norm(self.y, axis=1) * np.linalg.norm(vector)
+        return self.y @ vector / np.maximum(lengths, 1e-30)
+
+    def test_recommend(self):
+        """Cold items enter lists when they are asked for, and otherwise change nothing."""
+        user = 3
+        scores = self.mean + self.bx[user] + self.by + self.y @ self.x[user]
+        unseen = np.isnan(self.seen[user])
+        plain = self.ask("recommend", "--user", self.user_ids[user], "--top", 45)[0]["items"]
+        self.assertList(plain, self.best(scores, unseen & self.warm, 45))
+        cold = self.ask("recommend", "--user", self.user_ids[user], "--top", 45, "--include-cold")[0]["items"]
+        self.assertList(cold, self.best(scores, unseen & self.known, 45))
+        self.assertGreater(len(cold), len(plain) + 3)
+        none = self.ask("recommend", "--user", self.user_ids[-1])[0]
+        self.assertEqual(none["status"], "cold")
+        self.assertEqual(len(self.ask("recommend", "--user", self.user_ids[-1], "--include-cold")[0]["items"]), 10)
+
+    def test_single_rows(self):
+        item = np.flatnonzero(~self.warm & self.known)[0]
+        name = str(self.item_ids[item])
+        score = self.ask("score", "--user", self.user_ids[0], "--item", name, "--include-cold")[0]["score"]
+        self.assertAlmostEqual(score, self.mean + self.bx[0] + self.y[item] @ self.x[0], places=4)
+        self.assertEqual(self.ask("score", "--user", self.user_ids[0], "--item", name)[0]["status"], "cold")
+        others = np.arange(len(self.y)) != item
+        similar = self.ask("similar-items", "--item", name, "--top", 5, "--include-cold")[0]["items"]
+        self.assertList(similar, self.best(self.cosines(self.y[item]), self.known & others))
+        warm = self.item_ids[np.flatnonzero(self.warm)[0]]
+        without = self.ask("similar-items", "--item", warm, "--top", 44)[0]["items"]
+        self.assertEqual(len(without), self.warm.sum() - 1)
+        with_cold = self.ask("similar-items", "--item", warm, "--top", 44, "--include-cold")[0]["items"]
+        self.assertEqual(len(with_cold), self.known.sum() - 1)
+
+    def test_fold_in(self):
+        words = ["fold-in", "--ratings", ",".join(f"{i}:{v}" for i, v in zip(self.item_ids[self.warm][:4], (5, 4, 1, 3))), "--top", 45]
+        plain, cold = self.ask(*words)[0]["items"], self.ask(*words, "--include-cold")[0]["items"]
+        self.assertEqual(len(plain), self.warm.sum() - 4)
+        self.assertEqual(len(cold), self.known.sum() - 4)
+        self.assertEqual([e for e in cold if e["item"] in {p["item"] for p in plain}], plain)
+
+    def test_describe(self):
+        """An item that no file has, by a category, one with a comma, and a number."""
+        vector = (self.b[self.names.index("genres:Drama")] + self.b[self.names.index("genres:Crime, true")] +
+                  self.b[self.names.index("year")] * (1985 - self.means[-1]) / self.scales[-1])
+        words = ["describe", "--item-features", 'genres:Drama,"genres:Crime, true",year:1985', "--top", 5]
+        answer = self.ask(*words, "--user", self.user_ids[2], "--user", 999)[0]
+        self.assertList(answer["items"], self.best(self.cosines(vector), self.warm))
+        self.assertAlmostEqual(answer["scores"][0]["score"], self.mean + self.bx[2] + vector @ self.x[2], places=4)
+        self.assertEqual(answer["scores"][1], {"user": "999", "score": None, "status": "unknown"})
+        self.assertList(self.ask(*words, "--include-cold")[0]["items"], self.best(self.cosines(vector), self.known))
+        names = read_features(self.model, "users")[0]
+        user = self.ask("describe", "--user-features", "genres:Comedy", "--top", 5)[0]
+        scores = self.mean + self.by + self.y @ self.bu[names.index("genres:Comedy")]
+        self.assertList(user["items"], self.best(scores, self.warm))
+        table = harness.execute([harness.GRIDMF_QUERY, self.model, *words, "--user", str(self.user_ids[2])])
+        self.assertIn(str(self.user_ids[2]), table.stdout)
+
+    def test_features(self):
+        names = [entry["feature"] for entry in self.ask("features", "--top", 3)]
+        self.assertEqual(names, self.names)
+        at = self.names.index("genres:Comedy")
+        answer = self.ask("features", "--feature", "genres:Comedy", "--top", 3)[0]
+        self.assertList(answer["items"], self.best(self.cosines(self.b[at]), self.warm, 3))
+        unit = self.b / np.linalg.norm(self.b, axis=1)[:, None]
+        likeness = unit @ unit[at]
+        likeness[at] = -2
+        best = np.argsort(-likeness, kind="stable")[:3]
+        self.assertList(answer["features"], [(self.names[j], likeness[j]) for j in best], "feature")
+        of_users = self.ask("features", "--of", "users", "--feature", "year", "--top", 2)[0]
+        self.assertEqual(len(of_users["users"]), 2)
+        text = harness.execute([harness.GRIDMF_QUERY, self.model, "features", "--top", 1, "--format", "csv"]).stdout.splitlines()
+        self.assertEqual(text[0], "feature,kind,rank,id,score")
+        self.assertEqual(len(text), 1 + 2 * len(self.names))
+
+    def test_stream(self):
+        requests = [{"id": 1, "verb": "describe", "item_features": ["genres:Drama"], "user": int(self.user_ids[1]), "top": 2},
+                    {"id": 2, "verb": "features", "feature": "genres:Drama", "top": 2},
+                    {"id": 3, "verb": "recommend", "user": int(self.user_ids[3]), "top": 45, "include_cold": True},
+                    {"id": 4, "verb": "recommend", "user": int(self.user_ids[3]), "top": 45},
+                    {"id": 5, "verb": "describe", "item_features": ["genres:None"]},
+                    {"id": 6, "verb": "describe", "user": 1}]
+        result = subprocess.run([harness.GRIDMF_QUERY, self.model, "stream"], input="\n".join(map(json.dumps, requests)), text=True,
+                                capture_output=True, check=True)
+        answers = [json.loads(line) for line in result.stdout.splitlines()]
+        for n, words in enumerate((["describe", "--item-features", "genres:Drama", "--user", self.user_ids[1], "--top", 2],
+                                   ["features", "--feature", "genres:Drama", "--top", 2],
+                                   ["recommend", "--user", self.user_ids[3], "--top", 45, "--include-cold"],
+                                   ["recommend", "--user", self.user_ids[3], "--top", 45])):
+            self.assertEqual({k: v for k, v in answers[n].items() if k != "id"}, self.ask(*words)[0])
+        self.assertEqual([a["error"]["code"] for a in answers[4:]], [65, 64])
+
+    def test_errors(self):
+        plain = self.out / "p.h5"
+        run_good(1, "train", self.folder / "plain.h5", "-o", plain, "--algorithm", "als", "--factors", 4, "--iterations", 1, "--quiet")
+        for model, words, code, message in (
+                (self.model, ["describe", "--item-features", "genres:Drma"], 65, "has no feature 'genres:Drma'"),
+                (self.model, ["describe"], 64, "describe needs --item-features"),
+                (self.model, ["describe", "--item-features", '"genres:Drama'], 64, "quotes around a feature do not end"),
+                (plain, ["features"], 65, "was trained without features of items"),
+                (plain, ["describe", "--item-features", "genres:Drama"], 65, "was trained without features of items"),
+                (plain, ["recommend", "--user", "1", "--include-cold"], 65, "was trained without features")):
+            result = harness.execute([harness.GRIDMF_QUERY, model, *words])
+            self.assertEqual(result.rc, code, result)
+            self.assertIn(message, result.stderr)
+
+    def test_damage(self):
+        """Weights or features that do not fit are told, and not used."""
+        def truncated(f):
+            rows = f["items/feature_weights"][:-1]
+            del f["items/feature_weights"]
+            f["items/feature_weights"] = rows
+
+        def not_finite(f):
+            f["items/feature_weights"][0, 0] = np.nan
+
+        def out_of_range(f):
+            f["items/features/indices"][0] = 1000
+
+        def wild(f):
+            f["items/features/indptr"][3] = 1 << 40
+
+        for damage in (truncated, not_finite, out_of_range, wild):
+            model = self.out / "damaged.h5"
+            shutil.copy(self.model, model)
+            with h5py.File(model, "r+") as f:
+                damage(f)
+            result = harness.execute([harness.GRIDMF_QUERY, model, "features"])
+            self.assertEqual(result.rc, 65, damage.__name__ + str(result))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
             self.assertEqual(set(self.complete(verb, "--")), wanted | {"--help", "--version"}, verb)
         self.assertEqual(self.complete("train", "x.h5", "--lambda-s"), ["--lambda-scale"])
         self.assertEqual(self.complete("synth", "--lambda"), [])
-        self.assertEqual(self.complete("m.h5", "recommend", "--include", program="gridmf-query"), ["--include-seen"])
+        self.assertEqual(self.complete("m.h5", "recommend", "--include", program="gridmf-query"),
+                         ["--include-cold", "--include-seen"])
 
     def test_values(self):
         self.assertEqual(self.complete("train", "--lambda-scale", ""), ["none", "count", "ials"])
