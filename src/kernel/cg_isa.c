@@ -67,7 +67,7 @@ static inline double sum_f8(vector_f8 v)
 /* ---- a panel of ratings ------------------------------------------------------------------------------------------ */
 
 /* Vectors of a row that are taken at once; ratings are taken LANES at a time. */
-enum { WIDTH = 4, STEP = WIDTH * LANES };
+enum { WIDTH = 4, STEP = WIDTH * LANES, LINE_FLOATS = 16 };
 
 /* w and t of n ratings; kind is a constant where this is expanded, so that the loop has no branches. */
 static inline void weigh(gmf_loss loss, gmf_loss_kind kind, const float *values, const float *weights, int n,
@@ -198,6 +198,13 @@ void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_rat
   }
 }
 
+/* Asks for the rows of a group that the first pass will come to. */
+static inline void fetch_group(const gmf_cg_panel *p, int d, int ld)
+{
+  for (int r = d; r < d + LANES && r < p->n; r++)
+    for (int j = 0; j < ld; j += LINE_FLOATS) __builtin_prefetch(p->rows[r] + j);
+}
+
 /* t - w yhat of a group, whose loss is added. */
 ALWAYS_INLINE vector_f4 error_of_group(const gmf_cg_panel *p, int d, int ld, const float *x, vector_f4 *loss)
 {
@@ -215,6 +222,7 @@ static double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, f
   memset(r, 0, (size_t)ld * sizeof *r);
   memset(square, 0, (size_t)ld * sizeof *square);
   for (; d + LANES < p->n; d += LANES) {
+    fetch_group(p, d + 2 * LANES, ld);
     vector_f4 next = error_of_group(p, d + LANES, ld, x, &loss);
     add_group(p->rows + d, (const float *)&c, p->w + d, ld, true, r, square);
     c = next;
