@@ -60,8 +60,9 @@ void gmf_als_destroy(gmf_als **solver)
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
   gmf_free(als->solvers);
   gmf_expand_space_destroy(&als->space);
-  void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram,    als->thread_gram, als->diagonals,
-                          als->rights,        als->rotation,           als->rotated, als->row_counts};
+  void *const arrays[] = {als->row_objective,   als->row_regularisation, als->gram,   als->thread_gram,
+                          als->shared_diagonal, als->diagonals,          als->rights, als->rotation,
+                          als->rotated,         als->row_counts};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_eigen_destroy(&als->basis);
   gmf_exact_gram_destroy(&als->exact);
@@ -144,6 +145,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
+  GMF_TRY(GMF_NEW_ZERO(als->shared_diagonal, als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->rights, (int64_t)als->n_threads * als->ld, err));
   if (needs_basis(als) || is_over_all_pairs(als)) {
@@ -407,6 +409,8 @@ static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
   GMF_TRY(gmf_eigen_decompose(als->grid, als->gram, als->basis, err));
   for (int i = 0; i < als->ld; i++)
     for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
+  double shared = gmf_loss_shared(als->options.row.loss);
+  for (int c = 0; c < als->k; c++) als->shared_diagonal[c] = shared * fmax(0, als->basis->values[c]);
   rotate(als, y->rows, y->n, als->rotation, als->rotated);
   if (als->rotates_start) rotate(als, x->rows, x->n, als->rotation, x->rows);
 cleanup:
@@ -427,9 +431,7 @@ gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t
   const gmf_regularisation *reg = &als->options.regularisation;
   double *diagonal = als->diagonals + (int64_t)omp_get_thread_num() * als->ld;
   double scale = lambda_factor(als, side, count), shared = gmf_loss_shared(als->options.row.loss);
-  for (int c = 0; c < als->k; c++) diagonal[c] = reg->lambda * scale;
-  if (shared > 0 && als->basis != NULL)
-    for (int c = 0; c < als->k; c++) diagonal[c] += shared * fmax(0, als->basis->values[c]);
+  for (int c = 0; c < als->k; c++) diagonal[c] = als->shared_diagonal[c] + reg->lambda * scale;
   if (als->options.row.bias) diagonal[own_bias(als, side)] = reg->lambda_bias * scale;
   double *right = NULL;
   if (als->priors[side] != NULL) {
@@ -502,12 +504,15 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
   const gmf_regularisation *reg = &als->options.regularisation;
   const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
   sums total = {.objective = als->folded_loss, .n_singular = singular};
+#pragma omp parallel for schedule(static) num_threads(als->n_threads)
   for (int64_t r = 0; r < x->n; r++) {
     const float *row = x->rows + r * als->ld;
-    double square = 0, bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
-    for (int j = 0; j < als->k; j++) square += (double)row[j] * (double)row[j];
+    double bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
+    double square = gmf_sum_of_squares(row, als->k);
     als->row_regularisation[r] =
         lambda_factor(als, side, counts[r]) * (reg->lambda * square + reg->lambda_bias * bias * bias);
+  }
+  for (int64_t r = 0; r < x->n; r++) {
     total.regularisation += als->row_regularisation[r];
     total.objective += als->row_objective[r];
   }

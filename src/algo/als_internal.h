@@ -28,6 +28,7 @@ struct gmf_als {
   double *row_objective;           /* owned: of each of my rows, so that the sum does not depend on threads */
   double *row_regularisation;      /* owned, likewise */
   double *gram;                    /* owned [ld][ld] */
+  double *shared_diagonal;         /* owned [ld]: s times the basis' eigenvalues; zero without basis */
   double *thread_gram;             /* owned [threads][ld][ld] */
   gmf_row_solver *solvers;         /* owned [threads] */
   double *diagonals;               /* owned [threads][ld] */

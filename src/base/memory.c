@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The size stands in front of the array, in a block of its own so that the array keeps its alignment. */
 #define ALIGNMENT 64
@@ -69,6 +70,20 @@ void *gmf_realloc(void *old, int64_t n, size_t size)
   memcpy(p, old, old_bytes < bytes ? old_bytes : bytes);
   gmf_free(old);
   return p;
+}
+
+void gmf_memory_prefer_huge_pages(void *p)
+{
+#ifdef MADV_HUGEPAGE
+  enum { HUGE_PAGE = 2 << 20 };
+  size_t bytes = 0;
+  memcpy(&bytes, (char *)p - ALIGNMENT, sizeof bytes);
+  uintptr_t begin = ((uintptr_t)p + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  uintptr_t end = ((uintptr_t)p + bytes) / HUGE_PAGE * HUGE_PAGE;
+  if (begin < end) (void)madvise((char *)p + (begin - (uintptr_t)p), end - begin, MADV_HUGEPAGE); /* or it does not */
+#else
+  (void)p;
+#endif
 }
 
 void gmf_free(void *p)

@@ -110,7 +110,10 @@ gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plan
   space->row_bytes = row_bytes;
   GMF_TRY(GMF_NEW(space->requests, 2 * (int64_t)grid->size, err));
   GMF_TRY(GMF_NEW(space->send, n_send * (int64_t)row_bytes, err));
-  for (int p = 0; p < (overlapped ? 2 : 1); p++) GMF_TRY(GMF_NEW(space->panels[p], n_slots * (int64_t)row_bytes, err));
+  for (int p = 0; p < (overlapped ? 2 : 1); p++) {
+    GMF_TRY(GMF_NEW(space->panels[p], n_slots * (int64_t)row_bytes, err));
+    gmf_memory_prefer_huge_pages(space->panels[p]); /* its rows are visited in no order */
+  }
   space->panel = space->panels[0];
   *out = space;
   space = NULL;

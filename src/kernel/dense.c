@@ -77,6 +77,8 @@ void gmf_subtract_product(const double *a, const double *x, int k, int ld, doubl
   GMF_ISA_PICK(gmf_kernel_level(), gmf_subtract_product)(a, x, k, ld, r);
 }
 
+double gmf_sum_of_squares(const float *x, int k) { return GMF_ISA_PICK(gmf_kernel_level(), gmf_sum_of_squares)(x, k); }
+
 void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double *work, float *out)
 {
   GMF_ISA_PICK(gmf_kernel_level(), gmf_rotate_rows)(in, n, ld, m, work, out);

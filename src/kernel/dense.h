@@ -105,6 +105,9 @@ void gmf_dual_gram(const float *y, int64_t stride, const gmf_ratings *ratings, i
 /* r [ld] -= a x for a stored by its upper triangle. */
 void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r);
 
+/* Sum of x[j]^2 over j < k, in f8. */
+double gmf_sum_of_squares(const float *x, int k);
+
 /*
  * out [n][ld] = in [n][ld] m, in f8, rounded to f4; in place where out = in.
  *   m     [ld][ld]

@@ -136,6 +136,19 @@ void GMF_ISA_NAME(gmf_subtract_product)(const double *a, const double *x, int k,
   }
 }
 
+double GMF_ISA_NAME(gmf_sum_of_squares)(const float *x, int k)
+{
+  VECTOR sum = {0};
+  double rest = 0;
+  int j = 0;
+  for (; j + LANES <= k; j += LANES) {
+    VECTOR v = widen(x + j);
+    sum += v * v;
+  }
+  for (; j < k; j++) rest += (double)x[j] * (double)x[j];
+  return NAME(sum_lanes)(sum) + rest;
+}
+
 /* Vectors of a row of the product that stay in registers, for each of GROUP rows. */
 #if GMF_VECTOR_FLOATS == 16
 #define ROTATE_VECTORS 4

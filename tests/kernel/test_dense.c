@@ -244,6 +244,18 @@ static void test_rotation(void **state)
     }
 }
 
+static void test_sum_of_squares(void **state)
+{
+  (void)state;
+  float x[50] __attribute__((aligned(64)));
+  double wanted = 0;
+  for (int k = 0; k <= 50; k++) {
+    for (int j = 0; j < 50; j++) x[j] = j < k ? (float)random_value(5, (uint32_t)j) : NAN; /* beyond k: not read */
+    assert_true(fabs(gmf_sum_of_squares(x, k) - wanted) <= 1e-15 * wanted);
+    if (k < 50) wanted += (double)(float)random_value(5, (uint32_t)k) * (double)(float)random_value(5, (uint32_t)k);
+  }
+}
+
 static int no_leaks(void **state)
 {
   (void)state;
@@ -255,7 +267,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(test_gram, no_leaks),      cmocka_unit_test_teardown(test_passes, no_leaks),
       cmocka_unit_test_teardown(test_dual_gram, no_leaks), cmocka_unit_test_teardown(test_weights_alone, no_leaks),
-      cmocka_unit_test_teardown(test_rotation, no_leaks),
+      cmocka_unit_test_teardown(test_rotation, no_leaks),  cmocka_unit_test_teardown(test_sum_of_squares, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);
