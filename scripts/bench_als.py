@@ -363,23 +363,24 @@ class Bench:
 
     # ---- ratings held out --------------------------------------------------------------------------------------------
 
-    def race_settings(self, factors, target, layout):
-        """The settings of gridmf als that come to the target, the least work first: (sweeps, options)."""
-        found = []
-        for lam in (0.02, 0.035, 0.05, 0.07, 0.1):
-            for more in (["--center", "global"], ["--bias"]):
-                for solver in ("auto", "cg"):
-                    options = ["--algorithm", "als", "--lambda", lam, "--solver", solver, *more]
-                    run = self.gridmf(self.folder / "train.h5", factors, layout, self.args.sweeps, *options, "--test",
-                                      self.folder / "test.h5", "--metrics", "rmse")
-                    with h5py.File(self.folder / "model.h5") as f:
-                        rmse = dict(enumerate(f["history/rmse"][()].tolist(), 1))
-                    sweeps = first_at_most(rmse, target)
-                    if sweeps:
-                        found.append((sweeps * statistics.median(run["sweep"]) + run["setup"], sweeps, options))
-                    else:
-                        say(f"als {' '.join(map(str, options))}: rmse {min(rmse.values()):.4f}, not {target:.4f}")
-        return [(sweeps, options) for _, sweeps, options in sorted(found, key=lambda f: f[0])]
+    def race_setting(self, factors, target, layout):
+        """The setting of gridmf als that comes to the target with the least work: (sweeps, options), or None."""
+        def tried(lam, more, solver):
+            options = ["--algorithm", "als", "--lambda", lam, "--solver", solver, *more]
+            run = self.gridmf(self.folder / "train.h5", factors, layout, self.args.sweeps, *options, "--test",
+                              self.folder / "test.h5", "--metrics", "rmse", "--early-stop", 2)
+            sweeps = first_at_most(run["rmse"], target)
+            say(f"{' '.join(map(str, options))}: rmse {min(run['rmse'].values()):.4f}" + (f", {target:.4f} after {sweeps}" if sweeps else ""))
+            return (sweeps * statistics.median(run["sweep"]), sweeps, options) if sweeps else None
+
+        found = {(lam, *more): tried(lam, more, "auto") for lam in (0.02, 0.035, 0.05, 0.07, 0.1)
+                 for more in (["--center", "global"], ["--bias"])}
+        good = {setting: result for setting, result in found.items() if result}
+        if not good:
+            return None
+        lam, *more = min(good, key=lambda setting: good[setting][0])
+        both = [good[lam, *more], tried(lam, more, "cg")]
+        return min((result for result in both if result), key=lambda result: result[0])[1:]
 
     def race(self, factors):
         threads = max(self.args.threads)
@@ -393,7 +394,7 @@ class Bench:
             return
         best, epochs, setting = best_of_race(answer["runs"])
         say(f"{factors} factors, LIBMF: rmse {best:.4f} after {epochs} epochs, {setting}")
-        settings = self.race_settings(factors, best, (1, threads))
+        chosen = self.race_setting(factors, best, (1, threads))
         found = {"factors": factors, "rmse": best, "epochs": epochs, "setting": setting, "libmf": {}, "gridmf": {}}
         for turn in range(self.args.repeat):
             for t in self.args.threads:
@@ -401,11 +402,11 @@ class Bench:
                 answer = libmf.ask(self.args.limit, ask="time", factors=factors, setting=setting, epochs=epochs) if libmf else {}
                 if "seconds" in answer:
                     found["libmf"].setdefault(t, []).append(answer["seconds"])
-                for layout in self.layouts(t) if settings else []:
-                    sweeps, options = settings[0]
+                for layout in self.layouts(t) if chosen else []:
+                    sweeps, options = chosen
                     run = self.gridmf(self.folder / "train.h5", factors, layout, sweeps, *options)
                     found["gridmf"].setdefault((t, layout), []).append(run["total"])
-        found["sweeps"], found["options"] = settings[0] if settings else (None, [])
+        found["sweeps"], found["options"] = chosen or (None, [])
         self.races.append(found)
 
     # ---- what came out -----------------------------------------------------------------------------------------------
@@ -494,7 +495,8 @@ def read_log(path):
     total = sum(max(seconds) for phase, seconds in end["phases"].items() if phase not in ("read", "write"))
     late = each[1:] or each or [0.0]
     return {"sweep": late, "total": total, "setup": max(0.0, total - len(each) * statistics.median(late)),
-            "objectives": {e["n"]: e["objective"] for e in sweeps}}
+            "objectives": {e["n"]: e["objective"] for e in sweeps},
+            "rmse": {e["n"]: e["rmse"] for e in sweeps if "rmse" in e}}
 
 
 def best_of_race(runs):

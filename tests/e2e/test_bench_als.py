@@ -136,6 +136,20 @@ class TestArithmetic(harness.Case):
 
 
 class TestRun(harness.Case):
+    def test_the_setting_with_least_work_to_an_rmse(self):
+        stars = self.out / "stars.h5"
+        run_good(2, "synth", "-o", stars, "--like", "ml-100k/4", "--factors", 2, "--noise", 0.1, "--quiet")
+        run_good(2, "split", stars, "--train", self.out / "train.h5", "--test", self.out / "test.h5", "--method", "random",
+                 "--fraction", 0.1, "--quiet")
+        bench = bench_als.Bench.__new__(bench_als.Bench)
+        bench.folder, bench.args = self.out, type("Args", (), {"gridmf": harness.GRIDMF, "sweeps": 4})
+        values = bench_als.Ratings.of_dataset(self.out / "test.h5").data
+        sweeps, options = bench.race_setting(2, 0.9 * values.std(), (2, 1))
+        self.assertTrue(1 <= sweeps <= 4)
+        run = bench.gridmf(self.out / "train.h5", 2, (1, 1), sweeps, *options, "--test", self.out / "test.h5", "--metrics", "rmse")
+        self.assertLessEqual(run["rmse"][sweeps], 0.9 * values.std())
+        self.assertTrue(all(rmse > 0.9 * values.std() for sweep, rmse in run["rmse"].items() if sweep < sweeps))
+
     def test_a_missing_peer_is_told_and_breaks_nothing(self):
         json_file, md_file = self.out / "als.json", self.out / "als.md"
         done = subprocess.run(
