@@ -41,6 +41,15 @@ typedef struct gmf_als_way {
 /* Local. heavy: of the heavy rows of a side, and not all of them on a grid of several columns. */
 gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy);
 
+/* What rows of n coordinates fold, by their matrices or by the vectors of cg: doubles a row, and bytes of a batch of
+ * rows, as dist/fold.h has them. The vectors are of numbers of so many bytes; a batch of them is smaller, for owners
+ * keep more of each row. */
+enum { GMF_ALS_CG_BATCH = 8 << 20 };
+static inline int64_t gmf_als_gram_words(int n) { return (int64_t)n * (n + 1) / 2 + n; }
+static inline int64_t gmf_als_gram_batch(gmf_als_way way) { return way.cg_steps > 0 ? 1 << 20 : 32 << 20; }
+static inline int64_t gmf_als_cg_words(gmf_als_way way, int n) { return way.exact ? 2 * n : n; }
+static inline int64_t gmf_als_number_bytes(gmf_als_way way) { return way.exact ? 8 : 4; }
+
 typedef struct gmf_als gmf_als;
 
 /* A sweep's outcome, the same on all ranks. */

@@ -27,12 +27,6 @@ struct gmf_als_fold {
   uint8_t *by_gram;       /* owned [rows of the block]: 1 for rows that cg leaves to them; with cg */
 };
 
-/* Doubles that a row folds: the upper triangle of its matrix and its right-hand side. */
-static int64_t gram_words(int n) { return (int64_t)n * (n + 1) / 2 + n; }
-
-/* Of packed normal equations, where few rows are left to them. */
-static const int64_t FEW_BYTES = 1 << 20;
-
 gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy)
 {
   int fewest = gmf_loss_shared(row->loss) > 0 ? 40 : 12; /* that rows of thousands of ratings need, as measured */
@@ -53,8 +47,7 @@ gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_a
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(fold, 1, err));
   fold->block = block;
-  GMF_TRY(gmf_fold_create(block->grid, block, gram_words(als->n), way.cg_steps > 0 ? FEW_BYTES : GMF_FOLD_BYTES,
-                          &fold->gram, err));
+  GMF_TRY(gmf_fold_create(block->grid, block, gmf_als_gram_words(als->n), gmf_als_gram_batch(way), &fold->gram, err));
   if (way.cg_steps > 0) {
     GMF_TRY(GMF_NEW_ZERO(fold->by_gram, block->n_rows, err));
     GMF_TRY(gmf_als_fold_cg_create(als, block, way, &fold->cg, err));

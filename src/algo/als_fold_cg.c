@@ -54,21 +54,18 @@ void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg)
   *cg = NULL;
 }
 
-/* Bytes of a number of x, residual and preconditioner on their way. */
-static int64_t number_bytes(gmf_als_way way) { return way.exact ? (int64_t)sizeof(double) : (int64_t)sizeof(float); }
-
 gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gmf_als_way way, gmf_als_fold_cg **out,
                                   gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_als_fold_cg *c = NULL;
-  int64_t n = als->n, vector = n * number_bytes(way);
+  int64_t n = als->n, vector = n * gmf_als_number_bytes(way);
 
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(c, 1, err));
   c->block = block;
   c->way = way;
-  GMF_TRY(gmf_fold_create(block->grid, block, way.exact ? 2 * n : n, GMF_FOLD_BYTES, &c->fold, err));
+  GMF_TRY(gmf_fold_create(block->grid, block, gmf_als_cg_words(way, als->n), GMF_ALS_CG_BATCH, &c->fold, err));
   int64_t rows = c->fold->batch_rows;
   GMF_TRY(GMF_NEW_ZERO(c->loss, block->n_rows, err));
   double **const vectors[] = {&c->x, &c->r, &c->p, &c->d, &c->inverse};
@@ -127,7 +124,7 @@ static void form_residuals(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool
 {
   const gmf_block *b = c->block;
   int n = als->n;
-  int64_t n_rows = gmf_fold_rows(c->fold, batch), bytes = number_bytes(c->way), vector = n * bytes;
+  int64_t n_rows = gmf_fold_rows(c->fold, batch), bytes = gmf_als_number_bytes(c->way), vector = n * bytes;
   char *partial = (char *)c->fold->partial;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(als->n_threads)
   for (int64_t j = 0; j < n_rows; j++) {
@@ -228,7 +225,7 @@ static bool start_row(gmf_als *als, const gmf_als_fold_cg *c, const cg_row *w, c
   gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
   gmf_side side = c->block->side;
   int n = als->n;
-  int64_t bytes = number_bytes(c->way), count = c->block->counts[w->in_block];
+  int64_t bytes = gmf_als_number_bytes(c->way), count = c->block->counts[w->in_block];
   gmf_row row = gmf_als_row_system(als, side, w->place, count); /* with no ratings: what is the owner's alone */
   double least = INFINITY;
   memset(s->x8, 0, (size_t)als->ld * sizeof *s->x8);
@@ -282,12 +279,12 @@ static bool is_moving(const gmf_als *als, const cg_row *w)
 static void start_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool first, uint8_t *failed)
 {
   const gmf_grid *grid = c->block->grid;
-  int64_t begin = 0, end = 0, vector = als->n * number_bytes(c->way);
+  int64_t begin = 0, end = 0, vector = als->n * gmf_als_number_bytes(c->way);
   gmf_fold_range(c->fold, batch, grid->col_index, &begin, &end);
   for (int64_t j = 0; j < end - begin; j++) {
     cg_row w = row_at(als, c, begin, j);
-    narrow(w.x, number_bytes(c->way), als->n, c->own + j * vector);
-    widen(c->own + j * vector, number_bytes(c->way), als->n, w.x); /* x is what the others see */
+    narrow(w.x, gmf_als_number_bytes(c->way), als->n, c->own + j * vector);
+    widen(c->own + j * vector, gmf_als_number_bytes(c->way), als->n, w.x); /* x is what the others see */
   }
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
   gmf_fold_spread(grid, c->fold, batch, vector, c->own, c->all);

@@ -94,7 +94,8 @@ int64_t gmf_cost_fold_bytes(const gmf_row_options *row, gmf_folding folding)
 
 static int64_t n_batches(const fold_cost *cost, int64_t longest, int n_cols)
 {
-  int64_t rows = gmf_fold_batch_rows(n_cols, cost->words, GMF_FOLD_BYTES, longest);
+  int64_t bytes = cost->n_spread > 0 ? GMF_ALS_CG_BATCH : GMF_FOLD_BYTES;
+  int64_t rows = gmf_fold_batch_rows(n_cols, cost->words, bytes, longest);
   return (longest + rows - 1) / rows;
 }
 

@@ -74,6 +74,7 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                                    int n_grid_rows, int n_grid_cols)
 {
   bool all_pairs = gmf_loss_shared(gmf_config_loss(c)) > 0;
+  gmf_row_options row = gmf_config_row(c);
   gmf_train_shape shape = {.n = {n[GMF_USERS], n[GMF_ITEMS]},
                            .nnz = nnz,
                            .n_ranks = n_grid_rows * n_grid_cols,
@@ -86,6 +87,8 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .wire = (gmf_wire)c->wire,
                            .all_pairs = all_pairs,
                            .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
+                           .fold_all = gmf_als_fold_way(&row, false),
+                           .fold_heavy = gmf_als_fold_way(&row, true),
                            .deterministic = c->deterministic,
                            .seen = c->seen,
                            .early_stop = c->test[0] != '\0' && c->early_stop > 0,
@@ -168,24 +171,39 @@ static int64_t least_panel(const gmf_block *b)
   return longest;
 }
 
+/* Local. What a rank has of a side. */
+static gmf_memory_share share_of(const gmf_grid *grid, const gmf_block *b)
+{
+  const gmf_block *heavy = b->next, *folded = heavy != NULL ? heavy : b;
+  gmf_memory_share share = {.ratings = gmf_block_ratings(b),
+                            .rows = b->n_rows,
+                            .own = gmf_axis_n_own(b->axis, grid->rank),
+                            .slots = b->expand->n_slots,
+                            .sent = b->expand->n_send,
+                            .least = least_panel(b),
+                            .fold_cols = folded->grid->n_cols};
+  if (heavy != NULL) share.heavy_rows = heavy->n_rows;
+  if (heavy != NULL) share.heavy_ratings = heavy->row_ptr[heavy->n_rows];
+  int first = folded->grid->row_index * folded->grid->n_cols;
+  for (int r = first; r < first + folded->grid->n_cols; r++)
+    share.longest = gmf_max64(share.longest, gmf_axis_n_own(folded->axis, r));
+  return share;
+}
+
 gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[GMF_N_SIDES], const gmf_log *log,
                                   gmf_train_memory *memory, gmf_error *err)
 {
   gmf_memory_share shares[GMF_N_SIDES];
+  gmf_train_shape *shape = &memory->shape;
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    const gmf_block *b = blocks[s];
-    shares[s] = (gmf_memory_share){.ratings = gmf_block_ratings(b),
-                                   .rows = b->n_rows,
-                                   .own = b->axis->prefix[grid->rank + 1] - b->axis->prefix[grid->rank],
-                                   .slots = b->expand->n_slots,
-                                   .sent = b->expand->n_send,
-                                   .least = least_panel(b)};
+    shares[s] = share_of(grid, blocks[s]);
+    shape->basis = shape->basis || (blocks[s]->next != NULL && shape->fold_heavy.cg_steps > 0);
   }
   fit_expanded_rows(shares, memory);
-  int64_t is_cut = memory->shape.expand_bytes > 0;
+  int64_t is_cut = shape->expand_bytes > 0;
   gmf_max_i64(grid, &is_cut, 1);
-  if (is_cut && memory->shape.expand_bytes == 0) memory->shape.expand_bytes = INT64_MAX;
-  gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
+  if (is_cut && shape->expand_bytes == 0) shape->expand_bytes = INT64_MAX;
+  gmf_memory_plan plan = gmf_plan_train(shape, shares);
   return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "exact", true, log, err);
 }
 

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "algo/als.h"
 #include "algo/best_lists.h"
 #include "algo/features.h"
 #include "base/narrow.h"
 #include "dist/axis.h"
+#include "dist/fold.h"
 #include "kernel/dense.h"
 #include "kernel/row_solver.h"
 #include "kernel/toplists.h"
@@ -19,8 +19,7 @@ enum {
   I8 = 8,
   ROUND_RATINGS = 1 << 19,   /* dist/block.c: ratings that a rank sends in one round */
   ROUND_BYTES = 4 * I8 + 12, /* of its buffers, for each of them, beside the message */
-  FOLD_BATCH_BYTES = 32 << 20,
-  BLAS_BYTES = 24 << 20 /* panels that OpenBLAS packs for its products, of a rank of one thread, as measured */
+  BLAS_BYTES = 24 << 20      /* panels that OpenBLAS packs for its products, of a rank of one thread, as measured */
 };
 
 static int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
@@ -43,7 +42,9 @@ void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_S
                                       .rows = divide_up(s->n[side], s->n_grid_rows),
                                       .own = divide_up(s->n[side], s->n_ranks),
                                       .slots = (int64_t)slots,
-                                      .sent = (int64_t)(s->n_grid_cols > 1 ? slots : slots * (1 - 1.0 / s->n_ranks))};
+                                      .sent = (int64_t)(s->n_grid_cols > 1 ? slots : slots * (1 - 1.0 / s->n_ranks)),
+                                      .fold_cols = s->n_grid_cols,
+                                      .longest = divide_up(s->n[side], s->n_ranks)};
   }
 }
 
@@ -52,7 +53,14 @@ static int64_t rating_bytes(const gmf_train_shape *s) { return 2 * F4 + (s->weig
 /* A block that is ready. */
 static int64_t block_bytes(const gmf_train_shape *s, const gmf_memory_share *b)
 {
-  return b->ratings * rating_bytes(s) + b->rows * (2 * I8 + 4) + (b->sent + b->slots / s->n_ranks) * 4;
+  return b->ratings * rating_bytes(s) + (b->rows + b->heavy_rows) * (2 * I8 + 4) +
+         (b->sent + b->slots / s->n_ranks) * 4;
+}
+
+/* The longer pile of a side, of light and of heavy rows, which are sorted one after the other. */
+static int64_t longer_pile(const gmf_memory_share *b)
+{
+  return gmf_max64(b->heavy_ratings, b->ratings - b->heavy_ratings);
 }
 
 /* The most while ratings travel and are sorted: both piles and the buffers of a round, or both piles and a sorted copy
@@ -63,7 +71,8 @@ static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_sha
           items = b[GMF_ITEMS].ratings * message;
   int64_t round = gmf_min64(ROUND_RATINGS, divide_up(s->nnz, s->n_ranks)) * (ROUND_BYTES + message);
   int64_t placing = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * (8 + 16 + 4) : 0;
-  int64_t sorting = gmf_max64(2 * users + items, block_bytes(s, &b[GMF_USERS]) + 2 * items);
+  int64_t sorting = gmf_max64(users + longer_pile(&b[GMF_USERS]) * message + items,
+                              block_bytes(s, &b[GMF_USERS]) + items + longer_pile(&b[GMF_ITEMS]) * message);
   return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
 }
 
@@ -81,18 +90,44 @@ static int64_t expanded_bytes(const gmf_train_shape *s, const gmf_memory_share b
   return s->expand_bytes > 0 ? gmf_min64(all, gmf_max64(s->expand_bytes, least)) : all;
 }
 
-/* Of both sides, `words` doubles a row, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the
- * summands, and one or two blocks of it on their way. */
-static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t words)
+/* Doubles of `words` a row that a fold takes, into *part those of a rank's rows in a batch. */
+static int64_t fold_buffers(const gmf_memory_share *b, int64_t words, int64_t batch_bytes, int64_t *part)
+{
+  *part = gmf_fold_batch_rows(b->fold_cols, words, batch_bytes, b->longest) * words * F8;
+  return *part * (b->fold_cols + 1);
+}
+
+/* The vectors of conjugate gradients, of my rows and of those of all owners in a batch; see algo/als_fold_cg.c. */
+static int64_t cg_vectors(const gmf_train_shape *s, const gmf_memory_share *b, gmf_als_way way)
+{
+  enum { OWN_VECTORS = 5 };
+  int64_t n = gmf_row_order(s->n_factors, s->bias), words = gmf_als_cg_words(way, (int)n);
+  int64_t rows = gmf_fold_batch_rows(b->fold_cols, words, GMF_ALS_CG_BATCH, b->longest);
+  return rows * n * (OWN_VECTORS * F8 + (b->fold_cols + 1) * gmf_als_number_bytes(way)) +
+         (b->rows + b->heavy_rows) * (F8 + 1);
+}
+
+/* Of both sides, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the summands, and one or two
+ * blocks of it on their way. svd_words: of the SVD, where it is one. */
+static int64_t fold_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t svd_words)
 {
   int64_t bytes = 0, longest = 0;
-  for (int side = 0; side < GMF_N_SIDES && s->n_grid_cols > 1; side++) {
-    int64_t rows = gmf_max64(1, FOLD_BATCH_BYTES / (s->n_grid_cols * words * F8));
-    int64_t part = gmf_min64(rows, gmf_max64(1, b[side].own)) * words * F8;
-    bytes += part * (s->n_grid_cols + 1);
-    longest = gmf_max64(longest, part);
+  int n = gmf_row_order(s->n_factors, s->bias);
+  for (int side = 0; side < GMF_N_SIDES; side++) {
+    const gmf_memory_share *of = &b[side];
+    gmf_als_way way = of->heavy_rows > 0 ? s->fold_heavy : s->fold_all;
+    int64_t part = 0;
+    if (of->fold_cols <= 1) continue;
+    if (s->is_svd)
+      bytes += fold_buffers(of, svd_words, GMF_FOLD_BYTES, &part);
+    else if (way.cg_steps == 0)
+      bytes += fold_buffers(of, gmf_als_gram_words(n), gmf_als_gram_batch(way), &part);
+    else
+      bytes += fold_buffers(of, gmf_als_cg_words(way, n), GMF_ALS_CG_BATCH, &part) + cg_vectors(s, of, way) +
+               gmf_als_gram_batch(way);
+    longest = gmf_max64(longest, part * (of->fold_cols + (of->fold_cols > 2 ? 2 : 1)));
   }
-  return bytes + longest * (s->n_grid_cols + (s->n_grid_cols > 2 ? 2 : 1));
+  return bytes + longest;
 }
 
 static int64_t solver_bytes(const gmf_train_shape *s)
@@ -181,12 +216,12 @@ static void add_common_parts(const gmf_train_shape *s, const gmf_memory_share b[
 static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   gmf_memory_plan plan = {.peak = 0};
-  int64_t n = gmf_row_order(s->n_factors, s->bias), row = s->n_factors * F4, sweeps = 0;
+  int64_t row = s->n_factors * F4, sweeps = 0;
   int64_t *parts = plan.parts, slices = slice_bytes(row, b), writing = writing_bytes(s, row, b);
   add_common_parts(s, b, parts);
   parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
   parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
-  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, n * (n + 1) / 2 + n);
+  parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, 0);
   parts[GMF_MEMORY_FEATURES] = features_bytes(s, b);
   parts[GMF_MEMORY_SOLVER] = solver_bytes(s);
   parts[GMF_MEMORY_VALIDATION] = validation_bytes(s, b);

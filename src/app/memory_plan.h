@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "algo/als.h"
 #include "algo/svd.h"
 #include "dist/wire.h"
 
@@ -49,6 +50,9 @@ typedef struct gmf_memory_share {
   int64_t slots; /* fixed rows that the ratings touch */
   int64_t sent;  /* rows of the fixed side that the rank sends to others */
   int64_t least; /* fixed rows that must be there at once: of the longest row, of all heavy rows; 0: not known */
+  int64_t heavy_rows, heavy_ratings; /* of the heavy block, beside `rows` and in `ratings` */
+  int fold_cols;                     /* of the grid of the rows that are folded; 0 or 1: none are */
+  int64_t longest;                   /* the most of these that a rank of its grid row owns */
 } gmf_memory_share;
 
 /* Of an SVD beside the rest of the shape. */
@@ -63,9 +67,10 @@ typedef struct gmf_train_shape {
   int n_ranks, n_grid_rows, n_grid_cols, n_threads;
   int n_factors;
   bool bias, weighted;
-  gmf_wire wire;  /* how fixed rows travel */
-  bool all_pairs; /* the loss is over all pairs: ials */
-  bool basis;     /* rows are solved in another basis than they stand in: all_pairs, or cg */
+  gmf_wire wire;                    /* how fixed rows travel */
+  bool all_pairs;                   /* the loss is over all pairs: ials */
+  bool basis;                       /* rows are solved in another basis than they stand in: all_pairs, or cg */
+  gmf_als_way fold_all, fold_heavy; /* how rows are folded: all, on a grid of several columns; heavy ones */
   bool deterministic, seen;
   int64_t n_test[GMF_N_SIDES], nnz_test;                      /* of --test; 0 without */
   int64_t n_features[GMF_N_SIDES], nnz_features[GMF_N_SIDES]; /* of --item-features, --user-features; 0 without */

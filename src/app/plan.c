@@ -388,7 +388,16 @@ static void plan_memory(const gmf_planner *p, const gmf_train_shape *shape, cons
     gmf_memory_share memory[GMF_N_SIDES];
     for (int side = 0; side < GMF_N_SIDES; side++) {
       const gmf_share *b = &s->side[side][e].share;
-      memory[side] = (gmf_memory_share){b->ratings, b->rows, b->own, b->slots, b->given, 0};
+      const gmf_rank_cost *cost = &s->side[side][e];
+      memory[side] = (gmf_memory_share){.ratings = b->ratings,
+                                        .rows = b->rows,
+                                        .own = b->own,
+                                        .slots = b->slots,
+                                        .sent = b->given,
+                                        .heavy_rows = b->heavy_rows,
+                                        .heavy_ratings = b->heavy_ratings,
+                                        .fold_cols = cost->folding != GMF_FOLDS_NOTHING ? cost->n_cols : 1,
+                                        .longest = cost->longest};
     }
     gmf_memory_plan of_rank = gmf_plan_train(&rank_shape, memory);
     take(&out->peak, (double)of_rank.peak, s->alike[e], shape->n_ranks);
