@@ -18,6 +18,7 @@ static void describe_run(gmf_writer *w, const gmf_dataset *d, const gmf_config *
   gmf_writer_attr_text(w, group, "id", c->id_column);
   gmf_writer_attr_text(w, group, "categories", c->categories);
   gmf_writer_attr_text(w, group, "numbers", c->numbers);
+  gmf_writer_attr_i64(w, group, "intercept", c->intercept);
   gmf_writer_attr_i64(w, group, "n_lines", text->n_lines);
   gmf_writer_attr_i64(w, group, "n_bad_lines", text->n_bad_lines);
 }
@@ -73,6 +74,7 @@ static gmf_status read_table(const gmf_grid *grid, const gmf_dataset *d, const g
                                       .id = c->id_column,
                                       .categories = c->categories,
                                       .numbers = c->numbers,
+                                      .intercept = c->intercept,
                                       .skip_bad_lines = c->on_bad_line == 1};
   gmf_ids_free(&none);
   if (status == GMF_OK && grid->rank == 0)

@@ -62,6 +62,9 @@ static const gmf_option OPTIONS[] = {
     {"numbers", GMF_OPT_TEXT, FIELD(numbers), GMF_VERB_ATTACH, false, "COLUMN,...", 0, 0, NULL, "",
      "columns of numbers, each a feature, of which the mean is taken off and that are divided by their standard "
      "deviation; an empty field is the mean"},
+    {"intercept", GMF_OPT_FLAG, FIELD(intercept), GMF_VERB_ATTACH, false, NULL, 0, 0, NULL, "no",
+     "one more feature, (intercept), that is 1 for every line: its weights are what all have in common, and those of "
+     "the others what sets them apart. Predictions of rows with several categories are better for it"},
 
     {"train", GMF_OPT_TEXT, FIELD(train), GMF_VERB_SPLIT, false, "TRAIN.h5", 0, 0, NULL, "", "gets what is kept"},
     {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT | GMF_VERB_TRAIN, false, "TEST.h5", 0, 0, NULL, "",

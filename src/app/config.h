@@ -80,6 +80,7 @@ typedef struct gmf_config {
   bool k_core;
   /* attach */
   char features_file[GMF_N_SIDES][GMF_PATH_BYTES], id_column[256], categories[2048], numbers[2048];
+  bool intercept;
   /* split; train and evaluate take test and fold_in too */
   char train[GMF_PATH_BYTES], test[GMF_PATH_BYTES], fold_in[GMF_PATH_BYTES];
   int method;      /* gmf_split_method, -1: not given */

@@ -17,6 +17,8 @@
 #include "io/input.h"
 #include "io/text_reader.h"
 
+static const char INTERCEPT[] = "(intercept)";
+
 enum { MAX_COLUMNS = 64, MAX_NAME = 256, BLOCK_BYTES = 1 << 20 };
 
 /* A column that is read. */
@@ -109,7 +111,7 @@ static gmf_status parse_options(reader *r, gmf_error *err)
     end = strchrnul(p, ',');
     GMF_TRY(add_column("numbers", p, (size_t)(end - p), "", 0, r->numbers, &r->n_numbers, err));
   }
-  if (r->n_categories + r->n_numbers == 0)
+  if (r->n_categories + r->n_numbers == 0 && !r->options->intercept)
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "--categories COLUMN[,SEPARATOR] or --numbers COLUMN,... is needed"));
 cleanup:
   return status;
@@ -428,8 +430,14 @@ static bool same_category(const reader *r, const mention *x, const mention *y)
          memcmp(r->arena + x->text, r->arena + y->text, (size_t)x->length) == 0;
 }
 
-/* The features: categories in the order of the columns and then of their bytes, and behind them the numbers. Mentions
- * get the feature as their column. */
+/* The column of the first number: behind all categories. */
+static int64_t first_number(const reader *r, const gmf_feature_names *names)
+{
+  return names->n - r->n_numbers - r->options->intercept;
+}
+
+/* The features: categories in the order of the columns and then of their bytes, and behind them the numbers and the
+ * intercept. Mentions get the feature as their column. */
 static gmf_status name_features(reader *r, gmf_feature_names *names, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -442,7 +450,8 @@ static gmf_status name_features(reader *r, gmf_feature_names *names, gmf_error *
     longest = gmf_max64(longest, (int64_t)strlen(r->categories[m->column].name) + 1 + m->length);
   }
   for (int c = 0; c < r->n_numbers; c++) longest = gmf_max64(longest, (int64_t)strlen(r->numbers[c].name));
-  GMF_TRY(gmf_feature_names_new(n + r->n_numbers, longest, names, err));
+  if (r->options->intercept) longest = gmf_max64(longest, (int64_t)sizeof INTERCEPT - 1);
+  GMF_TRY(gmf_feature_names_new(n + r->n_numbers + r->options->intercept, longest, names, err));
   GMF_TRY(GMF_NEW(text, longest + 1, err));
   mention last = {.column = -1};
   for (int64_t j = 0; j < r->n_mentions; j++) {
@@ -458,6 +467,7 @@ static gmf_status name_features(reader *r, gmf_feature_names *names, gmf_error *
   }
   for (int c = 0; c < r->n_numbers; c++)
     memcpy(names->text + (n + c) * longest, r->numbers[c].name, strlen(r->numbers[c].name));
+  if (r->options->intercept) memcpy(names->text + (names->n - 1) * longest, INTERCEPT, sizeof INTERCEPT - 1);
 cleanup:
   gmf_free(text);
   return status;
@@ -466,7 +476,7 @@ cleanup:
 /* The mean and standard deviation of each column of numbers; a constant one gets scale 1, and says nothing. */
 static void scale_numbers(const reader *r, const int64_t *place, gmf_feature_names *names)
 {
-  int64_t first = names->n - r->n_numbers;
+  int64_t first = first_number(r, names);
   for (int c = 0; c < r->n_numbers; c++) {
     double sum = 0, squares = 0, n = 0;
     for (int64_t j = 0; j < r->n_found; j++)
@@ -506,7 +516,7 @@ static int by_place(const void *a, const void *b)
 /* All entries; of a category named twice in a field one. */
 static int64_t list_entries(const reader *r, const int64_t *place, const gmf_feature_names *names, entry *entries)
 {
-  int64_t n = 0, first = names->n - r->n_numbers;
+  int64_t n = 0, first = first_number(r, names);
   for (int64_t j = 0; j < r->n_mentions; j++) { /* mentions of a category in a row follow each other */
     const mention *m = &r->mentions[j];
     bool again = j > 0 && m[-1].column == m->column && m[-1].row == m->row;
@@ -518,6 +528,8 @@ static int64_t list_entries(const reader *r, const int64_t *place, const gmf_fea
     float value = (float)(((double)f->value - names->mean[feature]) / names->scale[feature]);
     if (value != 0 && place[f->row] >= 0) entries[n++] = (entry){place[f->row], gmf_i32(feature), value};
   }
+  for (int64_t row = 0; row < r->n_rows && r->options->intercept; row++)
+    if (place[row] >= 0) entries[n++] = (entry){place[row], gmf_i32(names->n - 1), 1};
   return n;
 }
 
@@ -526,7 +538,7 @@ static gmf_status make_matrix(const reader *r, const int64_t *place, int64_t n_r
 {
   gmf_status status = GMF_OK;
   entry *entries = NULL;
-  GMF_TRY(GMF_NEW(entries, r->n_mentions + r->n_found, err));
+  GMF_TRY(GMF_NEW(entries, r->n_mentions + r->n_found + r->n_rows, err));
   int64_t n = list_entries(r, place, &out->names, entries);
   qsort(entries, (size_t)n, sizeof *entries, by_place);
   GMF_TRY(gmf_feature_rows_new(out->names.n, 0, n_rows, n, &out->rows, err));

@@ -13,6 +13,7 @@ typedef struct gmf_feature_text_options {
   const char *id;         /* column; "3": by number */
   const char *categories; /* lines of COLUMN[,SEPARATOR] */
   const char *numbers;    /* COLUMN,... */
+  bool intercept;         /* the last feature is 1 in each row */
   bool skip_bad_lines;
 } gmf_feature_text_options;
 

@@ -51,9 +51,9 @@ def random_table(path, ids, seed=5):
     return write_table(path, ["id", "genres", "studio", "year"], rows)
 
 
-def attach(data, table, out, side="items", n_ranks=1, **how):
+def attach(data, table, out, *words, side="items", n_ranks=1, **how):
     result = run_good(n_ranks, "attach", data, f"--{side}", table, "--id", "id", "--categories", "genres,|", "--categories",
-                      "studio", "--numbers", "year", "-o", out, **how)
+                      "studio", "--numbers", "year", "-o", out, *words, **how)
     return result
 
 
@@ -118,6 +118,15 @@ class TestAttach(harness.Case):
             other_names, other = read_features(out)
             np.testing.assert_array_equal(other, matrix)
             self.assertEqual([n.split(":")[-1] for n in other_names][:3], ["Comedy", "Drama", "Noir"])
+
+    def test_intercept(self):
+        data = random_dataset(self.out / "data.h5", 10, 5, 20)
+        (self.out / "t.csv").write_text("id,genres,year\n1,A|B,1990\n7,,2000\n")
+        run_good(2, "attach", data, "--items", self.out / "t.csv", "--id", "id", "--categories", "genres,|", "--numbers", "year",
+                 "--intercept", "-o", self.out / "o.h5")
+        names, matrix = read_features(self.out / "o.h5")
+        self.assertEqual(names, ["genres:A", "genres:B", "year", "(intercept)"])
+        np.testing.assert_array_equal(matrix, [[1, 1, -1, 1]] + 4 * [[0] * 4] + [[0, 0, 1, 1]])
 
     def test_both_sides(self):
         """Users as well, with ids that are texts; features of the other side stay, those of the same are replaced."""
@@ -248,7 +257,7 @@ class TestOracle(OracleCase):
                                values=lambda rng, n: rng.choice([-1, 1, 2, 3, 4, 5], n, p=[.1, .1, .2, .2, .2, .2]))
         attach(plain, random_table(cls.folder / "i.csv", range(5, 45)), cls.folder / "i.h5")
         attach(cls.folder / "i.h5", random_table(cls.folder / "u.csv", range(20, 66), seed=6), cls.folder / "both.h5",
-               side="users")
+               "--intercept", side="users")
         cls.data = cls.folder / "both.h5"
 
     def compare(self, settings, n_ranks, sides=("users", "items"), lambda_features=0.7, words=(), tolerance=1e-4, grid="auto"):
