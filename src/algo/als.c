@@ -115,16 +115,18 @@ cleanup:
   return status;
 }
 
+/* Collective. */
 static gmf_status make_space(gmf_als *als, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_expand **plans = NULL;
   int n = 0, n_users = gmf_als_n_panels(als, GMF_USERS), n_all = n_users + gmf_als_n_panels(als, GMF_ITEMS);
-  GMF_TRY(GMF_NEW(plans, n_all, err));
+  GMF_TRY(gmf_agree(als->grid, GMF_NEW(plans, n_all, err), err));
   for (; n < n_all; n++)
     plans[n] = n < n_users ? panel_plan(als, GMF_USERS, n) : panel_plan(als, GMF_ITEMS, n - n_users);
-  GMF_TRY(gmf_expand_space_create(als->grid, plans, n, (size_t)als->ld * sizeof *als->panel, n > GMF_N_SIDES,
-                                  &als->space, err));
+  gmf_status local = gmf_expand_space_create(als->grid, plans, n, (size_t)als->ld * sizeof *als->panel, n > GMF_N_SIDES,
+                                             &als->space, err);
+  GMF_TRY(gmf_agree(als->grid, local, err));
 cleanup:
   gmf_free(plans);
   return status;
@@ -141,7 +143,6 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
   als->n_threads = omp_get_max_threads();
-  GMF_TRY(make_space(als, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
@@ -290,6 +291,7 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   als->blocks = blocks;
   als->rotates_start = uses_cg(als);
   GMF_TRY(make_panels(als, err));
+  GMF_TRY(make_space(als, err));
   GMF_TRY(gmf_agree(grid, create_local(als, axes, err), err));
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_prior(als, (gmf_side)s, err));

@@ -182,6 +182,9 @@ static const gmf_option OPTIONS[] = {
      "how fixed factor rows travel between ranks: f4 as they are, bf16 rounded to 8 bits of precision, in half the bytes; "
      "every rank then solves with the rounded rows, which changed losses by less than 1e-4 of themselves where it was "
      "measured"},
+    {"share-node", GMF_OPT_CHOICE, FIELD(share_node), GMF_VERB_TRAIN, false, NULL, 0, 0, "auto|on|off", "auto",
+     "whether the ranks of a node share one copy of the rows of the other side that their ratings touch: what several of "
+     "them need comes to the node once; the same bits. auto: where a run needs it to fit into memory"},
     {"expand-memory", GMF_OPT_SIZE, FIELD(expand_memory), GMF_VERB_TRAIN, false, "SIZE", 0, 0, NULL, "0",
      "memory of a rank for the rows of the other side that its ratings touch, as 4G or 512M: where they are more, rows are "
      "solved in panels that touch fewer, and a panel's rows come in while the one before is solved; the same bits, but "
@@ -323,6 +326,7 @@ static const struct {
     {offsetof(gmf_config, heavy[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, heavy[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, roofline), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, share_node), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, expand_memory), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, wire), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, lambda), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS) | OF(GMF_ALGORITHM_EASE)},
@@ -521,6 +525,7 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"roofline", c->roofline},
                  {"heavy-users", is_given(c->heavy[GMF_USERS])},
                  {"heavy-items", is_given(c->heavy[GMF_ITEMS])},
+                 {"share-node", c->share_node != GMF_SHARE_AUTO},
                  {"expand-memory", c->expand_memory > 0},
                  {"wire", c->wire != GMF_WIRE_F4},
                  {"no-seen", is_item_based(c) && !c->seen},
@@ -581,6 +586,8 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
   if (isnan(c->lambda_bias)) c->lambda_bias = c->lambda;
   if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
+  if (c->share_node == GMF_SHARE_ON && c->expand_memory > 0)
+    return gmf_fail(err, GMF_ERR_USAGE, "panels of --expand-memory are of one rank: leave out --share-node on");
   if (c->nonnegative && c->solver == GMF_SOLVER_CG)
     return gmf_fail(err, GMF_ERR_USAGE, "--nonnegative has an exact solver of its own: leave out --solver cg");
   if (c->test[0] == '\0' && (c->early_stop > 0 || c->fold_in[0] != '\0'))

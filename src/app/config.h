@@ -56,6 +56,8 @@ typedef enum gmf_center {
 /* What the ratings of item-based models are, in training and in scores. */
 typedef enum gmf_values { GMF_VALUES_RATINGS, GMF_VALUES_BINARY } gmf_values;
 typedef enum gmf_precision { GMF_PRECISION_F8, GMF_PRECISION_F4 } gmf_precision;
+/* Whether ranks of a node share expanded rows. */
+typedef enum gmf_sharing { GMF_SHARE_AUTO, GMF_SHARE_ON, GMF_SHARE_OFF } gmf_sharing;
 typedef enum gmf_scaling { GMF_SCALING_USV, GMF_SCALING_SQRT } gmf_scaling;
 
 enum { GMF_PATH_BYTES = 4096 };
@@ -115,6 +117,7 @@ typedef struct gmf_config {
   int64_t keep_per_item;
   int store; /* gmf_precision */
   char grid[32];
+  int share_node;        /* gmf_sharing */
   int wire;              /* gmf_wire */
   int64_t expand_memory; /* bytes; 0: chosen */
   char heavy[GMF_N_SIDES][48];

@@ -82,6 +82,7 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .n_grid_cols = n_grid_cols,
                            .n_threads = omp_get_max_threads(),
                            .n_factors = (int)c->factors,
+                           .node_ranks = 1,
                            .bias = c->bias,
                            .weighted = weighted,
                            .wire = (gmf_wire)c->wire,
@@ -142,6 +143,32 @@ static void fit_expanded_rows(const gmf_memory_share shares[GMF_N_SIDES], gmf_tr
   if (room > expanded / 16) s->expand_bytes = room;
 }
 
+/* Collective. Of a node, the ranks that will share expanded rows: the least of all nodes. 1: none do, on no node. */
+static int ranks_that_share(const gmf_grid *grid, const gmf_config *c)
+{
+  int n_cores = 0, n_here = 1;
+  gmf_node_share(grid, &n_here, &n_cores);
+  int64_t least = n_here, most = n_here;
+  gmf_min_i64(grid, &least, 1);
+  gmf_max_i64(grid, &most, 1);
+  if (c->share_node == GMF_SHARE_OFF || c->expand_memory > 0 || most == 1) return 1;
+  return gmf_int(gmf_max64(least, 2));
+}
+
+/* Collective. n: ranks of a node that may share. Where it is left to the program they do so for a run to fit. */
+static void choose_sharing(const gmf_grid *grid, const gmf_config *c, int n, gmf_train_memory *memory)
+{
+  gmf_memory_share shares[GMF_N_SIDES];
+  int64_t fits[2] = {0, 0}; /* alone, shared */
+  for (int shared = 0; shared < 2; shared++) {
+    memory->shape.node_ranks = shared ? n : 1;
+    gmf_expect_shares(&memory->shape, shares);
+    fits[shared] = gmf_plan_train(&memory->shape, shares).peak <= memory->allowed.bytes;
+  }
+  gmf_min_i64(grid, fits, 2);
+  memory->shape.node_ranks = c->share_node == GMF_SHARE_ON || (!fits[0] && fits[1]) ? n : 1;
+}
+
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
                                   gmf_train_memory *memory, gmf_error *err)
 {
@@ -153,8 +180,10 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
   }
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
   memory->shape = shape_of(c, d, grid->n_rows, grid->n_cols);
-  memory->fits_expanded = !memory->shape.is_svd && grid->n_cols == 1 && c->expand_memory == 0;
+  bool is_als = c->algorithm == GMF_ALGORITHM_ALS || c->algorithm == GMF_ALGORITHM_IALS;
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
+  choose_sharing(grid, c, is_als ? ranks_that_share(grid, c) : 1, memory);
+  memory->fits_expanded = is_als && grid->n_cols == 1 && c->expand_memory == 0 && memory->shape.node_ranks == 1;
   gmf_expect_shares(&memory->shape, shares);
   fit_expanded_rows(shares, memory);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);

@@ -35,9 +35,11 @@ void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_S
   for (int side = 0; side < GMF_N_SIDES; side++) {
     int64_t n_fixed = s->n[gmf_other_side((gmf_side)side)];
     double degree = n_fixed > 0 ? (double)s->nnz / (double)n_fixed : 0;
-    /* A fixed row of my grid column is touched unless none of its ratings falls to my grid row. */
-    double missed = s->n_grid_rows > 1 ? pow(1 - 1.0 / s->n_grid_rows, degree) : degree > 0 ? 0 : 1;
-    double slots = (double)n_fixed / s->n_grid_cols * (1 - missed);
+    /* A fixed row of my grid column is touched unless none of its ratings falls to my grid row; where ranks share, to
+     * theirs, and each of them holds a part. */
+    int rows = gmf_int(gmf_max64(1, s->node_ranks / s->n_grid_cols));
+    double missed = s->n_grid_rows > rows ? pow(1 - (double)rows / s->n_grid_rows, degree) : degree > 0 ? 0 : 1;
+    double slots = (double)n_fixed * (1 - missed) / (s->node_ranks > s->n_grid_cols ? s->node_ranks : s->n_grid_cols);
     shares[side] = (gmf_memory_share){.ratings = divide_up(s->nnz, s->n_ranks),
                                       .rows = divide_up(s->n[side], s->n_grid_rows),
                                       .own = divide_up(s->n[side], s->n_ranks),

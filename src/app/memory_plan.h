@@ -66,6 +66,7 @@ typedef struct gmf_train_shape {
   int64_t n[GMF_N_SIDES], nnz;
   int n_ranks, n_grid_rows, n_grid_cols, n_threads;
   int n_factors;
+  int node_ranks; /* that share expanded rows; 1 where they do not */
   bool bias, weighted;
   gmf_wire wire;                    /* how fixed rows travel */
   bool all_pairs;                   /* the loss is over all pairs: ials */

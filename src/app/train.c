@@ -30,6 +30,7 @@ static void free_training(gmf_training *t)
     gmf_axis_destroy(&t->axes[s]);
   }
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_side_features_free(&t->features[s]);
+  gmf_node_destroy(&t->node);
   gmf_free(t->objective);
   gmf_free(t->loss);
   gmf_free(t->seconds);
@@ -126,7 +127,7 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   gmf_rating_source source = gmf_dataset_source(d);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
-  GMF_TRY(gmf_blocks_create(t->grid, &source, t->axes, t->heavy, t->blocks, err));
+  GMF_TRY(gmf_blocks_create(t->grid, t->node, &source, t->axes, t->heavy, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
@@ -221,6 +222,8 @@ static gmf_status start_als(gmf_training *t, gmf_model_file *resumed, int64_t sw
   gmf_als_options options = als_options(t);
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_START);
   GMF_TRY(gmf_als_create(t->grid, &options, t->axes, t->blocks, &t->als, err));
+  if (t->node != NULL)
+    gmf_log_line(t->log, "expanded rows are shared by the ranks of a node, %d on that of rank 0", t->node->grid->size);
   for (int s = 0; s < GMF_N_SIDES; s++)
     if (gmf_als_n_panels(t->als, (gmf_side)s) > 1)
       gmf_log_line(t->log, "%-5s half-sweep: %s come in %d panels", gmf_side_noun((gmf_side)s),
@@ -400,6 +403,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(gmf_checkpoints_find(&t.saving.checkpoints, &resumed, &sweep, err));
   if (config->roofline) GMF_TRY(gmf_roofline_start(grid, config->memory_limit, t.log, &t.roofline, err));
   GMF_TRY(read_features(&t, err));
+  if (memory.shape.node_ranks > 1) GMF_TRY(gmf_node_create(grid, &t.node, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   t.expand_bytes = memory.shape.expand_bytes;

@@ -378,7 +378,8 @@ static void copy_heavy_counts(gmf_block *light)
 }
 
 /* Collective. Makes the blocks of one side of its piles, which are used up. */
-static gmf_status finish_side(const part parts[N_PARTS], pile piles[N_PARTS], gmf_block **out, gmf_error *err)
+static gmf_status finish_side(const gmf_node *node, const part parts[N_PARTS], pile piles[N_PARTS], gmf_block **out,
+                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_grid *grid = parts[LIGHT].grid;
@@ -392,7 +393,10 @@ static gmf_status finish_side(const part parts[N_PARTS], pile piles[N_PARTS], gm
   GMF_FREE(set.before);
   for (gmf_block *b = made; b != NULL; b = b->next) count_rows(b);
   if (made->next != NULL) copy_heavy_counts(made);
-  GMF_TRY(gmf_expand_create(grid, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  if (node != NULL)
+    GMF_TRY(gmf_expand_create_shared(grid, node, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  else
+    GMF_TRY(gmf_expand_create(grid, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
   for (gmf_block *b = made; b != NULL; b = b->next) {
     int64_t nnz = b->row_ptr[b->n_rows];
 #pragma omp parallel for schedule(static)
@@ -434,8 +438,9 @@ static gmf_status start_pile(const part *of, int64_t n_ratings, bool weighted, p
   return GMF_RESERVE(p->ratings, p->capacity, (share + share / 8) * p->stride, err);
 }
 
-gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
-                             gmf_heavy *const heavy[GMF_N_SIDES], gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
+gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_node *node, const gmf_rating_source *source,
+                             gmf_axis *const axes[GMF_N_SIDES], gmf_heavy *const heavy[GMF_N_SIDES],
+                             gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
   part parts[GMF_N_SIDES][N_PARTS] = {{{0}}};
@@ -471,7 +476,7 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *sour
   }
   free_buffers(&buffers);
   buffers = (round_buffers){0};
-  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(finish_side(parts[s], piles[s], &blocks[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(finish_side(node, parts[s], piles[s], &blocks[s], err));
 
 cleanup:
   free_buffers(&buffers);

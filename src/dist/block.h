@@ -50,10 +50,12 @@ int64_t gmf_block_ratings(const gmf_block *block);
 /*
  * Collective. Reads the source once and routes every rating to its two places, in blocks[GMF_USERS] and
  * blocks[GMF_ITEMS], in batches of bounded size. axes, heavy (placed; NULL where a side has no heavy rows) and grid:
- * borrowed, must outlive the blocks. With heavy rows the grid has one column.
+ * borrowed, must outlive the blocks. With heavy rows the grid has one column. node: whose ranks share the
+ * expanded panel, NULL for a panel of each rank; borrowed, too.
  */
-gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_rating_source *source, gmf_axis *const axes[GMF_N_SIDES],
-                             gmf_heavy *const heavy[GMF_N_SIDES], gmf_block *blocks[GMF_N_SIDES], gmf_error *err);
+gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_node *node, const gmf_rating_source *source,
+                             gmf_axis *const axes[GMF_N_SIDES], gmf_heavy *const heavy[GMF_N_SIDES],
+                             gmf_block *blocks[GMF_N_SIDES], gmf_error *err);
 void gmf_block_destroy(gmf_block **block);
 
 #endif

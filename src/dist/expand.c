@@ -24,7 +24,7 @@ gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, 
   gmf_expand *plan = NULL;
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(plan, 1, err));
-  plan->n_slots = n_slots;
+  plan->n_slots = plan->n_panel = n_slots;
   plan->n_own = n_own;
   GMF_TRY(GMF_NEW_ZERO(plan->send_counts, grid->size, err));
   GMF_TRY(GMF_NEW_ZERO(plan->recv_counts, grid->size, err));
@@ -94,26 +94,45 @@ cleanup:
   return status;
 }
 
+/* Local, or Collective over the node. */
+static gmf_status new_panel(const gmf_expand_space *space, char **panel, gmf_error *err)
+{
+  if (space->node == NULL) {
+    if (GMF_NEW(*panel, (int64_t)space->panel_bytes, err) != GMF_OK) return GMF_ERR_MEMORY;
+    gmf_memory_prefer_huge_pages(*panel); /* its rows are visited in no order */
+    return GMF_OK;
+  }
+  if (space->panel_bytes == 0 || (*panel = gmf_node_map(space->node->grid->all, space->panel_bytes)) != NULL)
+    return GMF_OK;
+  return gmf_fail(
+      err, GMF_ERR_MEMORY,
+      "no %.0f MB of shared memory on a node for the rows that its ranks share: make /dev/shm larger, or use "
+      "--share-node off",
+      (double)space->panel_bytes / 1e6);
+}
+
 gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plans, int n, size_t row_bytes,
                                    bool overlapped, gmf_expand_space **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_expand_space *space = NULL;
-  int64_t n_send = 0, n_slots = 0;
+  const gmf_node *node = n > 0 ? plans[0]->node : NULL;
+  int64_t n_send = 0, n_panel = 0;
 
   *out = NULL;
   for (int p = 0; p < n; p++) {
+    GMF_CHECK(plans[p]->node == node);
     n_send = gmf_max64(n_send, plans[p]->n_send);
-    n_slots = gmf_max64(n_slots, plans[p]->n_slots);
+    n_panel = gmf_max64(n_panel, plans[p]->n_panel);
   }
-  GMF_TRY(GMF_NEW_ZERO(space, 1, err));
+  status = GMF_NEW_ZERO(space, 1, err);
+  if (status == GMF_OK) status = GMF_NEW(space->requests, 2 * (int64_t)grid->size, err);
+  if (status == GMF_OK) status = GMF_NEW(space->send, n_send * (int64_t)row_bytes, err);
+  GMF_TRY(node != NULL ? gmf_agree(node->grid, status, err) : status);
   space->row_bytes = row_bytes;
-  GMF_TRY(GMF_NEW(space->requests, 2 * (int64_t)grid->size, err));
-  GMF_TRY(GMF_NEW(space->send, n_send * (int64_t)row_bytes, err));
-  for (int p = 0; p < (overlapped ? 2 : 1); p++) {
-    GMF_TRY(GMF_NEW(space->panels[p], n_slots * (int64_t)row_bytes, err));
-    gmf_memory_prefer_huge_pages(space->panels[p]); /* its rows are visited in no order */
-  }
+  space->node = node;
+  space->panel_bytes = (size_t)n_panel * row_bytes;
+  for (int p = 0; p < (overlapped ? 2 : 1); p++) GMF_TRY(new_panel(space, &space->panels[p], err));
   space->panel = space->panels[0];
   *out = space;
   space = NULL;
@@ -125,13 +144,17 @@ cleanup:
 
 void gmf_expand_space_destroy(gmf_expand_space **space)
 {
-  if (*space == NULL) return;
-  GMF_CHECK((*space)->coming == NULL);
-  gmf_free((*space)->send);
-  gmf_free((*space)->panels[0]);
-  gmf_free((*space)->panels[1]);
-  gmf_free((*space)->requests);
-  gmf_free(*space);
+  gmf_expand_space *s = *space;
+  if (s == NULL) return;
+  GMF_CHECK(s->coming == NULL);
+  gmf_free(s->send);
+  for (int p = 0; p < 2; p++)
+    if (s->node != NULL)
+      gmf_node_unmap(s->panels[p], s->panel_bytes);
+    else
+      gmf_free(s->panels[p]);
+  gmf_free(s->requests);
+  gmf_free(s);
   *space = NULL;
 }
 
@@ -157,12 +180,15 @@ static void start(const gmf_grid *grid, const gmf_expand *plan, const void *own,
   int64_t n_floats = (int64_t)(row_bytes / sizeof(float));
   size_t bytes = wire == GMF_WIRE_F4 ? row_bytes : gmf_wire_bytes(wire, n_floats);
   char *panel = space->panels[space->panels[1] != NULL && space->panel == space->panels[0] ? 1 : 0];
-  char *arrival = panel + (size_t)plan->n_slots * (row_bytes - bytes); /* the panel's last bytes */
+  char *mine = panel + (size_t)plan->first_slot * row_bytes;
+  char *arrival = mine + (size_t)plan->n_slots * (row_bytes - bytes); /* its last bytes */
   GMF_CHECK(row_bytes <= space->row_bytes && space->coming == NULL);
+  if (space->node != NULL) gmf_node_barrier(space->node); /* nobody works with what was there */
   pack_rows(own, row_bytes, plan->send_rows, plan->n_send, wire, space->send);
   pack_rows(own, row_bytes, plan->own_rows, plan->n_own, wire, arrival + (size_t)(plan->n_slots - plan->n_own) * bytes);
   space->coming = plan;
   space->n_floats = wire == GMF_WIRE_F4 ? 0 : n_floats;
+  space->arrived_bytes = row_bytes;
   space->job = (gmf_exchange_job){.grid = grid,
                                   .requests = space->requests,
                                   .tag = EXPAND_TAG,
@@ -191,7 +217,9 @@ void gmf_expand_finish(gmf_expand_space *space)
   gmf_exchange_finish(&space->job);
   space->coming = NULL;
   if (space->panels[1] != NULL) space->panel = space->panels[space->panel == space->panels[0] ? 1 : 0];
-  if (space->n_floats > 0) gmf_bf16_widen((float *)(void *)space->panel, plan->n_slots * space->n_floats);
+  char *mine = space->panel + (size_t)plan->first_slot * space->arrived_bytes;
+  if (space->n_floats > 0) gmf_bf16_widen((float *)(void *)mine, plan->n_slots * space->n_floats);
+  if (space->node != NULL) gmf_node_barrier(space->node);
 }
 
 void gmf_expand_run(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes,

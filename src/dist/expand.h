@@ -11,10 +11,13 @@
 #include "dist/axis.h"
 #include "dist/wire.h"
 #include "runtime/exchange.h"
+#include "runtime/node.h"
 
 typedef struct gmf_expand {
   int64_t n_slots;                    /* rows that I need: others' by owner, then my own */
   int64_t n_own;                      /* of those, my own */
+  int64_t first_slot, n_panel;        /* where they begin in the panel, and its slots: 0 and n_slots, unless shared */
+  const gmf_node *node;               /* borrowed: whose ranks share the panel; NULL: it is mine alone */
   int64_t n_send;                     /* rows that I give, counted once for each receiver */
   int64_t *send_counts, *recv_counts; /* owned [ranks]; 0 for myself */
   int32_t *send_rows;                 /* owned [n_send]: my rows, by receiver */
@@ -29,22 +32,34 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
                              int32_t *slot_of, gmf_expand **out, gmf_error *err);
 void gmf_expand_destroy(gmf_expand **expand);
 
+/*
+ * Collective. The same for ranks of a node that share one panel: what several of them need arrives once, at the rank
+ * that owns it or one that is picked for it, and is there once. `rows` and slot_of as above; the plan's own rows are
+ * those that arrive here. node: borrowed, must outlive the plan.
+ */
+gmf_status gmf_expand_create_shared(const gmf_grid *grid, const gmf_node *node, const gmf_axis *axis,
+                                    const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **out, gmf_error *err);
+
 /* Local. A plan for n_slots rows, n_own of them mine, for the caller to fill. */
 gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, gmf_expand **out, gmf_error *err);
 
 /* Where rows lie while they travel and when they have arrived; for any number of plans, one after the other. */
 typedef struct gmf_expand_space {
   size_t row_bytes;         /* of the longest row that may travel */
-  char *panel;              /* the rows that arrived last, [slots of the plan] */
+  char *panel;              /* the rows that arrived last, [n_panel of the plan] */
   char *send;               /* owned [most rows that a plan sends][row_bytes] */
-  char *panels[2];          /* owned [most slots of a plan][row_bytes]; [1] is NULL where one is enough */
+  char *panels[2];          /* owned [most n_panel of a plan][row_bytes]; [1] is NULL where one is enough */
+  const gmf_node *node;     /* borrowed: of the plans */
+  size_t panel_bytes;       /* of each */
   MPI_Request *requests;    /* owned [2 * ranks] */
   gmf_exchange_job job;     /* of the plan whose rows are on their way: */
   const gmf_expand *coming; /* NULL: none */
   int64_t n_floats;         /* of its rows, where these are rounded; else 0 */
+  size_t arrived_bytes;     /* of each of its rows in the panel */
 } gmf_expand_space;
 
-/* Local. For the plans [n]. overlapped: the next plan's rows may come in while this one's are in use. */
+/* Local, but Collective over the node where the plans, all of them, are shared by one. For the plans [n]. overlapped:
+ * the next plan's rows may come in while this one's are in use. */
 gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plans, int n, size_t row_bytes,
                                    bool overlapped, gmf_expand_space **out, gmf_error *err);
 void gmf_expand_space_destroy(gmf_expand_space **space);
@@ -61,8 +76,9 @@ void gmf_expand_floats(const gmf_grid *grid, const gmf_expand *expand, const flo
                        gmf_expand_space *space);
 
 /*
- * The same in steps, so that a rank can work with the rows that it has. Collective: start, which waits for nobody, and
- * finish, after which space->panel has the rows. Poll is Local, of the thread that MPI was begun by.
+ * The same in steps, so that a rank can work with the rows that it has. Collective: start, which waits for nobody but
+ * the ranks that share the panel, and finish, after which space->panel has the rows. Poll is Local, of the thread that
+ * MPI was begun by.
  */
 void gmf_expand_start(const gmf_grid *grid, const gmf_expand *expand, const float *own, int n_floats, gmf_wire wire,
                       gmf_expand_space *space);

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "runtime/heartbeat.h"
+#include "runtime/node.h"
 
 enum { MESSAGE_BYTES = 2000, LISTED_RANKS = 8 };
 
@@ -192,31 +193,6 @@ static void *run_listener(void *context)
 
 /* ---- the shared page --------------------------------------------------------------------------------------------- */
 
-/* Collective over the ranks of a node. A page that all of them see, NULL where there can be none. */
-static page *map_shared(MPI_Comm node, size_t bytes)
-{
-  int rank = 0, fd = -1;
-  char name[64] = "";
-  MPI_Comm_rank(node, &rank);
-  if (rank == 0) {
-    snprintf(name, sizeof name, "/gridmf-%ld-%.0f", (long)getpid(), 1e9 * seconds_now());
-    fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (fd >= 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) { /* else a full /dev/shm would show as SIGBUS */
-      close(fd);
-      fd = -1;
-    }
-  }
-  MPI_Bcast(name, (int)sizeof name, MPI_CHAR, 0, node);
-  if (rank != 0) fd = shm_open(name, O_RDWR, 0);
-  void *at = fd >= 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-  if (fd >= 0) close(fd);
-  int is_good = at != MAP_FAILED;
-  MPI_Allreduce(MPI_IN_PLACE, &is_good, 1, MPI_INT, MPI_MIN, node);
-  if (rank == 0) shm_unlink(name);
-  if (!is_good && at != MAP_FAILED) munmap(at, bytes);
-  return is_good ? at : NULL;
-}
-
 /* Collective. Where the ranks of the node cannot share a page, each has one for itself, and names only itself. */
 static gmf_status map_page(const gmf_grid *grid, gmf_watchdog *w, gmf_error *err)
 {
@@ -225,7 +201,7 @@ static gmf_status map_page(const gmf_grid *grid, gmf_watchdog *w, gmf_error *err
   MPI_Comm_size(node, &w->n);
   MPI_Comm_rank(node, &w->own);
   w->page_bytes = sizeof *w->page + (size_t)w->n * sizeof *w->page->hearts;
-  w->page = map_shared(node, w->page_bytes);
+  w->page = gmf_node_map(node, w->page_bytes);
   if (w->page == NULL) {
     void *at = mmap(NULL, w->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     w->page = at != MAP_FAILED ? at : NULL;

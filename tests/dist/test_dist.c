@@ -304,6 +304,8 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
   for (int64_t u = 0; u < USERS; u++)
     for (int64_t i = 0; i < ITEMS; i++) user_counts[u] += is_rated(u, i);
   const int64_t *counts[2] = {user_counts, item_counts};
+  gmf_node *node = NULL;
+  if (heavy_from % 2 == 1) CHECK(gmf_node_create(grid, &node, NULL) == GMF_OK);
   gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
   gmf_heavy *heavy[2] = {NULL, NULL};
   gmf_block *blocks[2] = {NULL, NULL};
@@ -316,7 +318,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     CHECK(gmf_heavy_place(grid, axes[s], heavy[s], NULL) == GMF_OK);
     check_heavy(grid, axes[s], heavy[s], counts[s]);
   }
-  CHECK(gmf_blocks_create(grid, source, axes, heavy, blocks, NULL) == GMF_OK);
+  CHECK(gmf_blocks_create(grid, node, source, axes, heavy, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
     check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
     for (const gmf_block *b = blocks[s]; b != NULL; b = b->next)
@@ -327,6 +329,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     gmf_heavy_destroy(&heavy[s]);
     gmf_axis_destroy(&axes[s]);
   }
+  gmf_node_destroy(&node);
 }
 
 static void test_blocks(const gmf_grid *grid, bool weighted)

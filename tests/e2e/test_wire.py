@@ -1,13 +1,15 @@
 """How fixed factor rows reach the ranks that need them."""
 
 import json
+import pathlib
 import re
+import time
 import unittest
 
 import numpy as np
 
 import harness
-from harness import Ratings, read_factors, read_history, run_good
+from harness import GRIDMF, Ratings, finish, launch, ranks, read_factors, read_history, run, run_good, start
 
 TRAINS = {"als": ["--algorithm", "als", "--lambda", 0.05],
           "ials": ["--algorithm", "ials", "--alpha", 5, "--lambda", 0.1],
@@ -143,9 +145,65 @@ class TestPanels(Wire):
         free, text = train()
         self.assertNotIn("panels", text)
         limit = int(0.92 * free)
-        held, text = train("--memory-limit", limit)
+        held, text = train("--memory-limit", limit, "--share-node", "off")
         self.assertRegex(text, r"come in \d+ panels")
         self.assertLess(held, min(1.05 * limit + 5e6, free - 5e6), (free, limit))
+
+
+class TestSharedNode(Wire):
+    """--share-node: the ranks of a node hold one copy of the expanded rows. All ranks of these tests are of one node;
+    tests/hosts has several."""
+
+    def test_same_bits(self):
+        for name, options in {**TRAINS, "bias": [*TRAINS["als"], "--bias"], "bf16": [*TRAINS["ials"], "--wire", "bf16"],
+                              "heavy": [*TRAINS["cg"], "--heavy-items", "150:1x3"],
+                              "grid": [*TRAINS["als"], "--grid", "1x3"]}.items():
+            for n_ranks in (1, 2, 3) if name == "als" else (3,):
+                with self.subTest(name, ranks=n_ranks):
+                    x, y, _ = self.train(n_ranks, *options, "--share-node", "off", sweeps=3)
+                    xs, ys, _ = self.train(n_ranks, *options, "--share-node", "on", sweeps=3)
+                    np.testing.assert_array_equal(xs, x)
+                    np.testing.assert_array_equal(ys, y)
+
+    def test_nothing_travels_inside_a_node(self):
+        self.assertGreater(self.bytes_of_sweeps(3, *TRAINS["als"], "--share-node", "off"), 0)
+        self.assertEqual(self.bytes_of_sweeps(3, *TRAINS["als"], "--share-node", "on"), 0)
+
+    def held_by_all(self, data, *options):
+        """The most that 4 ranks hold together while they train, bytes: pages that they share count once."""
+        process = start([*launch(4), GRIDMF, "train", data, "-o", self.out / "m.h5", "--algorithm", "ials", "--factors",
+                         128, "--iterations", 3, "--solver", "cg", "--quiet", *options])
+        most = 0
+        while process.poll() is None:
+            held = 0
+            for pid in ranks(process):
+                try:
+                    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+                except OSError:
+                    continue
+                held += 1024 * int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.M).group(1))
+            most = max(most, held)
+            time.sleep(0.02)
+        self.assertEqual(finish(process).rc, 0)
+        return most
+
+    def test_memory(self):
+        """Four ranks that need most of 40,000 items hold them once, where alone each has up to 20 MB of them."""
+        data = self.out / "data.h5"
+        run_good(2, "synth", "-o", data, "--users", 10000, "--items", 40000, "--ratings", 1000000, "--quiet")
+        off, on = (self.held_by_all(data, "--share-node", how) for how in ("off", "on"))
+        self.assertLess(on, off - 25e6)
+
+    def test_choice(self):
+        told = "expanded rows are shared by the ranks of a node, 2 on that of rank 0"
+        for n_ranks, options, shared in ((2, ["--share-node", "on"], True), (2, [], False), (1, ["--share-node", "on"], False)):
+            result = run_good(n_ranks, "train", self.data, "-o", self.out / "m.h5", "--factors", 4, "--iterations", 1,
+                              *TRAINS["als"], *options)
+            self.assertEqual(told in result.stderr, shared, result)
+        result = run(2, "train", self.data, "-o", self.out / "n.h5", *TRAINS["als"], "--share-node", "on",
+                     "--expand-memory", "1M")
+        self.assertEqual(result.rc, 64, result)
+        self.assertIn("panels of --expand-memory are of one rank: leave out --share-node on", result.stderr)
 
 
 if __name__ == "__main__":

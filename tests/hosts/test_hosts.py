@@ -1,6 +1,7 @@
 """Ranks on several hosts that share nothing but TCP and the file system: the results of one host; a host that is cut off
 ends the job, which then goes on where it can."""
 
+import json
 import os
 import pathlib
 import sys
@@ -93,6 +94,31 @@ class TestResults(HostsCase):
         figures = run_good(1, "evaluate", "b.h5", "one.h5", "--metrics", "ndcg@10,auc", "--json", cwd=self.out).json()
         found = self.good(where, "evaluate", "b.h5", "one.h5", "--metrics", "ndcg@10,auc", "--json").json()
         self.assertEqual(found, figures)
+
+
+    def test_expanded_rows(self):
+        """Ranks of a host that share expanded rows, and rows that come in panels, over TCP: the bits of one host. What two
+        ranks of a host need crosses the network once."""
+        harness.random_dataset(self.out / "data.h5", 600, 400, 20000)
+        words = ["train", "data.h5", "--algorithm", "als", "--deterministic", "--factors", 12, "--log-json", "log.json"]
+
+        def sent(*options):
+            """By rank 0 in 6 sweeps."""
+            found = []
+            for sweeps in (2, 8):
+                (self.out / "log.json").unlink(missing_ok=True)
+                self.good("h1:2,h2:2", *words, "--iterations", sweeps, "-o", "many.h5", *options)
+                found.append([e for e in map(json.loads, (self.out / "log.json").read_text().splitlines())
+                              if e["event"] == "end"][0]["exchange_bytes"])
+            for a, b in zip(harness.read_factors(self.out / "many.h5"), wanted):
+                self.assertEqual(a.tobytes(), b.tobytes(), options)
+            return found[1] - found[0]
+
+        run_good(4, *words, "--iterations", 8, "-o", "one.h5", cwd=self.out)
+        wanted = harness.read_factors(self.out / "one.h5")
+        alone, shared, panels = sent(), sent("--share-node", "on"), sent("--expand-memory", "12K")
+        self.assertLess(shared, 0.45 * alone)
+        self.assertGreater(panels, alone)
 
 
 class TestFailures(FailureCase):
