@@ -157,15 +157,15 @@ static double nothing(const void *context, int64_t n_ratings)
   return 0;
 }
 
-/* Of a row that is folded: what its ranks share, matrices in f8, or residuals in f8 and steps in f4; and what its owner
- * does. */
+/* Of a row that is folded: what its ranks share, matrices in f8, or the steps of conjugate gradients, which wait for
+ * their ratings more than for arithmetic; and what its owner does. */
 static double folded_shared(const gmf_row_options *row, double d, gmf_folding folding)
 {
   double n = gmf_row_order(row->k, row->bias);
   gmf_als_way way = gmf_als_fold_way(row, folding == GMF_FOLDS_HEAVY);
   int steps = way.exact ? way.usual_steps : way.cg_steps;
   if (steps == 0) return 2 * (d * n * (n + 1) + 2 * d * n);
-  return 4 * d * n * steps + 2 * (4 * d * n + 2 * d * n);
+  return (steps + 1) * 4 * d * n + 2 * d * n;
 }
 
 static double folded_alone(const gmf_row_options *row, int64_t n_ratings, gmf_folding folding)

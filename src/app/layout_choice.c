@@ -1,7 +1,7 @@
 /*
  * With threshold tau and a heavy grid of R x C ranks, of P in all, a half-sweep takes about
  *
- *   max(work of all rows / P, work of the longest light row) / flops + bytes received / P / network + calls latency
+ *   max(work of all rows / P, work of the longest row at one rank) + bytes received / P / network + calls latency
  *
  * seconds.  Bytes are those of the fixed rows that travel (fetch_table.h) and, for each heavy row, C - 1 times what is
  * folded.  The first maximum is what longest-work-first placement cannot pass: a light row is one rank's work, however
@@ -19,36 +19,57 @@
 #include "app/placement.h"
 #include "base/memory.h"
 
-static const double FLOPS = 200e9, NETWORK = 10e9, LATENCY = 2e-6;
+static const double FLOPS = 1e12, CG_FLOPS = 200e9 /* it gathers as much as it multiplies */;
+static const double NETWORK = 12.5e9, LATENCY = 2e-6;
 /* A layout with heavy rows has to be better by so much: the model is not that good. */
-static const double GAIN = 0.05;
+static const double GAIN = 0.02;
+/* More than so uneven work counts as so much time more: ranks that are slower than usual ones wait longer for it, where
+ * what messages take stays as it is. */
+static const double EVEN = 1.1, UNEVEN = 1.25;
 
 /* Of a candidate. */
 typedef struct candidate {
   double seconds, received, balance;
 } candidate;
 
-/* Operations of the rows of a class, all alike. */
-static double class_work(const gmf_fetch_table *t, int class, const gmf_row_work *work)
+/* A way of solving rows: what they cost, and how fast that is done. */
+typedef struct way {
+  gmf_row_work work;
+  double flops;
+} way;
+
+static way way_of(const gmf_row_options *row, gmf_folding folding)
+{
+  bool cg = row->solver == GMF_SOLVER_CG ||
+            (folding != GMF_FOLDS_NOTHING && gmf_als_fold_way(row, folding == GMF_FOLDS_HEAVY).cg_steps > 0);
+  return (way){gmf_cost_row_work(row, folding), cg ? CG_FLOPS : FLOPS};
+}
+
+/* Seconds of a row whose ratings n_ranks share: of one of them that owns it. */
+static double row_seconds(const way *w, int64_t n_ratings, double n_ranks)
+{
+  const gmf_row_work *work = &w->work;
+  return (work->shared(work->context, n_ratings) / n_ranks + work->alone(work->context, n_ratings)) / w->flops;
+}
+
+/* Seconds of the rows of a class, all alike. */
+static double class_seconds(const gmf_fetch_table *t, int class, const way *w)
 {
   if (t->rows[class] == 0) return 0;
-  int64_t mean = llround(t->ratings[class] / t->rows[class]);
-  return t->rows[class] * (work->shared(work->context, mean) + work->alone(work->context, mean));
+  return t->rows[class] * row_seconds(w, llround(t->ratings[class] / t->rows[class]), 1);
 }
 
 /* Threshold k, n_least for none, on the heavy grid `shape`. */
 static candidate weigh(const gmf_fetch_table *t, int k, int shape, const gmf_row_options *row, gmf_wire wire)
 {
-  gmf_row_work light = gmf_cost_row_work(row, GMF_FOLDS_NOTHING), heavy = gmf_cost_row_work(row, GMF_FOLDS_HEAVY);
+  way light = way_of(row, GMF_FOLDS_NOTHING), heavy = way_of(row, GMF_FOLDS_HEAVY);
   double work = 0, n_heavy = 0, longest = 0, n_cols = t->n_cols[shape];
   for (int c = 0; c <= t->n_least; c++) {
     bool is_heavy = c > k;
-    work += class_work(t, c, is_heavy ? &heavy : &light);
+    work += class_seconds(t, c, is_heavy ? &heavy : &light);
     n_heavy += is_heavy ? t->rows[c] : 0;
-    double most = light.shared(light.context, t->longest[c]);
-    if (is_heavy)
-      most = heavy.shared(heavy.context, t->longest[c]) / n_cols + heavy.alone(heavy.context, t->longest[c]);
-    if (t->rows[c] > 0) longest = fmax(longest, most);
+    if (t->rows[c] > 0)
+      longest = fmax(longest, row_seconds(is_heavy ? &heavy : &light, t->longest[c], is_heavy ? n_cols : 1));
   }
   double row_bytes = (double)gmf_wire_bytes(wire, gmf_als_ld(row)), fetched = t->light[k];
   double folded = 0, calls = t->n_ranks - 1;
@@ -61,7 +82,8 @@ static candidate weigh(const gmf_fetch_table *t, int k, int shape, const gmf_row
   candidate c = {.received = (fetched * row_bytes + folded) / t->n_ranks};
   double mean = work / t->n_ranks, most = fmax(mean, longest);
   c.balance = mean > 0 ? most / mean : 1;
-  c.seconds = most / FLOPS + c.received / NETWORK + calls * LATENCY;
+  c.seconds = most + c.received / NETWORK + calls * LATENCY;
+  if (c.balance > EVEN) c.seconds *= UNEVEN;
   return c;
 }
 

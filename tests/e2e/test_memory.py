@@ -80,6 +80,18 @@ class Estimate(harness.Case):
                     self.assertGreater(planned["start"], 0.85 * peak - 25, (planned, peak))
                 self.assertLess(planned["start"], 1.3 * peak + 25, (planned, peak))
 
+    def test_plan_beforehand(self):
+        """What gridmf plan says of a run of so many ranks, alone and before it, is within 10 % + 5 MB of its peak."""
+        for n_ranks, words in ((2, ["ials", "--factors", 64]), (4, ["als", "--factors", 128, "--solver", "cg"]),
+                               (4, ["als", "--factors", 32, "--grid", "2x2"])):
+            with self.subTest(ranks=n_ranks, words=words):
+                words = ["--algorithm", *words, "--iterations", 1]
+                plan = run_good(1, "plan", self.data, "--np", n_ranks, *words, "--flops", 1, "--bandwidth", 1, "--json",
+                                "--quiet").json()["plans"][0]
+                planned = plan["memory"]["peak_bytes"]["max"] / 1e6
+                _, peak = self.measure(n_ranks, "train", self.data, *words)
+                self.assertLess(abs(planned - peak), 0.1 * peak + 5, (planned, peak))
+
     def test_training_with_everything(self):
         """Validation, the best rows of early stopping, and checkpoints."""
         train, test = self.folder / "train.h5", self.folder / "test.h5"

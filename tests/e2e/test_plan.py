@@ -188,6 +188,22 @@ class Plans(harness.Case):
         a, b = (harness.read_history(self.out / name)[-1] for name in ("a.h5", "b.h5"))
         self.assertAlmostEqual(a / b, 1, delta=1e-6)
 
+    def test_balance(self):
+        """At 64 ranks, with items that alone exceed a rank's fair share, the most work is below 1.1 of the mean."""
+        rng, n_users, n_items = np.random.default_rng(5), 60000, 400
+        p = np.arange(1, n_items + 1) ** -1.1
+        pairs = np.unique(np.repeat(np.arange(n_users), 30) * n_items + rng.choice(n_items, 30 * n_users, p=p / p.sum()))
+        data = harness.write_dataset(self.out / "heavy.h5", n_users, n_items, pairs // n_items, pairs % n_items,
+                                     np.ones(len(pairs)))
+        self.assertGreater(np.bincount(pairs % n_items).max(), 1.5 * len(pairs) / 64)
+        words = [data, "--factors", 128, "--np", 64, "--algorithm"]
+        for solved in (["als", "--solver", "cg"], ["als"]):
+            plan = plans(*words, *solved)["plans"][0]
+            for side in ("users", "items"):
+                self.assertLess(plan[side]["operations"]["max"] / plan[side]["operations"]["mean"], 1.1, (solved, side))
+        none = plans(*words, "als", "--heavy-items", "none")["plans"][0]["items"]["operations"]
+        self.assertGreater(none["max"] / none["mean"], 1.3)
+
     def test_fetches(self):
         """What the choice counts of users and items of real shapes, against the plan's own counts."""
         for n_ranks in (3, 8, 12):
