@@ -5,10 +5,10 @@
 FOLDER has the ratings as NumPy arrays (bench_als.Ratings.save) and is in memory before any clock starts. A request
 
     {"ask": "time", "mode": .., "factors": .., "sweeps": ..}                 -> {"setup": seconds, "sweep": [seconds, ..]}
-    {"ask": "curve", "mode": .., "factors": .., "limit": .., "target": ..}   -> {"losses": {sweep: loss}}
+    {"ask": "curve", "mode": .., "factors": .., "limit": .., "target": ..}   -> {"losses": {sweep: loss}, "rough": ..}
 
 "setup" is what a training takes beside its sweeps: the transposed matrix, the start. A curve ends at the first sweep whose loss is
-no more than the target ("own": the loss after the last one, times EQUAL); peers that cannot be watched are trained anew for each of a few numbers of sweeps. Where a peer takes
+no more than the target ("own": the peer's own loss after "first" sweeps, times EQUAL); peers that cannot be watched are trained anew for each of a few numbers of sweeps. Where a peer takes
 a start, it gets gridmf's.
 """
 
@@ -78,7 +78,7 @@ class Peer:
         each = np.diff(clock.marks)
         return {"setup": max(0.0, clock.marks[0] - float(np.median(each))), "sweep": each.tolist()}
 
-    def curve(self, mode, factors, limit, target):
+    def curve(self, mode, factors, limit, target, **_):
         losses = {}
 
         def visit(factors_now):
@@ -94,31 +94,34 @@ class Peer:
 class Unwatched(Peer):
     """A peer that trains in one call: train(mode, factors, sweeps) gives x and y."""
 
-    few = 2
-
     def time(self, mode, factors, sweeps):
         seconds = {}
-        for n in (self.few, self.few + sweeps):
+        for n in (1, 1 + sweeps):
             begin = time.perf_counter()
             self.train(mode, factors, n)
             seconds[n] = time.perf_counter() - begin
-        each = max(1e-9, (seconds[self.few + sweeps] - seconds[self.few]) / sweeps)
-        return {"setup": max(0.0, seconds[self.few] - self.few * each), "sweep": [each]}
+        each = max(1e-9, (seconds[1 + sweeps] - seconds[1]) / sweeps)
+        return {"setup": max(0.0, seconds[1] - each), "sweep": [each]}
 
-    def curve(self, mode, factors, limit, target):
-        losses = {}
+    def curve(self, mode, factors, limit, target, first=None, budget=np.inf):
+        """first: what is trained first, and "own" is about. No training is begun after `budget` seconds: then the first
+        sweep that reaches the target may be an earlier one than was found ("rough")."""
+        losses, begin, first = {}, time.perf_counter(), first or limit
 
         def reaches(n):
             losses[n] = self.loss(*self.train(mode, factors, n))
-            wanted = EQUAL * losses[limit] if target == "own" else target
+            wanted = EQUAL * losses[first] if target == "own" else target
             return wanted is not None and losses[n] <= wanted
 
-        if reaches(limit):
-            low, high = 0, limit  # the loss falls from sweep to sweep: the first that reaches it is in (low, high]
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if reaches(middle) else (middle, high)
-        return {"losses": losses}
+        low, high = 0, 0  # the loss falls from sweep to sweep: the first that reaches the target is in (low, high]
+        if reaches(first):
+            high = first
+        elif first < limit and reaches(limit):
+            low, high = first, limit
+        while high - low > 1 and time.perf_counter() - begin < budget:
+            middle = (low + high) // 2
+            low, high = (low, middle) if reaches(middle) else (middle, high)
+        return {"losses": losses, "rough": high - low > 1}
 
 
 class Implicit(Peer):
@@ -195,6 +198,8 @@ class Lenskit(Peer):
 
 
 class Cmfrec(Unwatched):
+    """With CG, 3.5.1 settles on factors of a higher loss than with Cholesky, however many steps it is given."""
+
     modes = ["CG", "Cholesky"]
 
     def __init__(self, *args):

@@ -16,7 +16,7 @@ TITLES = {"none": "implicit feedback: one loss, lambda as it is", "count": "impl
 def cells(line):
     layout = f"{line['threads']}" if line["ranks"] is None else f"{line['ranks']} x {line['threads'] // line['ranks']}"
     return [line["program"], line["mode"], layout, f"{line['sweep']:.4f}", f"{line['least']:.4f}-{line['most']:.4f}",
-            str(line["sweeps"] or "-"), f"{line['to_loss']:.2f}" if line["to_loss"] is not None else "-"]
+            ("<= " if line["rough"] else "") + str(line["sweeps"] or "-"), f"{line['to_loss']:.2f}" if line["to_loss"] is not None else "-"]
 
 
 HEADS = ["", "solver", "threads, or ranks x threads", "s a sweep", "range", "sweeps", "s to equal loss"]
@@ -120,6 +120,8 @@ def write_figures(result):
     (folder / "als.json").write_text(json.dumps(result, indent=1) + "\n")
     (folder / "als.md").write_text(markdown(result))
     subprocess.run(["/usr/bin/python3", folder / "als.py", folder / "als.json", "-o", folder / "als.svg"], check=True)
-    text = "\n".join([BEGIN, result["title"] + ".", "", *summary(result), "", *failures(result), *targets(result), END])
+    text = "\n".join([BEGIN, result["title"] + ".", "", *summary(result), "", *failures(result), *targets(result), "",
+                      "All solvers, layouts and ranges are in `scripts/figures/als.md`.", "",
+                      "![seconds to equal loss](scripts/figures/als.svg)", END])
     readme = ROOT / "README.md"
     readme.write_text(re.sub(re.escape(BEGIN) + ".*" + re.escape(END), lambda _: text, readme.read_text(), flags=re.DOTALL))

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import unittest
@@ -107,6 +108,11 @@ class TestArithmetic(harness.Case):
         self.assertEqual(list(Unwatched(losses).curve("CG", 4, 30, 1)["losses"]), [30], "it never comes to that")
         own = Unwatched([5, 3, 2.001, 2.0005, 2]).curve("CG", 4, 5, "own")["losses"]
         self.assertEqual(bench_als.first_at_most(own, 2 * bench_als.EQUAL), 3)
+        for target, wanted, rough in ((10, 10, False), (5, 20, False), (10, 15, True), (5, 30, True)):
+            peer = Unwatched(losses)
+            told = peer.curve("CG", 4, 30, target, first=15, budget=0 if rough else 100)
+            self.assertEqual(bench_als.first_at_most(told["losses"], target), wanted)
+            self.assertEqual((peer.trained[0], told["rough"]), (15, rough))
 
     def test_ratios_are_taken_turn_by_turn(self):
         self.assertEqual(bench_als.median_ratio([2, 40, 6], [1, 10, 2]), 3)
@@ -133,6 +139,34 @@ class TestArithmetic(harness.Case):
         bench.check("x", 3, [3], [1.1], "implicit", factor=1.1)
         self.assertAlmostEqual(bench.targets[-1]["measured"], 3)
         self.assertIn("no Java", bench_als_report.target_line(bench.targets[2]))
+
+
+    def test_figures_go_into_the_readme(self):
+        root = self.out / "root"
+        (root / "scripts" / "figures").mkdir(parents=True)
+        for name in ("bench_als_report.py", "figures/als.py"):
+            shutil.copy(SCRIPTS / name, root / "scripts" / name)
+        (root / "README.md").write_text(f"before\n{bench_als_report.BEGIN}\nold\n{bench_als_report.END}\nafter\n")
+        row = {"factors": 8, "race": "none", "mode": "CG", "threads": 2, "ranks": None, "turns": 1, "sweep": 0.5, "least": 0.4,
+               "most": 0.6, "sweeps": 3, "rough": False, "setup": 0.1, "to_loss": 1.625, "loss": 7}
+        rows = [{**row, "program": "implicit"}, {**row, "program": "gridmf", "ranks": 2, "sweep": 0.25, "to_loss": 0.875},
+                {**row, "program": "gridmf", "ranks": 1, "sweep": 0.75, "to_loss": 2.375},
+                {**row, "program": "cmfrec", "threads": 1, "rough": True}]
+        result = {"title": "a title", "rows": rows, "failed": {"spark": "no Java"},
+                  "targets": [{"text": "a / b", "target": 3, "measured": 2.5, "verdict": "missed"}]}
+        kept, bench_als_report.ROOT = bench_als_report.ROOT, root
+        try:
+            bench_als_report.write_figures(result)
+            bench_als_report.write_figures(result)
+        finally:
+            bench_als_report.ROOT = kept
+        text = (root / "README.md").read_text()
+        self.assertTrue(text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text)
+        for line in ("a title.", "| gridmf, CG | 0.250 | 0.88 |", "| implicit, CG | 0.500 | 1.62 |", "| a / b | 3 | 2.50 | missed |",
+                     "Spark MLlib does not run here: no Java"):
+            self.assertEqual(text.count(line), 1, line)
+        self.assertIn("<= 3", (root / "scripts" / "figures" / "als.md").read_text())
+        self.assertIn("<svg", (root / "scripts" / "figures" / "als.svg").read_text())
 
 
 class TestRun(harness.Case):
