@@ -14,14 +14,22 @@ void gmf_bf16_round(const float *in, int64_t n, uint16_t *out)
   }
 }
 
-/* Values [begin, end), none of which lies where another's source is: the parts may be done in any order. */
-static void widen_part(float *values, const uint16_t *from, int64_t begin, int64_t end)
+/* Values [begin, end), none of which lies where another's source is: they may be done in any order. */
+static void widen_run(float *values, const uint16_t *from, int64_t begin, int64_t end)
 {
-#pragma omp parallel for simd schedule(static) if (end - begin > 1 << 16)
+#pragma omp simd
   for (int64_t j = begin; j < end; j++) {
     uint32_t bits = (uint32_t)from[j] << 16;
     memcpy(values + j, &bits, sizeof bits);
   }
+}
+
+/* The same on all threads. */
+static void widen_part(float *values, const uint16_t *from, int64_t begin, int64_t end)
+{
+  enum { RUN = 1 << 14 };
+#pragma omp parallel for schedule(static) if (end - begin > 4 * RUN)
+  for (int64_t run = begin; run < end; run += RUN) widen_run(values, from, run, gmf_min64(run + RUN, end));
 }
 
 void gmf_bf16_widen(float *values, int64_t n)
