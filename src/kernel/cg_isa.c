@@ -9,7 +9,8 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-enum { LANES = GMF_VECTOR_FLOATS, LANES_F8 = LANES / 2 };
+#define LANES GMF_VECTOR_FLOATS
+enum { LANES_F8 = LANES / 2 };
 
 typedef float vector_f4 __attribute__((vector_size(LANES * 4)));
 typedef double vector_f8 __attribute__((vector_size(LANES * 4)));
@@ -20,40 +21,15 @@ static const double F4_STEP = 1e-5;
 
 /* ---- sums of lanes ----------------------------------------------------------------------------------------------- */
 
-/* Two vectors' lanes by number, those of b from LANES on: the numbers are constants. */
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef int32_t vector_i4 __attribute__((vector_size(LANES * 4)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vector_i4){__VA_ARGS__})
-#endif
-#if GMF_VECTOR_FLOATS == 16
-#define EACH_LANE(f, s)                                                                                         \
-  f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s), f(9, s), f(10, s), f(11, s), \
-      f(12, s), f(13, s), f(14, s), f(15, s)
-#elif GMF_VECTOR_FLOATS == 8
-#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s)
-#else
-#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s)
-#endif
-#define KEPT(l, s) ((l) & (s)) != 0 ? (l) + LANES : (l)
-#define CROSSED(l, s) ((l) & (s)) != 0 ? ((l) ^ (s)) + LANES : ((l) ^ (s))
+typedef int32_t indices __attribute__((vector_size(LANES * 4)));
 
-/* Halves of sums of a in the lanes without bit s, of b in those with it. */
-#define MERGE(a, b, s) (SHUFFLE(a, b, EACH_LANE(KEPT, s)) + SHUFFLE(a, b, EACH_LANE(CROSSED, s)))
-
-/* Lane l = the sum of all lanes of v[l]: log2 steps for all of them together. v is used up. */
-ALWAYS_INLINE vector_f4 sums_of_lanes(vector_f4 v[LANES])
-{
-#if GMF_VECTOR_FLOATS >= 16
-  for (int i = 0; i < 8; i++) v[i] = MERGE(v[i], v[i + 8], 8);
-#endif
-#if GMF_VECTOR_FLOATS >= 8
-  for (int i = 0; i < 4; i++) v[i] = MERGE(v[i], v[i + 4], 4);
-#endif
-  for (int i = 0; i < 2; i++) v[i] = MERGE(v[i], v[i + 2], 2);
-  return MERGE(v[0], v[1], 1);
-}
+#define NAME(f) f
+#define VECTOR vector_f4
+#define INDICES indices
+#include "kernel/lanes_template.h"
+#undef NAME
+#undef VECTOR
+#undef INDICES
 
 static inline double sum_f8(vector_f8 v)
 {
@@ -213,21 +189,22 @@ ALWAYS_INLINE vector_f4 error_of_group(const gmf_cg_panel *p, int d, int ld, con
   return t - w * yhat;
 }
 
-/* r [ld] = sum_d (t_d - w_d x . y_d) y_d and square [ld] = sum_d w_d y_d^2 of a panel. Returns its loss, see
- * gmf_row_residual. */
-static double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *r, float *square)
+/* r [ld] = sum_d (t_d - w_d x . y_d) y_d and, where that is asked for, square [ld] = sum_d w_d y_d^2 of a panel.
+ * Returns its loss, see gmf_row_residual. */
+ALWAYS_INLINE double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, bool with_square, float *r,
+                                       float *square)
 {
   vector_f4 loss = {0}, c = error_of_group(p, 0, ld, x, &loss);
   int d = 0;
   memset(r, 0, (size_t)ld * sizeof *r);
-  memset(square, 0, (size_t)ld * sizeof *square);
+  if (with_square) memset(square, 0, (size_t)ld * sizeof *square);
   for (; d + LANES < p->n; d += LANES) {
     fetch_group(p, d + 2 * LANES, ld);
     vector_f4 next = error_of_group(p, d + LANES, ld, x, &loss);
-    add_group(p->rows + d, (const float *)&c, p->w + d, ld, true, r, square);
+    add_group(p->rows + d, (const float *)&c, p->w + d, ld, with_square, r, square);
     c = next;
   }
-  add_group(p->rows + d, (const float *)&c, p->w + d, ld, true, r, square);
+  add_group(p->rows + d, (const float *)&c, p->w + d, ld, with_square, r, square);
   const half_f4 *halves = (const half_f4 *)&loss;
   return sum_f8(__builtin_convertvector(halves[0], vector_f8) + __builtin_convertvector(halves[1], vector_f8));
 }
@@ -252,6 +229,19 @@ static inline void round_to_f4(double *x, int ld, float *x4)
     *(half_f4 *)(x4 + j) = half;
     store(x + j, __builtin_convertvector(half, vector_f8));
   }
+}
+
+double GMF_ISA_NAME(gmf_row_residual_f4)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss,
+                                         int ld, const float *x, float *work, double *r)
+{
+  gmf_cg_panel panel;
+  double total = 0;
+  for (int64_t begin = 0; begin < ratings->n; begin += GMF_CG_PANEL) {
+    load_panel(y, stride, ratings, loss, begin, &panel);
+    total += residual_of_panel(&panel, ld, x, false, work, NULL);
+    accumulate(r, work, ld);
+  }
+  return total;
 }
 
 /* The state of a run: [ld] each, in gmf_cg_system's work. */
@@ -298,7 +288,7 @@ static double start(const gmf_cg_system *s, const float *x, const state *v)
   double objective = start_residual(s, v);
   memcpy(v->diagonal, s->diagonal, (size_t)ld * sizeof *v->diagonal);
   for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
-    objective += residual_of_panel(panel_at(s, begin, true), ld, v->p4, v->q4, v->square4);
+    objective += residual_of_panel(panel_at(s, begin, true), ld, v->p4, true, v->q4, v->square4);
     accumulate(v->r, v->q4, ld);
     accumulate(v->diagonal, v->square4, ld);
   }

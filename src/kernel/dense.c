@@ -60,6 +60,12 @@ double gmf_row_residual(const float *y, int64_t stride, const gmf_ratings *ratin
   return GMF_ISA_PICK(gmf_kernel_level(), gmf_row_residual)(y, stride, ratings, loss, ld, x, r, diagonal);
 }
 
+double gmf_row_residual_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                           const float *x, float *work, double *r)
+{
+  return GMF_ISA_PICK(gmf_kernel_level(), gmf_row_residual_f4)(y, stride, ratings, loss, ld, x, work, r);
+}
+
 void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, const float *p,
                      float *q)
 {

@@ -66,13 +66,14 @@ void gmf_gram_exact(const float *y, int64_t n, int ld, const float *weights, con
                     double *work, double *sums);
 
 /*
- * a = U'U in place. Returns -1, or the first row whose pivot is not above `threshold` times its diagonal element.
- *   work  [GMF_CHOLESKY_PANEL][ld]
+ * a = U'U in place: blocks of GMF_CHOLESKY_BLOCK rows and columns above the diagonal become U's, those on it the
+ * inverses of U's transposed ones, which is what solving needs. Returns -1, or the first row whose pivot is not above
+ * `threshold` times its diagonal element. work  [GMF_CHOLESKY_PANEL][ld]
  */
 int gmf_cholesky_f4(float *a, int k, int ld, float threshold, float *work);
 int gmf_cholesky_f8(double *a, int k, int ld, double threshold, double *work);
 
-/* x [ld] = (U'U)^-1 x in place; x[k..ld) must be zero. */
+/* x [ld] = (U'U)^-1 x in place, u from gmf_cholesky; x[k..ld) must be zero. */
 void gmf_cholesky_solve_f4(const float *u, int k, int ld, float *x);
 void gmf_cholesky_solve_f8(const double *u, int k, int ld, double *x);
 
@@ -87,6 +88,13 @@ void gmf_fix_coordinate_f8(double *a, double *b, int k, int ld, int f);
  */
 double gmf_row_residual(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
                         const double *x, double *r, double *diagonal);
+
+/*
+ * The same for an x [ld] of f4, by products in f4 whose sums over panels of ratings are added in f8: each yhat_j has
+ * the error of a few f4 roundings, as those of x give it anyhow.  work [ld]
+ */
+double gmf_row_residual_f4(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
+                           const float *x, float *work, double *r);
 
 /* q [ld] += sum_j w_j (p . y_j) y_j, in f4. */
 void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, const float *p,

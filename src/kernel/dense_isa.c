@@ -13,22 +13,27 @@
 
 typedef float vector_f4 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
 typedef double vector_f8 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
+typedef int32_t indices_f4 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
+typedef int64_t indices_f8 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
 
 #define NAME(f) GMF_ISA_NAME(f##_f4)
 #define REAL float
 #define VECTOR vector_f4
+#define INDICES indices_f4
 #define LANES GMF_VECTOR_FLOATS
 #define SQRT sqrtf
 #include "kernel/dense_template.h"
 #undef NAME
 #undef REAL
 #undef VECTOR
+#undef INDICES
 #undef LANES
 #undef SQRT
 
 #define NAME(f) GMF_ISA_NAME(f##_f8)
 #define REAL double
 #define VECTOR vector_f8
+#define INDICES indices_f8
 #define LANES (GMF_VECTOR_FLOATS / 2)
 #define SQRT sqrt
 #include "kernel/dense_template.h"
@@ -38,14 +43,14 @@ typedef float half_f4 __attribute__((vector_size(LANES * sizeof(float)), aligned
 
 static inline VECTOR widen(const float *x) { return __builtin_convertvector(*(const half_f4 *)x, VECTOR); }
 
-/* Ratings that are taken together, so that their sums do not wait for each other. */
-enum { GROUP = 4 };
+/* Ratings that are taken together: their sums do not wait for each other, and their lanes are summed together. */
+enum { GROUP = 8 };
 
 /* A group: its rows, the last one repeated where there are fewer, with w and t, which are zero for repetitions. */
 typedef struct group {
   const float *rows[GROUP];
-  float w[GROUP], t[GROUP];
-} group;
+  double w[GROUP], t[GROUP];
+} __attribute__((aligned(64))) group;
 
 static inline group load_group(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int64_t begin)
 {
@@ -55,35 +60,37 @@ static inline group load_group(const float *y, int64_t stride, const gmf_ratings
     int64_t j = real ? begin + d : ratings->n - 1;
     float v = ratings->weights != NULL ? ratings->weights[j] : 1.0f;
     g.rows[d] = y + (ratings->cols != NULL ? (int64_t)ratings->cols[j] : j) * stride;
-    g.w[d] = real ? gmf_loss_weight(loss, ratings->values[j], v) : 0.0f;
-    g.t[d] = real ? gmf_loss_target(loss, ratings->values[j], v) : 0.0f;
+    g.w[d] = real ? (double)gmf_loss_weight(loss, ratings->values[j], v) : 0;
+    g.t[d] = real ? (double)gmf_loss_target(loss, ratings->values[j], v) : 0;
   }
   return g;
 }
 
-/* The residual of a group, and its part of the loss. with_diagonal is a constant where this is expanded. */
-static inline double residual_of_group(const group *g, int ld, const double *x, double *r, double *diagonal,
+/* The residual of a group, and its part of the loss, one sum a lane. with_diagonal is a constant where this is
+ * expanded. */
+static inline VECTOR residual_of_group(const group *g, int ld, const double *x, double *r, double *diagonal,
                                        bool with_diagonal)
 {
-  VECTOR sum[GROUP] = {{0}};
-  double c[GROUP], loss = 0;
+  VECTOR sum[GROUP] = {{0}}, loss = {0};
+  double c[GROUP] __attribute__((aligned(64)));
   for (int j = 0; j < ld; j += LANES) {
     VECTOR xj = *(const VECTOR *)(x + j);
     for (int d = 0; d < GROUP; d++) sum[d] += widen(g->rows[d] + j) * xj;
   }
-  for (int d = 0; d < GROUP; d++) {
-    double yhat = NAME(sum_lanes)(sum[d]), w = (double)g->w[d], t = (double)g->t[d];
-    c[d] = t - w * yhat;
+  for (int d = 0; d < GROUP; d += LANES) {
+    VECTOR yhat = NAME(sums_of_lanes)(sum + d), w = *(const VECTOR *)(g->w + d), t = *(const VECTOR *)(g->t + d);
+    *(VECTOR *)(c + d) = t - w * yhat;
     loss += yhat * (w * yhat - 2 * t);
   }
   for (int j = 0; j < ld; j += LANES) {
-    VECTOR rj = *(const VECTOR *)(r + j), square = {0};
-    for (int d = 0; d < GROUP; d++) {
-      VECTOR yj = widen(g->rows[d] + j);
+    VECTOR rj = *(const VECTOR *)(r + j), odd = {0}, square = {0};
+    for (int d = 0; d < GROUP; d += 2) {
+      VECTOR yj = widen(g->rows[d] + j), next = widen(g->rows[d + 1] + j);
       rj += c[d] * yj;
-      if (with_diagonal) square += (double)g->w[d] * yj * yj;
+      odd += c[d + 1] * next;
+      if (with_diagonal) square += g->w[d] * yj * yj + g->w[d + 1] * next * next;
     }
-    *(VECTOR *)(r + j) = rj;
+    *(VECTOR *)(r + j) = rj + odd;
     if (with_diagonal) *(VECTOR *)(diagonal + j) += square;
   }
   return loss;
@@ -92,13 +99,13 @@ static inline double residual_of_group(const group *g, int ld, const double *x, 
 double GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
                                       const double *x, double *r, double *diagonal)
 {
-  double total = 0;
+  VECTOR total = {0};
   for (int64_t begin = 0; begin < ratings->n; begin += GROUP) {
     group g = load_group(y, stride, ratings, loss, begin);
     total += diagonal != NULL ? residual_of_group(&g, ld, x, r, diagonal, true)
                               : residual_of_group(&g, ld, x, r, NULL, false);
   }
-  return total;
+  return NAME(sum_lanes)(total);
 }
 
 void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, int ld,
@@ -149,21 +156,22 @@ double GMF_ISA_NAME(gmf_sum_of_squares)(const float *x, int k)
   return NAME(sum_lanes)(sum) + rest;
 }
 
-/* Vectors of a row of the product that stay in registers, for each of GROUP rows. */
+/* Vectors of a row of the product that stay in registers, for each of ROTATE_ROWS rows. */
 #if GMF_VECTOR_FLOATS == 16
 #define ROTATE_VECTORS 4
 #else
 #define ROTATE_VECTORS 2
 #endif
+enum { ROTATE_ROWS = 4 };
 
-/* to[r][j .. j + width vectors) = sum_c from[r][c] m[c][j ..] for GROUP rows, of which n are stored. */
+/* to[r][j .. j + width vectors) = sum_c from[r][c] m[c][j ..] for ROTATE_ROWS rows, of which n are stored. */
 static inline void rotate_tile(const double *from, int ld, const double *m, int j, int width, float *to, int n)
 {
-  VECTOR sum[GROUP][ROTATE_VECTORS] = {{{0}}};
+  VECTOR sum[ROTATE_ROWS][ROTATE_VECTORS] = {{{0}}};
   for (int c = 0; c < ld; c++) {
     const double *mc = m + (size_t)c * (size_t)ld + j;
     for (int v = 0; v < width; v++)
-      for (int r = 0; r < GROUP; r++)
+      for (int r = 0; r < ROTATE_ROWS; r++)
         sum[r][v] += from[(size_t)r * (size_t)ld + (size_t)c] * *(const VECTOR *)(mc + v * LANES);
   }
   for (int r = 0; r < n; r++)
@@ -174,9 +182,9 @@ static inline void rotate_tile(const double *from, int ld, const double *m, int 
 void GMF_ISA_NAME(gmf_rotate_rows)(const float *in, int64_t n, int ld, const double *m, double *work, float *out)
 {
   enum { STEP = ROTATE_VECTORS * LANES };
-  for (int64_t begin = 0; begin < n; begin += GROUP) {
-    int rows = n - begin < GROUP ? (int)(n - begin) : GROUP;
-    for (int j = 0; j < GROUP * ld; j++) work[j] = j < rows * ld ? (double)in[begin * ld + j] : 0;
+  for (int64_t begin = 0; begin < n; begin += ROTATE_ROWS) {
+    int rows = n - begin < ROTATE_ROWS ? (int)(n - begin) : ROTATE_ROWS;
+    for (int j = 0; j < ROTATE_ROWS * ld; j++) work[j] = j < rows * ld ? (double)in[begin * ld + j] : 0;
     float *to = out + begin * ld;
     int j = 0;
     for (; j + STEP <= ld; j += STEP) rotate_tile(work, ld, m, j, ROTATE_VECTORS, to, rows);

@@ -65,6 +65,8 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
   }
 }
 
+#include "kernel/lanes_template.h"
+
 /* The sum of a vector's lanes, by halves. */
 static inline REAL NAME(sum_lanes)(VECTOR v)
 {
@@ -75,26 +77,83 @@ static inline REAL NAME(sum_lanes)(VECTOR v)
   return lanes[0];
 }
 
-/* Sum of x[j] y[j] over the whole vectors from the one that holds `begin`. */
-static inline REAL NAME(dot_from)(const REAL *x, const REAL *y, int begin, int ld)
-{
-  VECTOR sum = {0};
-  for (int j = begin / LANES * LANES; j < ld; j += LANES) sum += *(const VECTOR *)(x + j) * *(const VECTOR *)(y + j);
-  return NAME(sum_lanes)(sum);
-}
-
-/* to[j] -= s from[j] for whole vectors from the one that holds `begin`. */
-static inline void NAME(subtract)(REAL *to, const REAL *from, REAL s, int begin, int ld)
-{
-  for (int j = begin / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(to + j) -= s * *(const VECTOR *)(from + j);
-}
-
 /* Takes what rows [begin, end) of U say off rows [first, last) of the matrix.  work [end - begin][ld]. */
 static void NAME(eliminate)(REAL *a, int begin, int end, int ld, int first, int last, REAL *work)
 {
   const REAL *u = a + (size_t)begin * (size_t)ld;
   for (int j = 0; j < (end - begin) * ld; j++) work[j] = -u[j];
   NAME(update)(u, work, end - begin, ld, first, last, a);
+}
+
+/* Vectors in a row of a block; loops over its rows are unrolled where they then stay in registers. */
+enum { NAME(BLOCK_VECTORS) = GMF_CHOLESKY_BLOCK / LANES };
+
+/*
+ * A block of the diagonal, A = U'U, becomes W = U^-T: elimination of [A, I] leaves [D L', L^-1] with A = L D L', so W
+ * is D^-1/2 L^-1, and roots are off the chain from pivot to pivot. pivots [GMF_CHOLESKY_BLOCK] = D.
+ */
+static void NAME(invert_block)(REAL *a, int ld, REAL *pivots)
+{
+  enum { N = GMF_CHOLESKY_BLOCK, V = NAME(BLOCK_VECTORS) };
+  VECTOR d[N][V], e[N][V];
+  for (int q = 0; q < N; q++)
+    for (int v = 0; v < V; v++) {
+      d[q][v] = *(const VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES);
+      e[q][v] = (VECTOR){0};
+    }
+  for (int q = 0; q < N; q++) e[q][q / LANES][q % LANES] = 1;
+#if LANES >= 8
+#pragma GCC unroll 16
+#endif
+  for (int p = 0; p < N; p++) {
+    REAL inverse = 1 / (pivots[p] = d[p][p / LANES][p % LANES]);
+    VECTOR share[V];
+    for (int v = p / LANES; v < V; v++) share[v] = d[p][v] * inverse;
+#if LANES >= 8
+#pragma GCC unroll 16
+#endif
+    for (int q = p + 1; q < N; q++) {
+      REAL s = share[q / LANES][q % LANES];
+      for (int v = (p + 1) / LANES; v < V; v++) d[q][v] -= s * d[p][v];
+      for (int v = 0; v <= p / LANES; v++) e[q][v] -= s * e[p][v];
+    }
+  }
+  for (int q = 0; q < N; q++) {
+    REAL root = 1 / SQRT(pivots[q]);
+    for (int v = 0; v < V; v++) *(VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES) = root * e[q][v];
+  }
+}
+
+/* Rows of a product that are summed at once. */
+enum { NAME(HALF_BLOCK) = GMF_CHOLESKY_BLOCK / 2 };
+
+/* Rows [first, first + half a block) of W B over `width` vectors, W's rows being zero from `depth` on. */
+static inline __attribute__((always_inline)) void NAME(multiply_half)(const REAL *w, const REAL *b, int ld, int first,
+                                                                      int depth, int width, REAL *to)
+{
+  VECTOR sum[NAME(HALF_BLOCK)][2] = {{{0}}};
+  for (int c = 0; c < depth; c++)
+    for (int v = 0; v < width; v++) {
+      VECTOR bc = *(const VECTOR *)(b + (size_t)c * (size_t)ld + v * LANES);
+      for (int r = 0; r < NAME(HALF_BLOCK); r++) sum[r][v] += w[(size_t)(first + r) * (size_t)ld + (size_t)c] * bc;
+    }
+  for (int r = 0; r < NAME(HALF_BLOCK); r++)
+    for (int v = 0; v < width; v++) *(VECTOR *)(to + (size_t)(first + r) * (size_t)ld + v * LANES) = sum[r][v];
+}
+
+/* The block's rows right of it: B = W B in place, columns [begin, ld). The lower half needs all of B, so it is first.
+ */
+static void NAME(multiply_right)(const REAL *w, REAL *rows, int begin, int ld)
+{
+  int j = begin;
+  for (; j + 2 * LANES <= ld; j += 2 * LANES) {
+    NAME(multiply_half)(w, rows + j, ld, NAME(HALF_BLOCK), GMF_CHOLESKY_BLOCK, 2, rows + j);
+    NAME(multiply_half)(w, rows + j, ld, 0, NAME(HALF_BLOCK), 2, rows + j);
+  }
+  for (; j < ld; j += LANES) {
+    NAME(multiply_half)(w, rows + j, ld, NAME(HALF_BLOCK), GMF_CHOLESKY_BLOCK, 1, rows + j);
+    NAME(multiply_half)(w, rows + j, ld, 0, NAME(HALF_BLOCK), 1, rows + j);
+  }
 }
 
 /*
@@ -104,44 +163,84 @@ static void NAME(eliminate)(REAL *a, int begin, int end, int ld, int first, int 
  */
 int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
 {
-  REAL limit[GMF_MAX_ORDER];
+  REAL limit[GMF_MAX_ORDER + GMF_CHOLESKY_BLOCK], pivots[GMF_CHOLESKY_BLOCK];
   for (int p = 0; p < k; p++) limit[p] = threshold * a[(size_t)p * (size_t)ld + (size_t)p];
-  for (int panel = 0; panel < k; panel += GMF_CHOLESKY_PANEL) {
+  for (int p = k; p < ld; p++) { /* as if there were equations 1 x = 0 */
+    limit[p] = 0;
+    a[(size_t)p * (size_t)ld + (size_t)p] = 1;
+  }
+  for (int panel = 0; panel < ld; panel += GMF_CHOLESKY_PANEL) {
     int panel_end = panel + GMF_CHOLESKY_PANEL < ld ? panel + GMF_CHOLESKY_PANEL : ld;
-    for (int begin = panel; begin < panel_end && begin < k; begin += GMF_CHOLESKY_BLOCK) {
-      int end = begin + GMF_CHOLESKY_BLOCK < k ? begin + GMF_CHOLESKY_BLOCK : k;
-      for (int p = begin; p < end; p++) {
-        REAL *row = a + (size_t)p * (size_t)ld;
-        for (int q = begin; q < p; q++) {
-          const REAL *above = a + (size_t)q * (size_t)ld;
-          NAME(subtract)(row, above, above[p], p, ld);
-        }
-        if (!(row[p] > limit[p])) return p; /* also NaN */
-        REAL inverse = 1 / SQRT(row[p]);
-        for (int j = p / LANES * LANES; j < ld; j += LANES) *(VECTOR *)(row + j) *= inverse;
-        for (int j = p / LANES * LANES; j < p; j++) row[j] = 0; /* so that the solver may take whole vectors */
-      }
-      if (end < k) NAME(eliminate)(a, begin, end, ld, end, panel_end, work);
+    for (int begin = panel; begin < panel_end; begin += GMF_CHOLESKY_BLOCK) {
+      REAL *rows = a + (size_t)begin * (size_t)ld;
+      int end = begin + GMF_CHOLESKY_BLOCK;
+      NAME(invert_block)(rows + begin, ld, pivots);
+      for (int p = 0; p < GMF_CHOLESKY_BLOCK; p++)
+        if (!(pivots[p] > limit[begin + p])) return begin + p; /* also NaN */
+      NAME(multiply_right)(rows + begin, rows, end, ld);
+      if (end < panel_end) NAME(eliminate)(a, begin, end, ld, end, panel_end, work);
     }
-    if (panel_end < k) NAME(eliminate)(a, panel, panel_end, ld, panel_end, ld, work);
+    if (panel_end < ld) NAME(eliminate)(a, panel, panel_end, ld, panel_end, ld, work);
   }
   return -1;
 }
 
-/* See dense.h, gmf_cholesky_solve_f4: U'z = x, then U x = z. Whole vectors: left of its diagonal a row is zero. */
+/* Lane r of sums = the sum of the lanes of v[r], for a block's rows. */
+static inline void NAME(sums_of_rows)(VECTOR v[GMF_CHOLESKY_BLOCK], VECTOR sums[NAME(BLOCK_VECTORS)])
+{
+  for (int b = 0; b < NAME(BLOCK_VECTORS); b++) sums[b] = NAME(sums_of_lanes)(v + b * LANES);
+}
+
+/* to -= sum_r z_r u_r over `width` vectors, for the rows u_r of a block. */
+static inline __attribute__((always_inline)) void NAME(subtract_rows)(const REAL *u, int ld, const REAL *z, int width,
+                                                                      REAL *to)
+{
+  VECTOR even[4], odd[4];
+  for (int v = 0; v < width; v++) {
+    even[v] = *(const VECTOR *)(to + v * LANES);
+    odd[v] = (VECTOR){0};
+  }
+  for (int r = 0; r < GMF_CHOLESKY_BLOCK; r += 2)
+    for (int v = 0; v < width; v++) {
+      even[v] -= z[r] * *(const VECTOR *)(u + (size_t)r * (size_t)ld + v * LANES);
+      odd[v] -= z[r + 1] * *(const VECTOR *)(u + (size_t)(r + 1) * (size_t)ld + v * LANES);
+    }
+  for (int v = 0; v < width; v++) *(VECTOR *)(to + v * LANES) = even[v] + odd[v];
+}
+
+/* See dense.h, gmf_cholesky_solve_f4: U'z = x, then U x = z, a block at a time. */
 void NAME(gmf_cholesky_solve)(const REAL *u, int k, int ld, REAL *x)
 {
-  for (int p = 0; p < k; p++) {
-    const REAL *row = u + (size_t)p * (size_t)ld;
-    REAL z = x[p] / row[p];
-    NAME(subtract)(x, row, z, p, ld);
-    x[p] = z;
+  enum { N = GMF_CHOLESKY_BLOCK, V = NAME(BLOCK_VECTORS) };
+  VECTOR v[N], sums[V];
+  int last = (k - 1) / N * N;
+  for (int i = 0; i <= last; i += N) {
+    const REAL *rows = u + (size_t)i * (size_t)ld;
+    for (int r = 0; r < N; r++) {
+      v[r] = (VECTOR){0};
+      for (int l = 0; l < N; l += LANES)
+        v[r] += *(const VECTOR *)(rows + (size_t)r * (size_t)ld + i + l) * *(const VECTOR *)(x + i + l);
+    }
+    NAME(sums_of_rows)(v, sums);
+    for (int b = 0; b < V; b++) *(VECTOR *)(x + i + b * LANES) = sums[b];
+    int j = i + N;
+    for (; j + 4 * LANES <= ld; j += 4 * LANES) NAME(subtract_rows)(rows + j, ld, x + i, 4, x + j);
+    for (; j < ld; j += LANES) NAME(subtract_rows)(rows + j, ld, x + i, 1, x + j);
   }
-  for (int p = k - 1; p >= 0; p--) {
-    const REAL *row = u + (size_t)p * (size_t)ld;
-    REAL z = x[p];
-    x[p] = 0;
-    x[p] = (z - NAME(dot_from)(row, x, p, ld)) / row[p];
+  for (int i = last; i >= 0; i -= N) {
+    const REAL *rows = u + (size_t)i * (size_t)ld;
+    REAL z[N] __attribute__((aligned(64)));
+    for (int r = 0; r < N; r++) v[r] = (VECTOR){0};
+    for (int j = i + N; j < ld; j += LANES) {
+      VECTOR xj = *(const VECTOR *)(x + j);
+      for (int r = 0; r < N; r++) v[r] += *(const VECTOR *)(rows + (size_t)r * (size_t)ld + j) * xj;
+    }
+    NAME(sums_of_rows)(v, sums);
+    for (int b = 0; b < V; b++) {
+      *(VECTOR *)(z + b * LANES) = sums[b] - *(const VECTOR *)(x + i + b * LANES);
+      *(VECTOR *)(x + i + b * LANES) = (VECTOR){0};
+    }
+    for (int b = 0; b < V; b++) NAME(subtract_rows)(rows + i + b * LANES, ld, z, 1, x + i + b * LANES);
   }
 }
 

@@ -12,6 +12,8 @@
 static const float F4_PIVOT = 3e-5f;
 /* A first step longer than this share of x: the f4 factors are no good approximation. */
 static const double F4_STEP = 1e-2;
+/* Rows of fewer ratings have all residuals in f8: roundings of few products do not average out. */
+enum { F4_RESIDUAL_RATINGS = 32 };
 /* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
 static const double F4_ERROR = 1e-9;
 /* Rows of at most so many ratings are solved by their dual where cg is asked for: cg converges slowly on few ratings,
@@ -81,7 +83,8 @@ bool gmf_row_round(const gmf_row_solver *s, const gmf_row *row, float *x)
   return finite;
 }
 
-double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
+/* r8 = q - D x8. Returns x8'D x8 - 2 q'x8. */
+static double start_residual(gmf_row_solver *s, const gmf_row *row)
 {
   double regularisation = 0;
   for (int j = 0; j < s->ld; j++) {
@@ -89,9 +92,24 @@ double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diag
     s->r8[j] = q - d * s->x8[j];
     regularisation += (d * s->x8[j] - 2 * q) * s->x8[j];
   }
-  double loss = gmf_row_residual(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->x8, s->r8, diagonal);
+  return regularisation;
+}
+
+double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
+{
+  double objective = start_residual(s, row);
+  objective += gmf_row_residual(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->x8, s->r8, diagonal);
   if (row->fixed >= 0) s->r8[row->fixed] = 0;
-  return loss + regularisation;
+  return objective;
+}
+
+/* The same by f4 products, for x4 [ld] = x8. */
+static double find_residual_f4(gmf_row_solver *s, const gmf_row *row, const float *x4)
+{
+  double objective = start_residual(s, row);
+  objective += gmf_row_residual_f4(row->y, row->stride, &row->ratings, s->options.loss, s->ld, x4, s->work, s->r8);
+  if (row->fixed >= 0) s->r8[row->fixed] = 0;
+  return objective;
 }
 
 /* ---- primal, f8 -------------------------------------------------------------------------------------------------- */
@@ -172,11 +190,12 @@ bool gmf_row_solve_sums(gmf_row_solver *s, const gmf_row *row, float *x, double 
 
 /*
  * One step of refinement: x8 += (U'U)^-1 (residual of x8). Returns the length of the step, and in *objective that of
- * the stepped x8: with r the residual and d = A^-1 r the step, it falls by d'Ad = r'd. step [ld] is scratch.
+ * the stepped x8: with r the residual and d = A^-1 r the step, it falls by d'Ad = r'd. step [ld] is scratch, and holds
+ * x8 before where that is of f4.
  */
-static double refine(gmf_row_solver *s, const gmf_row *row, float *step, double *objective)
+static double refine(gmf_row_solver *s, const gmf_row *row, bool is_f4, float *step, double *objective)
 {
-  *objective = gmf_row_find_residual(s, row, NULL);
+  *objective = is_f4 ? find_residual_f4(s, row, step) : gmf_row_find_residual(s, row, NULL);
   for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
   gmf_cholesky_solve_f4(s->a, s->n, s->ld, step);
   double square = 0;
@@ -191,7 +210,8 @@ static double refine(gmf_row_solver *s, const gmf_row *row, float *step, double 
 
 /*
  * Cholesky in f4, refined; false asks for f8. The error of the first solution is about the length of the first step,
- * and each further step shrinks it by the same rate.
+ * and each further step shrinks it by the same rate. The first residual is that of an f4 solution and, unless ratings
+ * are few, from f4 products; the others are of f8.
  */
 static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
@@ -205,12 +225,13 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   if (row->fixed >= 0) gmf_fix_coordinate_f4(s->a, s->b, n, ld, row->fixed);
   if (gmf_cholesky_f4(s->a, n, ld, F4_PIVOT, s->work) >= 0) return false;
   gmf_cholesky_solve_f4(s->a, n, ld, s->b);
+  if (row->fixed >= 0) s->b[row->fixed] = 1;
   for (int j = 0; j < ld; j++) s->x8[j] = (double)s->b[j];
-  if (row->fixed >= 0) s->x8[row->fixed] = 1;
-  double length = sqrt(dot(s->x8, s->x8, n)), rate = length > 0 ? refine(s, row, step, objective) / length : 0;
+  double length = sqrt(dot(s->x8, s->x8, n));
+  double rate = refine(s, row, row->ratings.n >= F4_RESIDUAL_RATINGS, step, objective) / length;
+  if (length == 0) return gmf_row_round(s, row, x);
   if (!(rate <= F4_STEP)) return false;
-  for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, step, objective);
-  if (length == 0) *objective = gmf_row_find_residual(s, row, NULL);
+  for (double error = rate * rate; error > F4_ERROR; error *= rate) refine(s, row, false, step, objective);
   return gmf_row_round(s, row, x);
 }
 
