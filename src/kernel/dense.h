@@ -16,6 +16,7 @@ enum {
   GMF_MAX_FACTORS = 8192, /* the largest k */
   GMF_MAX_ORDER = 8194,   /* and its biases */
   GMF_GRAM_DEPTH = 64,    /* gathered rows in a panel */
+  GMF_TILE_DEPTH = 256,   /* and in one of bf16 tiles */
   GMF_CHOLESKY_BLOCK = 16,
   GMF_CHOLESKY_PANEL = 64
 };
@@ -23,8 +24,8 @@ enum {
 /* k rounded up to whole vectors of every instruction set. */
 static inline int gmf_pad(int k) { return (k + 15) / 16 * 16; }
 
-/* Floats of work for gmf_gram_f4: sums of tiles, and a panel of gathered rows. */
-static inline int64_t gmf_gram_work(int ld) { return ((int64_t)ld + 2 * GMF_GRAM_DEPTH) * ld; }
+/* Floats of work for gmf_gram_f4: sums of tiles, and a panel of gathered rows, three times in bf16. */
+static inline int64_t gmf_gram_work(int ld) { return ((int64_t)ld + 3 * GMF_TILE_DEPTH / 2) * ld; }
 
 /* Ratings of one row: rating j meets row cols[j] of the other side. */
 typedef struct gmf_ratings {

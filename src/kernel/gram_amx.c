@@ -26,15 +26,14 @@
 #include <string.h>
 
 enum {
-  TILE = 16,        /* rows of a tile; columns of an f4 one */
-  STEP = 2 * TILE,  /* ratings that one multiplication takes */
-  PANEL_STEPS = 2,  /* multiplications that follow each other: a panel */
-  TILE_WORDS = 256, /* 32-bit words in a tile */
-  GRAM_CHAIN = 32   /* panels whose sum is one chain of f4 additions */
+  TILE = 16,                           /* rows of a tile; columns of an f4 one */
+  STEP = 2 * TILE,                     /* ratings that one multiplication takes */
+  PANEL_STEPS = GMF_TILE_DEPTH / STEP, /* multiplications that follow each other: a panel */
+  TILE_WORDS = 256,                    /* 32-bit words in a tile */
+  GRAM_CHAIN = 4                       /* panels whose sum is one chain of f4 additions */
 };
-_Static_assert(3 * PANEL_STEPS * TILE <= 2 * GMF_GRAM_DEPTH, "gmf_gram_work has room for a panel");
 
-/* What a panel's tiles hold, [PANEL_STEPS][blocks of columns][TILE_WORDS] each. */
+/* What a panel's tiles hold, [blocks of columns][PANEL_STEPS][TILE_WORDS] each. */
 typedef struct panel {
   uint32_t *high, *low; /* B-tiles of H and L */
   uint32_t *across;     /* A-tiles of H */
@@ -144,16 +143,16 @@ static inline void multiply_square(const panel *p, int n_steps, int n_blocks, in
     if (tall && wide) _tile_loadd(3, below + TILE, bytes);
   }
   for (int s = 0; s < n_steps; s++) {
-    const uint32_t *a = p->across + ((size_t)s * (size_t)n_blocks + (size_t)i) * TILE_WORDS;
-    const uint32_t *h = p->high + ((size_t)s * (size_t)n_blocks + (size_t)j) * TILE_WORDS;
-    const uint32_t *l = p->low + ((size_t)s * (size_t)n_blocks + (size_t)j) * TILE_WORDS;
+    const uint32_t *a = p->across + ((size_t)i * PANEL_STEPS + (size_t)s) * TILE_WORDS;
+    const uint32_t *h = p->high + ((size_t)j * PANEL_STEPS + (size_t)s) * TILE_WORDS;
+    const uint32_t *l = p->low + ((size_t)j * PANEL_STEPS + (size_t)s) * TILE_WORDS;
     _tile_loadd(4, a, 64);
-    if (tall) _tile_loadd(5, a + TILE_WORDS, 64);
+    if (tall) _tile_loadd(5, a + PANEL_STEPS * TILE_WORDS, 64);
     _tile_loadd(6, l, 64);
     _tile_dpbf16ps(0, 4, 6);
     if (tall) _tile_dpbf16ps(2, 5, 6);
     if (wide) {
-      _tile_loadd(7, l + TILE_WORDS, 64);
+      _tile_loadd(7, l + PANEL_STEPS * TILE_WORDS, 64);
       _tile_dpbf16ps(1, 4, 7);
       if (tall) _tile_dpbf16ps(3, 5, 7);
     }
@@ -166,7 +165,7 @@ static inline void multiply_square(const panel *p, int n_steps, int n_blocks, in
     _tile_dpbf16ps(0, 4, 6);
     if (tall && i < j) _tile_dpbf16ps(2, 5, 6);
     if (!wide) continue;
-    _tile_loadd(7, h + TILE_WORDS, 64);
+    _tile_loadd(7, h + PANEL_STEPS * TILE_WORDS, 64);
     _tile_dpbf16ps(1, 4, 7);
     if (tall) _tile_dpbf16ps(3, 5, 7);
   }
@@ -259,7 +258,7 @@ bool gmf_gram_f4_amx(const float *y, int64_t stride, const gmf_ratings *ratings,
       else
         next = &steps[(at + s) % 2];
       for (int c = 0; c < n_blocks; c++) {
-        size_t tile = ((size_t)s * (size_t)n_blocks + (size_t)c) * TILE_WORDS;
+        size_t tile = ((size_t)c * PANEL_STEPS + (size_t)s) * TILE_WORDS;
         if (scale_now)
           pack_columns(now, next->rows, c * TILE, p.high + tile, p.low + tile, p.across + tile, right, true);
         else
