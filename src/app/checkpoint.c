@@ -106,6 +106,20 @@ static int64_t list_sweeps(const char *folder, int64_t sweeps[MAX_LISTED])
   return n;
 }
 
+/* ---- where a run is made ----------------------------------------------------------------------------------------- */
+
+enum { SHAPE_BYTES = 256 };
+
+/* What the bits of a model depend on beside data and options. */
+static void describe_shape(const gmf_checkpoints *c, int threads, char out[SHAPE_BYTES])
+{
+  const char *users = c->config->heavy[GMF_USERS], *items = c->config->heavy[GMF_ITEMS];
+  int n = snprintf(out, SHAPE_BYTES, "%d ranks, grid %dx%d, %d threads", c->grid->size, c->grid->n_rows,
+                   c->grid->n_cols, threads);
+  if (strcmp(users, "auto") != 0 || strcmp(items, "auto") != 0)
+    snprintf(out + n, (size_t)(SHAPE_BYTES - n), ", heavy users %s, heavy items %s", users, items);
+}
+
 /* ---- whether a checkpoint fits ----------------------------------------------------------------------------------- */
 
 /* Two values of an option, written by different hands: 1 and 1.0 are the same number. */
@@ -214,9 +228,8 @@ gmf_status gmf_checkpoints_find(const gmf_checkpoints *c, gmf_model_file **file,
                 json_pack("{s:s, s:I}", "path", path, gmf_checkpoint_unit(c->config), (json_int_t)*sweep));
 
   bool svd = c->config->algorithm == GMF_ALGORITHM_SVD;
-  char shape[64];
-  snprintf(shape, sizeof shape, "%d ranks, grid %dx%d, %d threads", c->grid->size, c->grid->n_rows, c->grid->n_cols,
-           omp_get_max_threads());
+  char shape[SHAPE_BYTES];
+  describe_shape(c, omp_get_max_threads(), shape);
   const char *before = gmf_model_file_attribute_text(*file, GMF_GROUP_STATE "/shape");
   if (before != NULL && strcmp(before, shape) != 0 && !c->config->deterministic)
     gmf_log_line(
@@ -240,9 +253,8 @@ bool gmf_checkpoints_due(const gmf_checkpoints *c)
 
 void gmf_checkpoint_add_state(const gmf_checkpoints *c, gmf_writer *w, int64_t sweep, int threads)
 {
-  char shape[64];
-  snprintf(shape, sizeof shape, "%d ranks, grid %dx%d, %d threads", c->grid->size, c->grid->n_rows, c->grid->n_cols,
-           threads);
+  char shape[SHAPE_BYTES];
+  describe_shape(c, threads, shape);
   gmf_writer_attr_i64(w, GMF_GROUP_STATE, "sweep", sweep);
   gmf_writer_attr_text(w, GMF_GROUP_STATE, "dataset", c->fingerprint);
   gmf_writer_attr_text(w, GMF_GROUP_STATE, "shape", shape);

@@ -323,6 +323,11 @@ static gmf_status make_groups(sweep *s, const gmf_dataset *d, gmf_error *err)
     n = (int)most;
   }
   GMF_TRY(gmf_config_grid(s->config, size / n, &n_rows, &n_cols, err));
+  gmf_grid planned = {.size = size / n, .n_rows = n_rows, .n_cols = n_cols};
+  for (int side = 0; side < GMF_N_SIDES; side++) {
+    gmf_layout layout;
+    GMF_TRY(gmf_config_layout(s->config, (gmf_side)side, &planned, &layout, err));
+  }
   GMF_TRY(gmf_groups_create(s->world, n, &s->groups, err));
   status = gmf_groups_grid(s->groups, n_rows, n_cols, &s->group, err);
   GMF_TRY(gmf_agree(s->world, status, err));

@@ -87,6 +87,10 @@ class Allocations(harness.Case):
         self.sweep(4, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "als", "--factors", 4, "--iterations", 1,
                    "--grid", "2x2")
 
+    def test_train_heavy(self):
+        self.sweep(2, "train", self.data, "-o", "OUT/m.h5", "--algorithm", "als", "--factors", 4, "--iterations", 1,
+                   "--solver", "cg", "--heavy-items", "2:1x2", "--heavy-users", "1:1x2")
+
     def test_evaluate(self):
         self.sweep(3, "evaluate", self.model, self.test, "--metrics", "rmse,recall@5")
 

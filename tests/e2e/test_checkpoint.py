@@ -94,6 +94,17 @@ class TestResume(CheckpointCase):
                         self.assertEqual(result.stderr.count("\nsweep "), 10 - sweep)
                         self.assertEqual(self.bytes_of(name), whole)
 
+    def test_same_bytes_with_heavy_rows(self):
+        for options in (ALS, IALS):
+            extra = ["--keep", 99, "--heavy-items", "15:2x2", "--heavy-users", "10:1x4", "--solver", "cg"]
+            name = "heavy-" + options[1]
+            self.assertGood(self.train(name, options, 4, extra=extra))
+            whole = self.bytes_of(name)
+            self.stop_after(name, options, 4, n_ranks=4, extra=extra[2:])
+            result = self.assertGood(self.train(name, options, 4, extra=extra))
+            self.assertIn("resumed after sweep 4", result.stderr)
+            self.assertEqual(self.bytes_of(name), whole)
+
     def test_one_sweep_at_a_time(self):
         self.assertGood(self.train("whole", ALS))
         for iterations in range(2, 11):

@@ -288,6 +288,20 @@ class TestCommandLine(ErrorCase):
         self.check(USAGE, ["2x2"], "train", self.data, "-o", "OUT/m.h5", "--algorithm", "als", "--grid", "2x2",
                    ranks=(1,))
 
+    def test_layouts_that_do_not_fit(self):
+        als = ["train", self.data, "-o", "OUT/m.h5", "--algorithm", "als"]
+        for side in ("--heavy-users", "--heavy-items"):
+            for value, says in (("3", "N:RxC"), ("x:1x1", "N:RxC"), ("0:1x1", "N:RxC"), ("-1:1x1", "N:RxC"),
+                                ("99999999999999999999:1x1", "N:RxC"), ("5:2", "RxC"), ("5:1x", "RxC"), ("5:2x2", "2x2"),
+                                ("atuo", "N:RxC")):
+                self.check(USAGE, [side, value, says], *als, side, value, ranks=(1,))
+        self.check(USAGE, ["--heavy-items", "5:2x3", "6 places", "4 ranks"], *als, "--heavy-items", "5:2x3", ranks=(4,))
+        self.check(USAGE, ["--heavy-items", "--grid 1x2", "leave out"], *als, "--grid", "1x2", "--heavy-items", "5:1x2",
+                   ranks=(2,))
+        self.check(USAGE, ["--deterministic", "--heavy-users"], *als, "--deterministic", "--heavy-users", "5:1x2",
+                   ranks=(2,))
+        self.check(USAGE, ["svd", "--heavy-users"], *als[:-1], "svd", "--heavy-users", "5:1x1", ranks=(1,))
+
     def test_arguments(self):
         self.check(USAGE, ["-o"], "train", self.data, "--algorithm", "als")
         self.check(USAGE, ["dataset"], "train", "-o", "OUT/m.h5", "--algorithm", "als", ranks=(1,))

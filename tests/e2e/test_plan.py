@@ -130,6 +130,25 @@ class Plans(harness.Case):
                 self.assertEqual([m["move"] for m in half["moves"]],
                                  ["expand"] * (rows > 1) + ["fold"] * (columns > 1) + ["totals"])
 
+    def test_heavy_rows_balance(self):
+        """64 ranks, and items of which the longest have more ratings than a rank's fair share: alone they unbalance, and
+        shared by the ranks of a grid row they do not. By exact counts."""
+        rng, n_users, n_items = np.random.default_rng(3), 6000, 1500
+        degrees = np.minimum((5000 / np.arange(1, n_items + 1) ** 0.85).astype(int) + 2, n_users)
+        users = np.concatenate([rng.choice(n_users, d, replace=False) for d in degrees])
+        items = np.repeat(np.arange(n_items), degrees)
+        data = harness.write_dataset(self.out / "long.h5", n_users, n_items, users, items, np.ones(len(items)))
+        self.assertGreater(degrees[0], 2 * len(items) / 64)
+        for algorithm, solver in (("als", "cholesky"), ("als", "auto"), ("ials", "cg")):
+            for layout, least, most in (("none", 1.5, 64), ("300:8x8", 1, 1.1), ("300:2x32", 1, 1.1)):
+                with self.subTest(solver=solver, layout=layout):
+                    half = plans(data, "--algorithm", algorithm, "--solver", solver, "--np", 64, "--heavy-users", "none",
+                                 "--heavy-items", layout)["plans"][0]["items"]
+                    work, ratings = (half[of]["max"] / half[of]["mean"] for of in ("operations", "ratings"))
+                    self.assertGreaterEqual(work, least)
+                    self.assertLess(work, most)
+                    self.assertLess(ratings, 1.5 * most)
+
     def test_by_several_ranks(self):
         """A plan made by three ranks is that of one."""
         words = ["plan", self.data, "--algorithm", "ials", "--np", 7, *RATES, "--json", "--quiet"]

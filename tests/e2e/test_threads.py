@@ -42,7 +42,9 @@ class Threads(harness.Case):
             self.check(n_ranks, "split", data, "--train", halves[0], "--test", halves[1], "--method", "random",
                        "--fraction", 0.2)
             for words in (["als", "--bias"], ["ials"], ["als", "--solver", "cg"], ["ials", "--deterministic"],
-                          ["als", "--nonnegative"], ["als", "--grid", f"1x{n_ranks}"]):
+                          ["als", "--nonnegative"], ["als", "--grid", f"1x{n_ranks}"],
+                          ["als", "--heavy-users", f"13:1x{n_ranks}", "--solver", "cg"],
+                          ["ials", "--factors", 95, "--heavy-items", f"200:1x{n_ranks}"]):
                 self.check(n_ranks, "train", halves[0], "-o", model, "--factors", 20, "--iterations", 2, *patience,
                            "--algorithm", *words)
                 self.check(n_ranks, "evaluate", model, halves[1])
