@@ -18,6 +18,10 @@ extern "C" {
 
 typedef enum gmf_feature_side { GMF_FEATURES_OF_USERS = 0, GMF_FEATURES_OF_ITEMS = 1 } gmf_feature_side;
 
+/* The feature that is 1 in every row, where there is one (gridmf attach --intercept). A whole row's features have it.
+ */
+#define GMF_FEATURE_INTERCEPT "(intercept)"
+
 /* A feature of something, as F holds it. */
 typedef struct gmf_feature {
   int64_t column;

@@ -231,19 +231,22 @@ cleanup:
 
 /* ---- the verbs --------------------------------------------------------------------------------------------------- */
 
-gmf_status gmf_describe_names(gmf_model *model, gmf_feature_side side, const char *const *names, int64_t n,
+gmf_status gmf_describe_names(gmf_model *model, gmf_feature_side side, const char *const *names, int64_t n, bool whole,
                               float *vector, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_feature *features = NULL;
+  int64_t used = n;
   if (n == 0) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "no feature is given"));
-  GMF_TRY(GMF_NEW(features, n, err));
+  GMF_TRY(GMF_NEW(features, n + 1, err));
   for (int64_t j = 0; j < n; j++) {
     GMF_TRY(gmf_model_find_feature(model, side, names[j], &features[j], err));
     if (features[j].column < 0)
       GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "the model has no feature '%.200s'; the verb features lists them", names[j]));
+    if (strcmp(names[j], GMF_FEATURE_INTERCEPT) == 0) whole = false; /* is there already */
   }
-  GMF_TRY(gmf_features_vector(model, side, n, features, vector, err));
+  if (whole) GMF_TRY(gmf_model_find_feature(model, side, GMF_FEATURE_INTERCEPT, &features[used++], err));
+  GMF_TRY(gmf_features_vector(model, side, used, features, vector, err));
 cleanup:
   gmf_free(features);
   return status;
@@ -295,7 +298,7 @@ gmf_status gmf_query_describe(gmf_query *query, gmf_error *err)
   strcpy(text, given);
   GMF_TRY(cut_names(text, &names, err));
   GMF_TRY(GMF_NEW(vector, info.n_factors, err));
-  GMF_TRY(gmf_describe_names(query->model, side, names.values, names.n, vector, err));
+  GMF_TRY(gmf_describe_names(query->model, side, names.values, names.n, true, vector, err));
   gmf_description d = {.side = side,
                        .subject_key = item ? "item_features" : "user_features",
                        .subject = given,
@@ -316,7 +319,7 @@ static gmf_status print_feature(gmf_query *query, const char *name, float *vecto
   gmf_status status = GMF_OK;
   gmf_feature_side side = (gmf_feature_side)query->config.of;
   gmf_feature feature = {0};
-  GMF_TRY(gmf_describe_names(query->model, side, &name, 1, vector, err));
+  GMF_TRY(gmf_describe_names(query->model, side, &name, 1, false, vector, err));
   GMF_TRY(gmf_model_find_feature(query->model, side, name, &feature, err));
   gmf_description d = {.side = side,
                        .subject_key = "feature",

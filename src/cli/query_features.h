@@ -20,8 +20,9 @@ typedef struct gmf_description {
 /* The members of its JSON object. */
 gmf_status gmf_description_json(const gmf_query *q, const gmf_description *d, FILE *out, gmf_error *err);
 
-/* vector [k] of a thing by n names of its features; GMF_ERR_DATA for a name that the model does not have. */
-gmf_status gmf_describe_names(gmf_model *model, gmf_feature_side side, const char *const *names, int64_t n,
+/* vector [k] of n features by their names; GMF_ERR_DATA for a name that the model does not have. whole: they are all of
+ * something, and so has the intercept, too, where the model has one. */
+gmf_status gmf_describe_names(gmf_model *model, gmf_feature_side side, const char *const *names, int64_t n, bool whole,
                               float *vector, gmf_error *err);
 
 #endif

@@ -373,7 +373,7 @@ static gmf_status put_description(const request *r, const char *key, gmf_descrip
   GMF_TRY(read_top(r, gmf_max64(about.n_users, about.n_items), &d->top_n, err));
   GMF_TRY(read_names(r, key, &names, err));
   GMF_TRY(GMF_NEW(vector, about.n_factors, err));
-  GMF_TRY(gmf_describe_names(r->query->model, d->side, names.values, names.n, vector, err));
+  GMF_TRY(gmf_describe_names(r->query->model, d->side, names.values, names.n, !d->with_features, vector, err));
   GMF_TRY(gmf_model_find_feature(r->query->model, d->side, names.values[0], &feature, err));
   FILE *text = open_memstream(&subject, &size);
   if (text == NULL) GMF_TRY(gmf_fail(err, GMF_ERR_MEMORY, "out of memory for an answer"));

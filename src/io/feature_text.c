@@ -14,10 +14,11 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/text.h"
+#include "gridmf/features.h"
 #include "io/input.h"
 #include "io/text_reader.h"
 
-static const char INTERCEPT[] = "(intercept)";
+static const char INTERCEPT[] = GMF_FEATURE_INTERCEPT;
 
 enum { MAX_COLUMNS = 64, MAX_NAME = 256, BLOCK_BYTES = 1 << 20 };
 

@@ -190,6 +190,21 @@ class TestAttach(harness.Case):
         np.testing.assert_array_equal(matrix[:, names.index("genres:A")], [1, 0, 0, 0, 0])
         np.testing.assert_array_equal(matrix[:, names.index("year")], [-1, 0, 1, 0, 0])
 
+    def test_export(self):
+        """The features as NumPy and SciPy have them, of a dataset and of a model."""
+        data = random_dataset(self.out / "data.h5", 20, 15, 100)
+        attach(data, random_table(self.out / "i.csv", range(10, 25)), self.out / "i.h5")
+        run_good(1, "train", self.out / "i.h5", "-o", self.out / "m.h5", "--algorithm", "als", "--factors", 3, "--iterations", 1,
+                 "--item-features", "--quiet")
+        names, matrix = read_features(self.out / "i.h5")
+        for file in ("i.h5", "m.h5"):
+            run_good(1, "export", self.out / file, "--to", "npz", "-o", self.out / "o.npz")
+            with np.load(self.out / "o.npz") as z:
+                rows = scipy.sparse.csr_matrix(tuple(z[f"item_features_{part}"] for part in ("data", "indices", "indptr")), matrix.shape)
+                np.testing.assert_array_equal(rows.toarray(), matrix)
+                self.assertEqual([name.decode() for name in z["item_feature_names"]], names)
+                self.assertEqual(z["item_feature_weights"].shape if file == "m.h5" else (len(names), 3), (len(names), 3))
+
     def test_split_hands_features_on(self):
         data = random_dataset(self.out / "data.h5", 40, 15, 300)
         attach(data, random_table(self.out / "i.csv", range(10, 25)), self.out / "i.h5")
@@ -429,7 +444,7 @@ class TestQuery(harness.Case):
     def setUpClass(cls):
         super().setUpClass()
         plain = random_dataset(cls.folder / "plain.h5", 50, 30, 500)
-        attach(plain, random_table(cls.folder / "i.csv", range(5, 45)), cls.folder / "i.h5")
+        attach(plain, random_table(cls.folder / "i.csv", range(5, 45)), cls.folder / "i.h5", "--intercept")
         attach(cls.folder / "i.h5", random_table(cls.folder / "u.csv", range(30, 60), seed=6), cls.folder / "data.h5", side="users")
         cls.model = cls.folder / "m.h5"
         run_good(2, "train", cls.folder / "data.h5", "-o", cls.model, "--algorithm", "als", "--bias", "--factors", 6, "--iterations", 4,
@@ -501,7 +516,7 @@ class TestQuery(harness.Case):
     def test_describe(self):
         """An item that no file has, by a category, one with a comma, and a number."""
         vector = (self.b[self.names.index("genres:Drama")] + self.b[self.names.index("genres:Crime, true")] +
-                  self.b[self.names.index("year")] * (1985 - self.means[-1]) / self.scales[-1])
+                  self.b[self.names.index("year")] * (1985 - self.means[-2]) / self.scales[-2] + self.b[-1])
         words = ["describe", "--item-features", 'genres:Drama,"genres:Crime, true",year:1985', "--top", 5]
         answer = self.ask(*words, "--user", self.user_ids[2], "--user", 999)[0]
         self.assertList(answer["items"], self.best(self.cosines(vector), self.warm))
