@@ -18,10 +18,12 @@ static double n_ratings_of(const gmf_degree_model *m)
   return n;
 }
 
-static double largest(const gmf_degree_model *m)
+/* The most ratings of a row that has less than `limit`. */
+static double largest(const gmf_degree_model *m, double limit)
 {
   double most = 0;
-  for (int c = 0; c < m->n; c++) most = fmax(most, m->degrees[c]);
+  for (int c = 0; c < m->n; c++)
+    if (m->degrees[c] < limit) most = fmax(most, m->degrees[c]);
   return most;
 }
 
@@ -93,15 +95,12 @@ static double is_hit(double d, int n_parts) { return n_parts == 1 ? -expm1(-d) :
  */
 static double fullest(const gmf_degree_model *m, gmf_side side, int n, double limit)
 {
-  double longest = 0, square = 0, mean = n_ratings_of(m) / n;
-  for (int c = 0; c < m->n; c++) {
-    if (m->degrees[c] >= limit) continue;
-    longest = fmax(longest, m->degrees[c]);
-    square += m->rows[c] * m->degrees[c] * m->degrees[c];
-  }
+  double square = 0, mean = n_ratings_of(m) / n;
+  for (int c = 0; c < m->n; c++)
+    if (m->degrees[c] < limit) square += m->rows[c] * m->degrees[c] * m->degrees[c];
   bool by_table = side == GMF_ITEMS && n_rows_of(m) <= (double)GMF_AXIS_TABLE_ROWS;
   double deviation = sqrt((double)(n - 1) * square) / n_ratings_of(m);
-  return fmax(by_table ? 1 : 1 + deviation * sqrt(2 * log((double)n)), longest / mean);
+  return fmax(by_table ? 1 : 1 + deviation * sqrt(2 * log((double)n)), largest(m, limit) / mean);
 }
 
 static int64_t whole(double x) { return (int64_t)llround(fmin(x, 9e18)); }
@@ -170,9 +169,12 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
   *most = *typical;
   double limit = (double)layout->heavy_from, more = fullest(updated, side, n_rows, limit);
   double gives = fullest(fixed, gmf_other_side(side), n_ranks, INFINITY), n_fixed = n_rows_of(fixed);
-  /* Of equal ratings those of few long rows touch most: rows as long as the longest, independent of each other. */
-  double longest = fmin(largest(updated), sums.ratings * more), missed = 1 - fmin(longest / n_fixed, 1);
-  double touched = n_fixed / n_cols * (1 - pow(missed, sums.ratings * more * n_cols / longest));
+  /* Of equal light ratings those of few long rows touch most: rows as long as the longest, independent of each other.
+   */
+  double light_ratings = (sums.ratings - sums.heavy_ratings) * more,
+         longest = fmin(largest(updated, limit), light_ratings);
+  double missed = 1 - fmin(longest / n_fixed, 1), touched = 0;
+  if (longest > 0) touched = n_fixed / n_cols * (1 - pow(missed, light_ratings * n_cols / longest));
   double most_slots = fmax(slots, fmin(fmax(slots * more, touched), n_fixed / n_cols));
   most->ratings = whole(sums.ratings * more);
   most->work = whole(sums.work * more);
@@ -186,7 +188,7 @@ void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side
 {
   const gmf_degree_model *updated = &models[side], *fixed = &models[gmf_other_side(side)];
   double heavy = n_ratings_of(updated), remote = 1 - 1.0 / n_ranks;
-  gmf_fetch_table_make(n_ranks, whole(largest(updated)), t);
+  gmf_fetch_table_make(n_ranks, whole(largest(updated, INFINITY)), t);
   for (int c = 0; c < updated->n; c++) {
     int64_t d = whole(updated->degrees[c]);
     int class = gmf_fetch_class(t, d);
