@@ -21,6 +21,12 @@ const gmf_log_field GMF_LOG_FIELDS[] = {
     {"memory", "allowed_bytes_per_rank", GMF_LOG_INTEGER, false, "2^63 - 1 for no limit"},
     {"memory", "source", GMF_LOG_STRING, false, "who allows no more"},
 
+    {"balance", "ratings", GMF_LOG_OBJECT, false,
+     "of als and ials, of users and items: mean and max over the ranks, like the next three"},
+    {"balance", "operations", GMF_LOG_OBJECT, false, "of a sweep, in single precision; those in double count twice"},
+    {"balance", "received_bytes", GMF_LOG_OBJECT, false, "in a sweep"},
+    {"balance", "memory_bytes", GMF_LOG_OBJECT, false, "as planned by exact counts"},
+
     {"sweep", "n", GMF_LOG_INTEGER, false, "sweeps done, from 1"},
     {"sweep", "objective", GMF_LOG_NUMBER, false, "loss and regularisation after it"},
     {"sweep", "loss", GMF_LOG_NUMBER, false, "without regularisation"},

@@ -200,8 +200,7 @@ static int64_t least_panel(const gmf_block *b)
   return longest;
 }
 
-/* Local. What a rank has of a side. */
-static gmf_memory_share share_of(const gmf_grid *grid, const gmf_block *b)
+gmf_memory_share gmf_memory_share_of(const gmf_grid *grid, const gmf_block *b)
 {
   const gmf_block *heavy = b->next, *folded = heavy != NULL ? heavy : b;
   gmf_memory_share share = {.ratings = gmf_block_ratings(b),
@@ -225,7 +224,7 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
   gmf_memory_share shares[GMF_N_SIDES];
   gmf_train_shape *shape = &memory->shape;
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    shares[s] = share_of(grid, blocks[s]);
+    shares[s] = gmf_memory_share_of(grid, blocks[s]);
     shape->basis = shape->basis || (blocks[s]->next != NULL && shape->fold_heavy.cg_steps > 0);
   }
   fit_expanded_rows(shares, memory);
@@ -233,6 +232,7 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
   gmf_max_i64(grid, &is_cut, 1);
   if (is_cut && shape->expand_bytes == 0) shape->expand_bytes = INT64_MAX;
   gmf_memory_plan plan = gmf_plan_train(shape, shares);
+  memory->planned = plan.peak;
   return check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "exact", true, log, err);
 }
 

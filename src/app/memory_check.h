@@ -21,6 +21,7 @@ typedef struct gmf_train_memory {
   gmf_memory_allowance allowed;
   gmf_train_shape shape;
   bool fits_expanded; /* shape.expand_bytes is chosen here, not by --expand-memory */
+  int64_t planned;    /* the peak of this rank by exact counts */
 } gmf_train_memory;
 
 /*
@@ -41,6 +42,9 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *config, const int64_t n[GMF
 
 /* Local. Adds the features that the options ask for, as far as the dataset has them. */
 void gmf_train_shape_features(const gmf_config *config, const gmf_dataset *dataset, gmf_train_shape *shape);
+
+/* Local. What this rank has of the side of a block and its next. */
+gmf_memory_share gmf_memory_share_of(const gmf_grid *grid, const gmf_block *block);
 
 /* Local. The peak of a rank that trains with n_ranks ranks in one column, bytes, by the sizes of the dataset. */
 int64_t gmf_train_memory_expected(const gmf_config *config, const gmf_dataset *dataset, int n_ranks);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "algo/popularity.h"
+#include "app/balance.h"
 #include "app/layout_choice.h"
 #include "app/memory_check.h"
 #include "app/placement.h"
@@ -407,6 +408,8 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   t.expand_bytes = memory.shape.expand_bytes;
+  if (config->algorithm == GMF_ALGORITHM_ALS || config->algorithm == GMF_ALGORITHM_IALS)
+    gmf_balance_log(grid, config, t.blocks, &memory, t.log);
   if (config->algorithm == GMF_ALGORITHM_SVD) {
     gmf_svd_run run = {grid, config, t.log, t.dataset, t.axes, t.blocks, t.writer, &t.saving, resumed};
     status = gmf_train_svd(&run, err);

@@ -149,6 +149,25 @@ class Plans(harness.Case):
                     self.assertLess(work, most)
                     self.assertLess(ratings, 1.5 * most)
 
+    def test_balance_of_a_run(self):
+        """What a training says of its ranks is, on average over them, what was planned."""
+        for n_ranks, words in ((2, ["als", "--bias", "--heavy-items", "100:1x2"]), (4, ["ials", "--grid", "2x2"]),
+                               (4, ["als", "--solver", "cg", "--heavy-items", "60:2x2", "--heavy-users", "30:1x4"])):
+            with self.subTest(words=words):
+                words = ["--algorithm", *words, "--factors", 10]
+                plan = plans(self.data, *words, "--np", n_ranks)["plans"][0]
+                log = self.out / "balance.jsonl"
+                run_good(n_ranks, "train", self.data, "-o", self.out / "model.h5", *words, "--iterations", 1, "--log-json", log,
+                         "--quiet")
+                lines = [json.loads(line) for line in log.read_text().splitlines()]
+                log.unlink()
+                found = next(line for line in lines if line["event"] == "balance")
+                for load in ("ratings", "operations", "received_bytes"):
+                    planned = sum(plan[side][load]["mean"] for side in ("users", "items"))
+                    self.assertAlmostEqual(found[load]["mean"] / planned, 1, delta=0.002, msg=load)
+                    self.assertGreaterEqual(found[load]["max"], found[load]["mean"])
+                self.assertGreaterEqual(found["memory_bytes"]["max"], found["memory_bytes"]["mean"])
+
     def test_by_several_ranks(self):
         """A plan made by three ranks is that of one."""
         words = ["plan", self.data, "--algorithm", "ials", "--np", 7, *RATES, "--json", "--quiet"]
