@@ -182,6 +182,9 @@ static const gmf_option OPTIONS[] = {
      "how fixed factor rows travel between ranks: f4 as they are, bf16 rounded to 8 bits of precision, in half the bytes; "
      "every rank then solves with the rounded rows, which changed losses by less than 1e-4 of themselves where it was "
      "measured"},
+    {"hops", GMF_OPT_INT, FIELD(hops), GMF_VERB_TRAIN, false, "N", 1, 2, NULL, "1",
+     "2: fixed rows go along a column and then along a row of a rectangle of ranks, so that R x C ranks have R + C - 2 "
+     "partners each instead of R x C - 1, and receive up to twice as much; for many hundreds of ranks. The same bits"},
     {"share-node", GMF_OPT_CHOICE, FIELD(share_node), GMF_VERB_TRAIN, false, NULL, 0, 0, "auto|on|off", "auto",
      "whether the ranks of a node share one copy of the rows of the other side that their ratings touch: what several of "
      "them need comes to the node once; the same bits. auto: where a run needs it to fit into memory"},
@@ -326,6 +329,7 @@ static const struct {
     {offsetof(gmf_config, heavy[GMF_USERS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, heavy[GMF_ITEMS]), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, roofline), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
+    {offsetof(gmf_config, hops), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, share_node), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, expand_memory), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
     {offsetof(gmf_config, wire), OF(GMF_ALGORITHM_ALS) | OF(GMF_ALGORITHM_IALS)},
@@ -525,6 +529,7 @@ static gmf_status refuse_sweeps(const gmf_config *c, gmf_error *err)
                  {"roofline", c->roofline},
                  {"heavy-users", is_given(c->heavy[GMF_USERS])},
                  {"heavy-items", is_given(c->heavy[GMF_ITEMS])},
+                 {"hops", c->hops > 1},
                  {"share-node", c->share_node != GMF_SHARE_AUTO},
                  {"expand-memory", c->expand_memory > 0},
                  {"wire", c->wire != GMF_WIRE_F4},
@@ -586,6 +591,9 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
   if (isnan(c->lambda_bias)) c->lambda_bias = c->lambda;
   if (c->center < 0) c->center = c->bias ? GMF_CENTER_GLOBAL : GMF_CENTER_NONE;
+  if (c->hops > 1 && (c->share_node == GMF_SHARE_ON || c->expand_memory > 0))
+    return gmf_fail(err, GMF_ERR_USAGE, "--hops 2 brings whole panels to each rank: leave out --%s",
+                    c->expand_memory > 0 ? "expand-memory" : "share-node on");
   if (c->share_node == GMF_SHARE_ON && c->expand_memory > 0)
     return gmf_fail(err, GMF_ERR_USAGE, "panels of --expand-memory are of one rank: leave out --share-node on");
   if (c->nonnegative && c->solver == GMF_SOLVER_CG)

@@ -117,6 +117,7 @@ typedef struct gmf_config {
   int64_t keep_per_item;
   int store; /* gmf_precision */
   char grid[32];
+  int64_t hops;
   int share_node;        /* gmf_sharing */
   int wire;              /* gmf_wire */
   int64_t expand_memory; /* bytes; 0: chosen */

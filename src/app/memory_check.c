@@ -151,7 +151,7 @@ static int ranks_that_share(const gmf_grid *grid, const gmf_config *c)
   int64_t least = n_here, most = n_here;
   gmf_min_i64(grid, &least, 1);
   gmf_max_i64(grid, &most, 1);
-  if (c->share_node == GMF_SHARE_OFF || c->expand_memory > 0 || most == 1) return 1;
+  if (c->share_node == GMF_SHARE_OFF || c->hops > 1 || c->expand_memory > 0 || most == 1) return 1;
   return gmf_int(gmf_max64(least, 2));
 }
 
@@ -183,7 +183,8 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
   bool is_als = c->algorithm == GMF_ALGORITHM_ALS || c->algorithm == GMF_ALGORITHM_IALS;
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
   choose_sharing(grid, c, is_als ? ranks_that_share(grid, c) : 1, memory);
-  memory->fits_expanded = is_als && grid->n_cols == 1 && c->expand_memory == 0 && memory->shape.node_ranks == 1;
+  memory->fits_expanded =
+      is_als && grid->n_cols == 1 && c->expand_memory == 0 && c->hops == 1 && memory->shape.node_ranks == 1;
   gmf_expect_shares(&memory->shape, shares);
   fit_expanded_rows(shares, memory);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
@@ -207,7 +208,7 @@ gmf_memory_share gmf_memory_share_of(const gmf_grid *grid, const gmf_block *b)
                             .rows = b->n_rows,
                             .own = gmf_axis_n_own(b->axis, grid->rank),
                             .slots = b->expand->n_slots,
-                            .sent = b->expand->n_send,
+                            .sent = gmf_expand_n_sent(b->expand),
                             .least = least_panel(b),
                             .fold_cols = folded->grid->n_cols};
   if (heavy != NULL) share.heavy_rows = heavy->n_rows;

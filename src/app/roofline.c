@@ -86,11 +86,12 @@ void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf
     gram->memory += word * k * n_fixed;
     solve->operations_f8 += 2 * n_own * k * k;
   }
-  for (int r = 0; r < grid->size; r++) {
-    if (r == grid->rank || block->expand->recv_counts[r] == 0) continue;
-    expand->received += word * k * (double)block->expand->recv_counts[r];
-    expand->messages++;
-  }
+  for (const gmf_expand *hop = block->expand; hop != NULL; hop = hop->before)
+    for (int r = 0; r < hop->grid->size; r++) {
+      if (hop->recv_counts[r] == 0) continue; /* as of myself */
+      expand->received += word * k * (double)hop->recv_counts[r];
+      expand->messages++;
+    }
   double rating = sizeof *block->cols + sizeof *block->values + (block->weights != NULL ? sizeof *block->weights : 0);
   solve->memory += nnz * rating + word * k * (double)block->expand->n_slots;
   count_rows(grid, block, row, solve, &out->phases[GMF_PHASE_FOLD]);

@@ -32,6 +32,7 @@ static void free_training(gmf_training *t)
   }
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_side_features_free(&t->features[s]);
   gmf_node_destroy(&t->node);
+  gmf_hops_destroy(&t->hops);
   gmf_free(t->objective);
   gmf_free(t->loss);
   gmf_free(t->seconds);
@@ -126,9 +127,10 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   gmf_status status = GMF_OK;
   const gmf_dataset *d = t->dataset;
   gmf_rating_source source = gmf_dataset_source(d);
+  gmf_ways ways = {t->node, t->hops};
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
-  GMF_TRY(gmf_blocks_create(t->grid, t->node, &source, t->axes, t->heavy, t->blocks, err));
+  GMF_TRY(gmf_blocks_create(t->grid, &ways, &source, t->axes, t->heavy, t->blocks, err));
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
@@ -405,6 +407,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   if (config->roofline) GMF_TRY(gmf_roofline_start(grid, config->memory_limit, t.log, &t.roofline, err));
   GMF_TRY(read_features(&t, err));
   if (memory.shape.node_ranks > 1) GMF_TRY(gmf_node_create(grid, &t.node, err));
+  if (config->hops > 1) GMF_TRY(gmf_hops_create(grid, &t.hops, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   t.expand_bytes = memory.shape.expand_bytes;

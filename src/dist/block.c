@@ -378,7 +378,7 @@ static void copy_heavy_counts(gmf_block *light)
 }
 
 /* Collective. Makes the blocks of one side of its piles, which are used up. */
-static gmf_status finish_side(const gmf_node *node, const part parts[N_PARTS], pile piles[N_PARTS], gmf_block **out,
+static gmf_status finish_side(const gmf_ways *ways, const part parts[N_PARTS], pile piles[N_PARTS], gmf_block **out,
                               gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -393,8 +393,10 @@ static gmf_status finish_side(const gmf_node *node, const part parts[N_PARTS], p
   GMF_FREE(set.before);
   for (gmf_block *b = made; b != NULL; b = b->next) count_rows(b);
   if (made->next != NULL) copy_heavy_counts(made);
-  if (node != NULL)
-    GMF_TRY(gmf_expand_create_shared(grid, node, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  if (ways != NULL && ways->hops != NULL)
+    GMF_TRY(gmf_expand_create_hops(grid, ways->hops, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  else if (ways != NULL && ways->node != NULL)
+    GMF_TRY(gmf_expand_create_shared(grid, ways->node, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
   else
     GMF_TRY(gmf_expand_create(grid, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
   for (gmf_block *b = made; b != NULL; b = b->next) {
@@ -438,7 +440,7 @@ static gmf_status start_pile(const part *of, int64_t n_ratings, bool weighted, p
   return GMF_RESERVE(p->ratings, p->capacity, (share + share / 8) * p->stride, err);
 }
 
-gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_node *node, const gmf_rating_source *source,
+gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_ways *ways, const gmf_rating_source *source,
                              gmf_axis *const axes[GMF_N_SIDES], gmf_heavy *const heavy[GMF_N_SIDES],
                              gmf_block *blocks[GMF_N_SIDES], gmf_error *err)
 {
@@ -476,7 +478,7 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_node *node, const g
   }
   free_buffers(&buffers);
   buffers = (round_buffers){0};
-  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(finish_side(node, parts[s], piles[s], &blocks[s], err));
+  for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(finish_side(ways, parts[s], piles[s], &blocks[s], err));
 
 cleanup:
   free_buffers(&buffers);

@@ -44,16 +44,22 @@ static inline gmf_ratings gmf_block_row(const gmf_block *b, int64_t r)
                        b->row_ptr[r + 1] - begin};
 }
 
+/* How fixed rows come to their ranks; at most one of them. */
+typedef struct gmf_ways {
+  const gmf_node *node; /* borrowed: whose ranks share the expanded panel; NULL: each has its own */
+  const gmf_hops *hops; /* borrowed: two hops; NULL: from rank to rank */
+} gmf_ways;
+
 /* Local. Ratings that a rank has of a side, in both blocks. */
 int64_t gmf_block_ratings(const gmf_block *block);
 
 /*
  * Collective. Reads the source once and routes every rating to its two places, in blocks[GMF_USERS] and
  * blocks[GMF_ITEMS], in batches of bounded size. axes, heavy (placed; NULL where a side has no heavy rows) and grid:
- * borrowed, must outlive the blocks. With heavy rows the grid has one column. node: whose ranks share the
- * expanded panel, NULL for a panel of each rank; borrowed, too.
+ * borrowed, must outlive the blocks. With heavy rows the grid has one column. ways: NULL for a
+ * panel of each rank, straight from the owners.
  */
-gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_node *node, const gmf_rating_source *source,
+gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_ways *ways, const gmf_rating_source *source,
                              gmf_axis *const axes[GMF_N_SIDES], gmf_heavy *const heavy[GMF_N_SIDES],
                              gmf_block *blocks[GMF_N_SIDES], gmf_error *err);
 void gmf_block_destroy(gmf_block **block);

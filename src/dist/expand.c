@@ -1,5 +1,6 @@
-#include "dist/expand.h"
+#include "dist/expand_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -14,6 +15,7 @@ void gmf_expand_destroy(gmf_expand **expand)
   gmf_free((*expand)->recv_counts);
   gmf_free((*expand)->send_rows);
   gmf_free((*expand)->own_rows);
+  gmf_expand_destroy(&(*expand)->before);
   gmf_free(*expand);
   *expand = NULL;
 }
@@ -24,6 +26,7 @@ gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, 
   gmf_expand *plan = NULL;
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(plan, 1, err));
+  plan->grid = grid;
   plan->n_slots = plan->n_panel = n_slots;
   plan->n_own = n_own;
   GMF_TRY(GMF_NEW_ZERO(plan->send_counts, grid->size, err));
@@ -36,40 +39,97 @@ cleanup:
   return status;
 }
 
-/* Local. How many of rows [n] are mine. */
-static int64_t count_own(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n)
+int64_t gmf_expand_n_sent(const gmf_expand *expand)
 {
-  int64_t n_own = 0;
-  for (int64_t j = 0; j < n; j++) {
-    int64_t position = gmf_axis_position(axis, rows[j]);
-    n_own += position >= axis->prefix[grid->rank] && position < axis->prefix[grid->rank + 1];
-  }
-  return n_own;
+  return expand->n_send + (expand->before != NULL ? expand->before->n_send : 0);
 }
 
-/* What I ask of whom: places grouped by owner, wanted [n] = the owner's local rows in that order. */
-static gmf_status place_rows(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
-                             int32_t *slot_of, gmf_expand *plan, int32_t **wanted, gmf_error *err)
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+gmf_status gmf_wants_new(int64_t n, gmf_wants *w, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t *next = NULL;
-  GMF_TRY(GMF_NEW_ZERO(next, axis->n_ranks + 1, err));
-  GMF_TRY(GMF_NEW(*wanted, n, err));
-  for (int64_t j = 0; j < n; j++) plan->recv_counts[gmf_axis_owner(axis, gmf_axis_position(axis, rows[j]))]++;
-  plan->recv_counts[grid->rank] = 0;
-  for (int r = 0; r < axis->n_ranks; r++) next[r + 1] = next[r] + plan->recv_counts[r];
-  next[grid->rank] = n - plan->n_own;
-  for (int64_t j = 0; j < n; j++) {
-    int64_t position = gmf_axis_position(axis, rows[j]);
-    int owner = gmf_axis_owner(axis, position);
-    int64_t slot = next[owner]++;
-    slot_of[j] = gmf_i32(slot);
-    (*wanted)[slot] = gmf_i32(position - axis->prefix[owner]);
+  w->n = n;
+  GMF_TRY(GMF_NEW(w->of, n, err));
+  GMF_TRY(GMF_NEW(w->keys, n, err));
+cleanup:
+  return status;
+}
+
+void gmf_wants_free(gmf_wants *w)
+{
+  gmf_free(w->of);
+  gmf_free(w->keys);
+}
+
+/* Local. A plan for what is wanted, but for what others want. asking [n]: the keys in the order of the places. */
+static gmf_status sort_wants(const gmf_grid *grid, const gmf_wants *w, int32_t *slot_of, gmf_expand **plan,
+                             int64_t **asking, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t n_own = 0, *next = NULL;
+  for (int64_t j = 0; j < w->n; j++) n_own += w->of[j] == grid->rank;
+  GMF_TRY(gmf_expand_new(grid, w->n, n_own, plan, err));
+  GMF_TRY(GMF_NEW(*asking, w->n, err));
+  GMF_TRY(GMF_NEW_ZERO(next, grid->size + 1, err));
+  for (int64_t j = 0; j < w->n; j++) (*plan)->recv_counts[w->of[j]]++;
+  (*plan)->recv_counts[grid->rank] = 0;
+  for (int r = 0; r < grid->size; r++) next[r + 1] = next[r] + (*plan)->recv_counts[r];
+  next[grid->rank] = w->n - n_own;
+  for (int64_t j = 0; j < w->n; j++) {
+    slot_of[j] = gmf_i32(next[w->of[j]]++);
+    (*asking)[slot_of[j]] = w->keys[j];
   }
-  if (plan->n_own > 0) memcpy(plan->own_rows, *wanted + n - plan->n_own, (size_t)plan->n_own * sizeof **wanted);
 cleanup:
   gmf_free(next);
   return status;
+}
+
+gmf_status gmf_expand_ask(const gmf_grid *grid, const gmf_wants *w, int32_t *slot_of, gmf_expand **out, int64_t **asked,
+                          gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_expand *plan = NULL;
+  int64_t *asking = NULL, *of_others = NULL;
+
+  *out = NULL;
+  GMF_TRY(gmf_agree(grid, sort_wants(grid, w, slot_of, &plan, &asking, err), err));
+  GMF_TRY(gmf_exchange_new(grid, sizeof *asking, asking, plan->recv_counts, (void **)&of_others, plan->send_counts,
+                           &plan->n_send, err));
+  status = GMF_NEW(*asked, plan->n_send + plan->n_own, err);
+  if (status == GMF_OK) status = GMF_NEW(plan->send_rows, plan->n_send, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+  if (plan->n_send > 0) memcpy(*asked, of_others, (size_t)plan->n_send * sizeof **asked);
+  if (plan->n_own > 0) memcpy(*asked + plan->n_send, asking + w->n - plan->n_own, (size_t)plan->n_own * sizeof **asked);
+  *out = plan;
+  plan = NULL;
+
+cleanup:
+  gmf_free(of_others);
+  gmf_free(asking);
+  gmf_expand_destroy(&plan);
+  return status;
+}
+
+void gmf_expand_number(gmf_expand *plan, const int64_t *numbers)
+{
+  for (int64_t j = 0; j < plan->n_send; j++) plan->send_rows[j] = gmf_i32(numbers[j]);
+  for (int64_t j = 0; j < plan->n_own; j++) plan->own_rows[j] = gmf_i32(numbers[plan->n_send + j]);
+}
+
+static int ascending(const void *a, const void *b)
+{
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+int64_t gmf_sort_once(int64_t *values, int64_t n)
+{
+  int64_t n_kept = 0;
+  qsort(values, (size_t)n, sizeof *values, ascending);
+  for (int64_t j = 0; j < n; j++)
+    if (j == 0 || values[j] != values[j - 1]) values[n_kept++] = values[j];
+  return n_kept;
 }
 
 gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
@@ -77,22 +137,30 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
 {
   gmf_status status = GMF_OK;
   gmf_expand *plan = NULL;
-  int32_t *wanted = NULL;
+  gmf_wants of_owners = {0};
+  int64_t *asked = NULL;
 
   *out = NULL;
-  status = gmf_expand_new(grid, n, count_own(grid, axis, rows, n), &plan, err);
-  if (status == GMF_OK) status = place_rows(grid, axis, rows, n, slot_of, plan, &wanted, err);
-  GMF_TRY(gmf_agree(grid, status, err));
-  GMF_TRY(gmf_exchange_new(grid, sizeof *wanted, wanted, plan->recv_counts, (void **)&plan->send_rows,
-                           plan->send_counts, &plan->n_send, err));
+  GMF_TRY(gmf_agree(grid, gmf_wants_new(n, &of_owners, err), err));
+  for (int64_t j = 0; j < n; j++) {
+    int64_t position = gmf_axis_position(axis, rows[j]);
+    int owner = gmf_axis_owner(axis, position);
+    of_owners.of[j] = owner;
+    of_owners.keys[j] = position - axis->prefix[owner];
+  }
+  GMF_TRY(gmf_expand_ask(grid, &of_owners, slot_of, &plan, &asked, err));
+  gmf_expand_number(plan, asked);
   *out = plan;
   plan = NULL;
 
 cleanup:
-  gmf_free(wanted);
+  gmf_wants_free(&of_owners);
+  gmf_free(asked);
   gmf_expand_destroy(&plan);
   return status;
 }
+
+/* ---- running them ------------------------------------------------------------------------------------------------ */
 
 /* Local, or Collective over the node. */
 static gmf_status new_panel(const gmf_expand_space *space, char **panel, gmf_error *err)
@@ -117,17 +185,21 @@ gmf_status gmf_expand_space_create(const gmf_grid *grid, gmf_expand *const *plan
   gmf_status status = GMF_OK;
   gmf_expand_space *space = NULL;
   const gmf_node *node = n > 0 ? plans[0]->node : NULL;
-  int64_t n_send = 0, n_panel = 0;
+  int64_t n_send = 0, n_panel = 0, n_between = 0;
 
   *out = NULL;
   for (int p = 0; p < n; p++) {
     GMF_CHECK(plans[p]->node == node);
     n_send = gmf_max64(n_send, plans[p]->n_send);
     n_panel = gmf_max64(n_panel, plans[p]->n_panel);
+    if (plans[p]->before == NULL) continue;
+    n_send = gmf_max64(n_send, plans[p]->before->n_send);
+    n_between = gmf_max64(n_between, plans[p]->before->n_slots);
   }
   status = GMF_NEW_ZERO(space, 1, err);
   if (status == GMF_OK) status = GMF_NEW(space->requests, 2 * (int64_t)grid->size, err);
   if (status == GMF_OK) status = GMF_NEW(space->send, n_send * (int64_t)row_bytes, err);
+  if (status == GMF_OK) status = GMF_NEW(space->between, n_between * (int64_t)row_bytes, err);
   GMF_TRY(node != NULL ? gmf_agree(node->grid, status, err) : status);
   space->row_bytes = row_bytes;
   space->node = node;
@@ -148,6 +220,7 @@ void gmf_expand_space_destroy(gmf_expand_space **space)
   if (s == NULL) return;
   GMF_CHECK(s->coming == NULL);
   gmf_free(s->send);
+  gmf_free(s->between);
   for (int p = 0; p < 2; p++)
     if (s->node != NULL)
       gmf_node_unmap(s->panels[p], s->panel_bytes);
@@ -158,11 +231,17 @@ void gmf_expand_space_destroy(gmf_expand_space **space)
   *space = NULL;
 }
 
+/* Bytes of a row of row_bytes on its way. */
+static size_t travel_bytes(size_t row_bytes, gmf_wire wire)
+{
+  return wire == GMF_WIRE_F4 ? row_bytes : gmf_wire_bytes(wire, (int64_t)(row_bytes / sizeof(float)));
+}
+
 /* Rows rows[j] of `from`, j < n, as they travel. row_bytes: before that. */
 static void pack_rows(const char *from, size_t row_bytes, const int32_t *rows, int64_t n, gmf_wire wire, char *to)
 {
   int64_t n_floats = (int64_t)(row_bytes / sizeof(float));
-  size_t bytes = wire == GMF_WIRE_F4 ? row_bytes : gmf_wire_bytes(wire, n_floats);
+  size_t bytes = travel_bytes(row_bytes, wire);
 #pragma omp parallel for schedule(static) if (n > 1 << 10)
   for (int64_t j = 0; j < n; j++) {
     const char *row = from + (size_t)rows[j] * row_bytes;
@@ -173,37 +252,47 @@ static void pack_rows(const char *from, size_t row_bytes, const int32_t *rows, i
   }
 }
 
-/* Collective, but waits for nobody. */
-static void start(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes, gmf_wire wire,
-                  gmf_expand_space *space)
+/* Collective, but waits for nobody. One hop, from rows of row_bytes; `arrival` gets them as they travel. */
+static void start_hop(const gmf_expand *hop, const char *from, size_t row_bytes, gmf_wire wire, char *arrival,
+                      gmf_expand_space *space)
 {
-  int64_t n_floats = (int64_t)(row_bytes / sizeof(float));
-  size_t bytes = wire == GMF_WIRE_F4 ? row_bytes : gmf_wire_bytes(wire, n_floats);
-  char *panel = space->panels[space->panels[1] != NULL && space->panel == space->panels[0] ? 1 : 0];
-  char *mine = panel + (size_t)plan->first_slot * row_bytes;
-  char *arrival = mine + (size_t)plan->n_slots * (row_bytes - bytes); /* its last bytes */
-  GMF_CHECK(row_bytes <= space->row_bytes && space->coming == NULL);
-  if (space->node != NULL) gmf_node_barrier(space->node); /* nobody works with what was there */
-  pack_rows(own, row_bytes, plan->send_rows, plan->n_send, wire, space->send);
-  pack_rows(own, row_bytes, plan->own_rows, plan->n_own, wire, arrival + (size_t)(plan->n_slots - plan->n_own) * bytes);
-  space->coming = plan;
-  space->n_floats = wire == GMF_WIRE_F4 ? 0 : n_floats;
-  space->arrived_bytes = row_bytes;
-  space->job = (gmf_exchange_job){.grid = grid,
+  size_t bytes = travel_bytes(row_bytes, wire);
+  pack_rows(from, row_bytes, hop->send_rows, hop->n_send, wire, space->send);
+  pack_rows(from, row_bytes, hop->own_rows, hop->n_own, wire, arrival + (size_t)(hop->n_slots - hop->n_own) * bytes);
+  space->job = (gmf_exchange_job){.grid = hop->grid,
                                   .requests = space->requests,
                                   .tag = EXPAND_TAG,
                                   .row_bytes = (int64_t)bytes,
                                   .send = space->send,
-                                  .send_counts = plan->send_counts,
+                                  .send_counts = hop->send_counts,
                                   .recv = arrival,
-                                  .recv_counts = plan->recv_counts};
+                                  .recv_counts = hop->recv_counts};
   gmf_exchange_start(&space->job);
+}
+
+/* Collective, but waits for nobody but the ranks that share the panel. */
+static void start(const gmf_expand *plan, const void *own, size_t row_bytes, gmf_wire wire, gmf_expand_space *space)
+{
+  size_t bytes = travel_bytes(row_bytes, wire);
+  char *panel = space->panels[space->panels[1] != NULL && space->panel == space->panels[0] ? 1 : 0];
+  char *mine = panel + (size_t)plan->first_slot * row_bytes;
+  GMF_CHECK(row_bytes <= space->row_bytes && space->coming == NULL);
+  if (space->node != NULL) gmf_node_barrier(space->node); /* nobody works with what was there */
+  space->coming = plan;
+  space->n_floats = wire == GMF_WIRE_F4 ? 0 : (int64_t)(row_bytes / sizeof(float));
+  space->arrived_bytes = row_bytes;
+  space->arrival = mine + (size_t)plan->n_slots * (row_bytes - bytes); /* its last bytes */
+  if (plan->before != NULL)
+    start_hop(plan->before, own, row_bytes, wire, space->between, space);
+  else
+    start_hop(plan, own, row_bytes, wire, space->arrival, space);
 }
 
 void gmf_expand_start(const gmf_grid *grid, const gmf_expand *plan, const float *own, int n_floats, gmf_wire wire,
                       gmf_expand_space *space)
 {
-  start(grid, plan, own, (size_t)n_floats * sizeof *own, wire, space);
+  GMF_CHECK(plan->grid == grid || plan->before != NULL);
+  start(plan, own, (size_t)n_floats * sizeof *own, wire, space);
 }
 
 void gmf_expand_poll(gmf_expand_space *space)
@@ -215,6 +304,10 @@ void gmf_expand_finish(gmf_expand_space *space)
 {
   const gmf_expand *plan = space->coming;
   gmf_exchange_finish(&space->job);
+  if (plan->before != NULL) { /* the second hop takes rows on as they came */
+    start_hop(plan, space->between, (size_t)space->job.row_bytes, GMF_WIRE_F4, space->arrival, space);
+    gmf_exchange_finish(&space->job);
+  }
   space->coming = NULL;
   if (space->panels[1] != NULL) space->panel = space->panels[space->panel == space->panels[0] ? 1 : 0];
   char *mine = space->panel + (size_t)plan->first_slot * space->arrived_bytes;
@@ -225,7 +318,8 @@ void gmf_expand_finish(gmf_expand_space *space)
 void gmf_expand_run(const gmf_grid *grid, const gmf_expand *plan, const void *own, size_t row_bytes,
                     gmf_expand_space *space)
 {
-  start(grid, plan, own, row_bytes, GMF_WIRE_F4, space);
+  GMF_CHECK(plan->grid == grid || plan->before != NULL);
+  start(plan, own, row_bytes, GMF_WIRE_F4, space);
   gmf_expand_finish(space);
 }
 

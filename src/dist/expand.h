@@ -11,18 +11,22 @@
 #include "dist/axis.h"
 #include "dist/wire.h"
 #include "runtime/exchange.h"
+#include "runtime/hops.h"
 #include "runtime/node.h"
 
-typedef struct gmf_expand {
-  int64_t n_slots;                    /* rows that I need: others' by owner, then my own */
-  int64_t n_own;                      /* of those, my own */
-  int64_t first_slot, n_panel;        /* where they begin in the panel, and its slots: 0 and n_slots, unless shared */
-  const gmf_node *node;               /* borrowed: whose ranks share the panel; NULL: it is mine alone */
-  int64_t n_send;                     /* rows that I give, counted once for each receiver */
+typedef struct gmf_expand gmf_expand;
+struct gmf_expand {
+  const gmf_grid *grid;        /* borrowed: of the ranks that the counts are of */
+  gmf_expand *before;          /* owned: the first of two hops, and the rows here are those that it brings; or NULL */
+  int64_t n_slots;             /* rows that I need: others' by owner, then my own */
+  int64_t n_own;               /* of those, my own */
+  int64_t first_slot, n_panel; /* where they begin in the panel, and its slots: 0 and n_slots, unless shared */
+  const gmf_node *node;        /* borrowed: whose ranks share the panel; NULL: it is mine alone */
+  int64_t n_send;              /* rows that I give, counted once for each receiver */
   int64_t *send_counts, *recv_counts; /* owned [ranks]; 0 for myself */
   int32_t *send_rows;                 /* owned [n_send]: my rows, by receiver */
   int32_t *own_rows;                  /* owned [n_own]: my rows that I need */
-} gmf_expand;
+};
 
 /*
  * Collective. rows [n]: the rows I need, ascending, without repetition, in dataset order. slot_of [n] (the caller's)
@@ -40,6 +44,14 @@ void gmf_expand_destroy(gmf_expand **expand);
 gmf_status gmf_expand_create_shared(const gmf_grid *grid, const gmf_node *node, const gmf_axis *axis,
                                     const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **out, gmf_error *err);
 
+/* Collective. The same in two hops, of at most n_rows - 1 and n_cols - 1 messages either way; expand_hops.c says what
+ * travels. hops: borrowed, must outlive the plan. */
+gmf_status gmf_expand_create_hops(const gmf_grid *grid, const gmf_hops *hops, const gmf_axis *axis, const int64_t *rows,
+                                  int64_t n, int32_t *slot_of, gmf_expand **out, gmf_error *err);
+
+/* Local. Rows that a rank sends in all hops. */
+int64_t gmf_expand_n_sent(const gmf_expand *expand);
+
 /* Local. A plan for n_slots rows, n_own of them mine, for the caller to fill. */
 gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, gmf_expand **out, gmf_error *err);
 
@@ -47,7 +59,8 @@ gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, 
 typedef struct gmf_expand_space {
   size_t row_bytes;         /* of the longest row that may travel */
   char *panel;              /* the rows that arrived last, [n_panel of the plan] */
-  char *send;               /* owned [most rows that a plan sends][row_bytes] */
+  char *send;               /* owned [most rows that a plan sends at a time][row_bytes] */
+  char *between;            /* owned [most rows between two hops][row_bytes] */
   char *panels[2];          /* owned [most n_panel of a plan][row_bytes]; [1] is NULL where one is enough */
   const gmf_node *node;     /* borrowed: of the plans */
   size_t panel_bytes;       /* of each */
@@ -56,6 +69,7 @@ typedef struct gmf_expand_space {
   const gmf_expand *coming; /* NULL: none */
   int64_t n_floats;         /* of its rows, where these are rounded; else 0 */
   size_t arrived_bytes;     /* of each of its rows in the panel */
+  char *arrival;            /* where they come to lie as they travel */
 } gmf_expand_space;
 
 /* Local, but Collective over the node where the plans, all of them, are shared by one. For the plans [n]. overlapped:

@@ -3,13 +3,12 @@
  * at: its owner, where that is on the node, else one by its position. The ranks tell each other what they need, each
  * makes the plan for the rows that arrive at it, and answers where they will be.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/search.h"
-#include "dist/expand.h"
+#include "dist/expand_internal.h"
 #include "runtime/limits.h"
 
 /* What I need of which rank of the node, and what they need of me. All owned. */
@@ -57,22 +56,13 @@ cleanup:
   return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* Local. The rows that anybody needs of me, each once, ascending. */
 static gmf_status unite(const needs *d, int64_t **rows, int64_t *n, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   GMF_TRY(GMF_NEW(*rows, d->n_theirs, err));
   if (d->n_theirs > 0) memcpy(*rows, d->theirs, (size_t)d->n_theirs * sizeof **rows);
-  qsort(*rows, (size_t)d->n_theirs, sizeof **rows, ascending);
-  *n = 0;
-  for (int64_t j = 0; j < d->n_theirs; j++)
-    if (j == 0 || (*rows)[j] != (*rows)[j - 1]) (*rows)[(*n)++] = (*rows)[j];
+  *n = gmf_sort_once(*rows, d->n_theirs);
 cleanup:
   return status;
 }

@@ -151,7 +151,7 @@ gmf_status gmf_panels_create(gmf_block *block, int64_t most_slots, gmf_panels **
   int64_t n = 1;
 
   *out = NULL;
-  GMF_CHECK(grid->n_cols == 1 && block->expand->node == NULL);
+  GMF_CHECK(grid->n_cols == 1 && block->expand->node == NULL && block->expand->before == NULL);
   status = GMF_NEW(panel_of, block->n_rows, err);
   if (status == GMF_OK) status = GMF_NEW(slot_of, block->expand->n_slots, err);
   if (status == GMF_OK && block->expand->n_slots > most_slots) n = cut_rows(block, most_slots, panel_of, slot_of);

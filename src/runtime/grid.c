@@ -41,6 +41,18 @@ gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *tra
   return GMF_OK;
 }
 
+gmf_status gmf_grid_split(const gmf_grid *grid, int color, gmf_grid **out, gmf_error *err)
+{
+  MPI_Comm part = MPI_COMM_NULL;
+  int size = 0;
+  GMF_COLLECTIVE(grid->all, MPI_Comm_split(grid->all, color, grid->rank, &part));
+  MPI_Comm_size(part, &size);
+  gmf_status status = gmf_grid_create(part, size, 1, grid->trace, out, err);
+  atomic_store(&gmf_heart->rank, grid->rank);
+  MPI_Comm_free(&part);
+  return status;
+}
+
 void gmf_grid_destroy(gmf_grid **grid)
 {
   if (*grid == NULL) return;

@@ -26,6 +26,11 @@ typedef struct gmf_grid {
 
 /* Collective. n_rows * n_cols must be the size of comm. */
 gmf_status gmf_grid_create(MPI_Comm comm, int n_rows, int n_cols, gmf_trace *trace, gmf_grid **out, gmf_error *err);
+/*
+ * Collective. The ranks of the grid that give the same color, in their order, as a grid of one column. In messages a
+ * rank goes on to be what it is in the whole. Fails alike on the ranks of a color; the caller agrees.
+ */
+gmf_status gmf_grid_split(const gmf_grid *grid, int color, gmf_grid **out, gmf_error *err);
 /* Collective. */
 void gmf_grid_destroy(gmf_grid **grid);
 

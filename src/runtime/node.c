@@ -39,17 +39,6 @@ void gmf_node_unmap(void *memory, size_t bytes)
   if (memory != NULL) munmap(memory, bytes);
 }
 
-/* Collective over comm, which is used up. In messages a rank goes on to be what it is in the whole grid. */
-static gmf_status make_grid(const gmf_grid *whole, MPI_Comm comm, gmf_grid **out, gmf_error *err)
-{
-  int size = 0;
-  MPI_Comm_size(comm, &size);
-  gmf_status status = gmf_grid_create(comm, size, 1, whole->trace, out, err);
-  atomic_store(&gmf_heart->rank, whole->rank);
-  MPI_Comm_free(&comm);
-  return status;
-}
-
 gmf_status gmf_node_create(const gmf_grid *grid, gmf_node **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -63,7 +52,10 @@ gmf_status gmf_node_create(const gmf_grid *grid, gmf_node **out, gmf_error *err)
   if (status == GMF_OK) status = GMF_NEW(ranks, grid->size, err);
   GMF_TRY(gmf_agree(grid, status, err));
   GMF_COLLECTIVE(grid->all, MPI_Comm_split_type(grid->all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm));
-  GMF_TRY(gmf_agree(grid, make_grid(grid, comm, &node->grid, err), err));
+  int first = grid->rank; /* of the node */
+  GMF_COLLECTIVE(comm, MPI_Bcast(&first, 1, MPI_INT, 0, comm));
+  MPI_Comm_free(&comm);
+  GMF_TRY(gmf_agree(grid, gmf_grid_split(grid, first, &node->grid, err), err));
   GMF_COLLECTIVE(node->grid->all, MPI_Allgather(&grid->rank, 1, MPI_INT, ranks, 1, MPI_INT, node->grid->all));
   for (int r = 0; r < grid->size; r++) node->member_of[r] = -1;
   for (int m = 0; m < node->grid->size; m++) node->member_of[ranks[m]] = m;

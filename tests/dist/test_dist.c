@@ -305,7 +305,10 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     for (int64_t i = 0; i < ITEMS; i++) user_counts[u] += is_rated(u, i);
   const int64_t *counts[2] = {user_counts, item_counts};
   gmf_node *node = NULL;
-  if (heavy_from % 2 == 1) CHECK(gmf_node_create(grid, &node, NULL) == GMF_OK);
+  gmf_hops *hops = NULL;
+  if (heavy_from % 3 == 1) CHECK(gmf_node_create(grid, &node, NULL) == GMF_OK);
+  if (heavy_from % 3 == 2 || heavy_from == 0) CHECK(gmf_hops_create(grid, &hops, NULL) == GMF_OK);
+  gmf_ways ways = {node, hops};
   gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
   gmf_heavy *heavy[2] = {NULL, NULL};
   gmf_block *blocks[2] = {NULL, NULL};
@@ -318,7 +321,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     CHECK(gmf_heavy_place(grid, axes[s], heavy[s], NULL) == GMF_OK);
     check_heavy(grid, axes[s], heavy[s], counts[s]);
   }
-  CHECK(gmf_blocks_create(grid, node, source, axes, heavy, blocks, NULL) == GMF_OK);
+  CHECK(gmf_blocks_create(grid, &ways, source, axes, heavy, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
     check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
     for (const gmf_block *b = blocks[s]; b != NULL; b = b->next)
@@ -330,6 +333,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
     gmf_axis_destroy(&axes[s]);
   }
   gmf_node_destroy(&node);
+  gmf_hops_destroy(&hops);
 }
 
 static void test_blocks(const gmf_grid *grid, bool weighted)

@@ -206,5 +206,31 @@ class TestSharedNode(Wire):
         self.assertIn("panels of --expand-memory are of one rank: leave out --share-node on", result.stderr)
 
 
+class TestHops(Wire):
+    def test_same_bits(self):
+        """--hops 2, on 1 x 1 to 3 x 2 ranks and with one column."""
+        for name, options in {**TRAINS, "bf16": [*TRAINS["ials"], "--wire", "bf16"],
+                              "heavy": [*TRAINS["cg"], "--heavy-items", "150:2x2"],
+                              "grid": [*TRAINS["als"], "--grid", "2x2"]}.items():
+            for n_ranks in (1, 3, 4, 6) if name == "als" else (4,):
+                with self.subTest(name, ranks=n_ranks):
+                    x, y, _ = self.train(n_ranks, *options, sweeps=3)
+                    xh, yh, _ = self.train(n_ranks, *options, "--hops", 2, sweeps=3)
+                    np.testing.assert_array_equal(xh, x)
+                    np.testing.assert_array_equal(yh, y)
+
+    def test_bytes(self):
+        """At most twice what goes from rank to rank."""
+        direct, hops = (self.bytes_of_sweeps(4, *TRAINS["als"], "--hops", n) for n in (1, 2))
+        self.assertNotEqual(hops, direct)
+        self.assertLessEqual(hops, 2 * direct)
+
+    def test_refused(self):
+        for words, what in ((["--expand-memory", "1M"], "expand-memory"), (["--share-node", "on"], "share-node on")):
+            result = run(2, "train", self.data, "-o", self.out / "n.h5", *TRAINS["als"], "--hops", 2, *words)
+            self.assertEqual(result.rc, 64, result)
+            self.assertIn(f"--hops 2 brings whole panels to each rank: leave out --{what}", result.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
