@@ -37,6 +37,7 @@ typedef struct counting {
   int32_t *item_owner; /* owned [items] */
   uint8_t *item_class; /* owned [items]; where items are updated */
   uint32_t *masks; /* owned [counted items or 1][ranks]: classes that a fixed row has at each owner of updated rows */
+  int *owners;     /* owned [ranks]: scratch, those that have a class of a row */
   int64_t user;    /* the one whose mask it is, -1 at first */
   double light[GMF_FETCH_THRESHOLDS + 2], heavy[GMF_FETCH_SHAPES][GMF_FETCH_THRESHOLDS + 2]; /* by the first candidate
       for which a row travels, and the first for which it does not any more */
@@ -49,14 +50,18 @@ static int owner_of(const gmf_axis *axis, int64_t row) { return gmf_axis_owner(a
 static void count_row(counting *c, int owner, const uint32_t *mask)
 {
   const gmf_fetch_table *t = c->table;
+  int n = 0;
   for (int r = 0; r < c->n_ranks; r++)
-    if (mask[r] != 0 && r != owner) c->light[__builtin_ctz(mask[r])]++;
+    if (mask[r] != 0) c->owners[n++] = r;
+  for (int j = 0; j < n; j++)
+    if (c->owners[j] != owner) c->light[__builtin_ctz(mask[c->owners[j]])]++;
   for (int shape = 0; shape < t->n_shapes; shape++) {
     int n_cols = t->n_cols[shape], column = owner / (c->n_ranks / n_cols);
-    for (int first = 0; first < c->n_ranks; first += n_cols) {
+    for (int j = 0; j < n;) {
+      int first = c->owners[j] / n_cols * n_cols;
       uint32_t group = 0;
-      for (int y = 0; y < n_cols; y++) group |= mask[first + y];
-      if (group == 0 || first + column == owner) continue;
+      for (; j < n && c->owners[j] < first + n_cols; j++) group |= mask[c->owners[j]];
+      if (first + column == owner) continue;
       int highest = 31 - __builtin_clz(group);
       int lowest = mask[first + column] != 0 ? __builtin_ctz(mask[first + column]) : highest;
       c->heavy[shape][lowest < highest ? lowest : highest]++;
@@ -155,6 +160,7 @@ gmf_status gmf_fetch_table_count(const gmf_grid *grid, const gmf_rating_source *
     n_counted = (n_items + out->sampled - 1) / out->sampled;
   }
   local = GMF_NEW(c.item_owner, n_items, err);
+  if (local == GMF_OK) local = GMF_NEW(c.owners, n_ranks, err);
   if (local == GMF_OK) local = GMF_NEW_ZERO(c.masks, n_counted * n_ranks + 2, err);
   if (local == GMF_OK && side == GMF_ITEMS) local = GMF_NEW(c.item_class, n_items, err);
   for (int64_t i = 0; i < n_items && local == GMF_OK; i++) c.item_owner[i] = owner_of(axes[GMF_ITEMS], i);
@@ -177,5 +183,6 @@ cleanup:
   gmf_free(c.masks);
   gmf_free(c.item_class);
   gmf_free(c.item_owner);
+  gmf_free(c.owners);
   return status;
 }
