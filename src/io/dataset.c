@@ -320,8 +320,8 @@ static void declare_range(const gmf_grid *grid, gmf_writer *w, const char *least
 {
   float low = FLT_MAX, high = -FLT_MAX;
   for (int64_t j = 0; j < n; j++) {
-    low = fminf(low, values[j]);
-    high = fmaxf(high, values[j]);
+    low = values[j] < low ? values[j] : low;
+    high = values[j] > high ? values[j] : high;
   }
   GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &low, 1, MPI_FLOAT, MPI_MIN, grid->all));
   GMF_COLLECTIVE(grid->all, MPI_Allreduce(MPI_IN_PLACE, &high, 1, MPI_FLOAT, MPI_MAX, grid->all));

@@ -9,7 +9,7 @@ typedef struct gmf_keyed {
   int64_t value;
 } gmf_keyed;
 
-/* Radix sort over the bits in which keys differ, 8 at a time. scratch: [n]. */
+/* Radix sort over the bits in which keys differ, up to 12 at a time. scratch: [n]. */
 void gmf_sort_keyed(gmf_keyed *pairs, gmf_keyed *scratch, int64_t n);
 
 #endif

@@ -21,6 +21,7 @@
 
 enum { NAME_BYTES = 96, MAX_ARRAYS = 64, MAX_FILES = 8 };
 
+static const int64_t WRITEBACK_BYTES = 1 << 22;
 static const int64_t WRITE_BYTES = 1 << 28; /* between two signs of life, rounded to whole checksum blocks */
 
 typedef struct array {
@@ -400,6 +401,20 @@ cleanup:
   return status;
 }
 
+/* Local. Has the system begin to bring to the disk what was written, so that the sync at the end finds little left. A
+ * hint: whether it does is known at that sync. */
+static void start_writeback(const gmf_writer *w)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+  int fd = open(w->output.temporary, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+  close(fd);
+#else
+  (void)w;
+#endif
+}
+
 /* Blocks [first, last) to the file, with their checksums; they follow those written before. `rows` begins with the
  * first row of block `first`. */
 static gmf_status write_blocks(gmf_writer *w, array *a, int64_t first, int64_t last, const char *rows, gmf_error *err)
@@ -416,6 +431,7 @@ static gmf_status write_blocks(gmf_writer *w, array *a, int64_t first, int64_t l
                                      (row_of_block(a, b + 1) - row_of_block(a, b)) * a->row_bytes);
     int64_t begin = row_of_block(a, block), n = row_of_block(a, end) - begin;
     GMF_TRY(transfer(w, a, begin, n, rows + (begin - first_row) * a->row_bytes, NULL, err));
+    if (n * a->row_bytes >= WRITEBACK_BYTES) start_writeback(w);
   }
   a->n_written += last - first;
 cleanup:
@@ -430,12 +446,106 @@ static int64_t overlap_with(const array *a, int n_ranks, int r, int64_t begin, i
   return gmf_max64(0, gmf_min64(end, to) - gmf_max64(begin, from));
 }
 
+/* A rank's rows of an array, of its whole blocks: some of ranks before it, then its own, then some of ranks behind it.
+ * Own rows stay where the caller has them. */
+typedef struct block_rows {
+  const char *received; /* borrowed: of the others, in order */
+  int64_t n_before, n_behind;
+  const char *own; /* borrowed */
+  int64_t n_own;
+} block_rows;
+
+/* Rows [begin, end) of them, counted from the first, to `out`. */
+static void copy_rows(const block_rows *rows, int64_t row_bytes, int64_t begin, int64_t end, char *out)
+{
+  int64_t ends[] = {rows->n_before, rows->n_before + rows->n_own, rows->n_before + rows->n_own + rows->n_behind};
+  const char *from[] = {rows->received, rows->own, rows->received + rows->n_before * row_bytes};
+  for (int part = 0; part < 3; part++) {
+    int64_t first = part == 0 ? 0 : ends[part - 1], low = gmf_max64(begin, first), high = gmf_min64(end, ends[part]);
+    if (low >= high) continue;
+    memcpy(out, from[part] + (low - first) * row_bytes, (size_t)((high - low) * row_bytes));
+    out += (high - low) * row_bytes;
+  }
+}
+
+/* Local. My blocks: those of own rows alone from where these stand, those around them from a copy. */
+static gmf_status write_mine(gmf_writer *w, array *a, const block_rows *rows, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  char *edge = NULL;
+  int64_t first_row = row_of_block(a, a->block_begin), n = row_of_block(a, a->block_end) - first_row;
+  /* Blocks [own_begin, own_end) hold own rows alone. */
+  int64_t own_begin = gmf_min64(a->block_begin + (rows->n_before + a->block_rows - 1) / a->block_rows, a->block_end);
+  int64_t own_end = rows->n_behind == 0 ? a->block_end : a->block_begin + (n - rows->n_behind) / a->block_rows;
+  own_end = gmf_max64(own_begin, own_end);
+  const int64_t ends[] = {own_begin, own_end, a->block_end};
+  for (int part = 0; part < 3; part++) {
+    int64_t block = part == 0 ? a->block_begin : ends[part - 1];
+    int64_t begin = row_of_block(a, block) - first_row, end = row_of_block(a, ends[part]) - first_row;
+    if (begin == end) continue;
+    if (part == 1) {
+      const char *own = rows->own + (begin - rows->n_before) * a->row_bytes;
+      GMF_TRY(write_blocks(w, a, block, ends[part], own, err));
+      continue;
+    }
+    GMF_TRY(GMF_NEW(edge, (end - begin) * a->row_bytes, err));
+    copy_rows(rows, a->row_bytes, begin, end, edge);
+    GMF_TRY(write_blocks(w, a, block, ends[part], edge, err));
+    GMF_FREE(edge);
+  }
+cleanup:
+  gmf_free(edge);
+  return status;
+}
+
+/* Collective. The caller has the rows [begin, begin + mine->n_own) of the array: those of other ranks' blocks go there,
+ * theirs of mine come into *received (owned by the caller), and *mine becomes what my blocks hold. */
+static gmf_status exchange_edges(const gmf_writer *w, const array *a, int64_t begin, block_rows *mine, void **received,
+                                 gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int rank = w->grid->rank, size = w->grid->size;
+  int64_t *n_to = NULL, *n_from = NULL, n_low = 0, n_high = 0, n_received = 0;
+  char *edges = NULL;
+
+  status = GMF_NEW(n_to, size, err);
+  if (status == GMF_OK) status = GMF_NEW(n_from, size, err);
+  GMF_TRY(gmf_agree(w->grid, status, err));
+  for (int r = 0; r < size; r++) {
+    n_to[r] = overlap_with(a, size, r, begin, begin + mine->n_own);
+    n_low += r < rank ? n_to[r] : 0;
+    n_high += r > rank ? n_to[r] : 0;
+  }
+  const char *send = mine->own, *high = mine->own + (n_low + n_to[rank]) * a->row_bytes;
+  if (n_low == 0) send = high;
+  if (n_low > 0 && n_high > 0) { /* they stand together on their way */
+    status = GMF_NEW(edges, (n_low + n_high) * a->row_bytes, err);
+    if (status == GMF_OK) {
+      memcpy(edges, mine->own, (size_t)(n_low * a->row_bytes));
+      memcpy(edges + n_low * a->row_bytes, high, (size_t)(n_high * a->row_bytes));
+    }
+    send = edges;
+  }
+  GMF_TRY(gmf_agree(w->grid, status, err));
+  mine->own += n_low * a->row_bytes;
+  mine->n_own = n_to[rank];
+  n_to[rank] = 0; /* they stay where they are */
+  GMF_TRY(gmf_exchange_new(w->grid, a->row_bytes, send, n_to, received, n_from, &n_received, err));
+  for (int r = 0; r < rank; r++) mine->n_before += n_from[r];
+  mine->n_behind = n_received - mine->n_before;
+  mine->received = *received;
+cleanup:
+  gmf_free(edges);
+  gmf_free(n_to);
+  gmf_free(n_from);
+  return status;
+}
+
 gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   array *a = find_array(w, name);
-  int64_t *send_counts = NULL;
-  void *aligned = NULL;
+  void *received = NULL;
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
 
   GMF_CHECK(a != NULL && a->n_written == 0 && w->file >= 0);
@@ -443,19 +553,12 @@ gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int6
   int64_t moved = begin != first || n != n_mine;
   if (w->grid->size > 1) gmf_max_i64(w->grid, &moved, 1);
   GMF_CHECK(w->grid->size > 1 || !moved);
-  if (moved) {
-    int64_t n_received = 0;
-    GMF_TRY(gmf_agree(w->grid, GMF_NEW(send_counts, w->grid->size, err), err));
-    for (int r = 0; r < w->grid->size; r++) send_counts[r] = overlap_with(a, w->grid->size, r, begin, begin + n);
-    GMF_TRY(gmf_exchange_new(w->grid, a->row_bytes, rows, send_counts, &aligned, NULL, &n_received, err));
-    GMF_CHECK(n_received == n_mine);
-    rows = aligned;
-  }
-  GMF_TRY(agree_or_break(w, write_blocks(w, a, a->block_begin, a->block_end, rows, err), err));
+  block_rows mine = {.own = rows, .n_own = n};
+  if (moved) GMF_TRY(exchange_edges(w, a, begin, &mine, &received, err));
+  GMF_TRY(agree_or_break(w, write_mine(w, a, &mine, err), err));
 
 cleanup:
-  gmf_free(aligned);
-  gmf_free(send_counts);
+  gmf_free(received);
   gmf_trace_phase(w->grid->trace, before);
   return status;
 }

@@ -378,6 +378,111 @@ static void test_files_that_are_refused(void **state)
   }
 }
 
+/* One line among `before` and `after`, lines of "1,2,3,4" that are left out of what is returned. */
+static result read_among(const char *line, int before, int after)
+{
+  char text[1024] = "";
+  result r;
+  gmf_error err = {0};
+  for (int j = 0; j < before; j++) strcat(text, "1,2,3,4\n");
+  strcat(strcat(text, line), "\n");
+  for (int j = 0; j < after; j++) strcat(text, "1,2,3,4\n");
+  assert_int_equal(read_text("r.csv", text, (int64_t)strlen(text), "user=1,item=2,rating=3,time=4", true, &r, &err),
+                   GMF_OK);
+  assert_in_range(r.n, before + after, before + after + 1);
+  assert_int_equal(r.reader.n_bad_lines, before + after + 1 - r.n);
+  r.n -= before + after;
+  r.ratings[0] = r.ratings[before];
+  return r;
+}
+
+static void assert_same_id(const gmf_text_id *a, const gmf_text_id *b)
+{
+  assert_int_equal(a->kind, b->kind);
+  if (a->kind == GMF_ID_INTEGER) {
+    assert_int_equal(a->integer, b->integer);
+    return;
+  }
+  assert_int_equal(a->length, b->length);
+  assert_memory_equal(a->text, b->text, (size_t)a->length);
+}
+
+static void assert_same_line(const char *line, const char *quoted, int before, int after)
+{
+  result a = read_among(line, before, after), b = read_among(quoted, before, after);
+  assert_int_equal(a.n, b.n);
+  for (int s = 0; s < GMF_N_SIDES && a.n > 0; s++) assert_same_id(&a.ratings[0].id[s], &b.ratings[0].id[s]);
+  if (a.n > 0) assert_memory_equal(&a.ratings[0].value, &b.ratings[0].value, sizeof(float));
+  if (a.n > 0) assert_int_equal(a.ratings[0].time, b.ratings[0].time);
+  free(a.text);
+  free(b.text);
+}
+
+/*
+ * The quick ways to read a line give what the careful one does, which quotes lead to: at the end of the
+ * buffer, where bytes come one by one; between other lines, where a short one is seen as a whole; and with a column
+ * behind it that makes it long.
+ */
+static void test_quick_ways_agree(void **state)
+{
+  (void)state;
+  static const char *const FIELDS[] = {"",
+                                       "0",
+                                       "7",
+                                       "42",
+                                       "007",
+                                       "1234567",
+                                       "12345678",
+                                       "123456789",
+                                       "1234567890123456",
+                                       "-5",
+                                       "-0",
+                                       "3.5",
+                                       "0.5",
+                                       "10.25",
+                                       ".5",
+                                       "5.",
+                                       "12345678901234567",
+                                       "123456789012345678",
+                                       "-",
+                                       "x",
+                                       "12x4",
+                                       "1/2",
+                                       "1:2",
+                                       "4.5e1",
+                                       "999999999999999",
+                                       "99999999.9999999",
+                                       "1234567890123456789",
+                                       "1.",
+                                       "00",
+                                       "-3.5",
+                                       "u1",
+                                       "12345678x",
+                                       "8.25",
+                                       "2009-02-13",
+                                       "1234567.12345678",
+                                       "9223372036854775808"};
+  enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
+  uint32_t seed = 99;
+  for (int round = 0; round < 6000; round++) {
+    const char *f[4] = {"1", "2", "3", "4"};
+    for (int c = 0; c < 4; c++) {
+      seed = seed * 1664525 + 1013904223;
+      if (round < 4 * N_FIELDS ? round % 4 == c : (seed >> 8) % 4 != 0) /* first one odd field, each, then several */
+        f[c] = FIELDS[round < 4 * N_FIELDS ? (uint32_t)round / 4 : (seed >> 16) % N_FIELDS];
+    }
+    char line[256], quoted[256], wide[320], windows[320];
+    snprintf(line, sizeof line, "%s,%s,%s,%s", f[0], f[1], f[2], f[3]);
+    snprintf(quoted, sizeof quoted, "\"%s\",\"%s\",\"%s\",\"%s\"", f[0], f[1], f[2], f[3]);
+    snprintf(wide, sizeof wide, "%s,a column that nobody asked for", line);
+    snprintf(windows, sizeof windows, "%s\r", line);
+    for (int after = 0; after < 12; after += 3)
+      assert_same_line(line, quoted, 1 + round % 4, after); /* the first may be a header */
+    assert_same_line(wide, quoted, 4, 12);
+    assert_same_line(windows, quoted, 4, 12);
+  }
+}
+
 /* Any bytes: the reader ends, stays in the buffer (sanitizers) and counts what it gives. */
 static void test_random_bytes(void **state)
 {
@@ -428,12 +533,19 @@ static void test_key_sort_is_stable(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_csv),           cmocka_unit_test(test_headers_and_columns),
-      cmocka_unit_test(test_other_formats), cmocka_unit_test(test_numbers_round_as_strtod),
-      cmocka_unit_test(test_kinds_of_ids),  cmocka_unit_test(test_dates),
-      cmocka_unit_test(test_bad_lines),     cmocka_unit_test(test_files_that_are_refused),
-      cmocka_unit_test(test_random_bytes),  cmocka_unit_test(test_key_sort_is_stable),
-      cmocka_unit_test(test_weights),       cmocka_unit_test(test_bad_weights),
+      cmocka_unit_test(test_csv),
+      cmocka_unit_test(test_headers_and_columns),
+      cmocka_unit_test(test_other_formats),
+      cmocka_unit_test(test_numbers_round_as_strtod),
+      cmocka_unit_test(test_kinds_of_ids),
+      cmocka_unit_test(test_dates),
+      cmocka_unit_test(test_bad_lines),
+      cmocka_unit_test(test_files_that_are_refused),
+      cmocka_unit_test(test_random_bytes),
+      cmocka_unit_test(test_key_sort_is_stable),
+      cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_bad_weights),
+      cmocka_unit_test(test_quick_ways_agree),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
