@@ -35,8 +35,8 @@ def load_parts(paths):
     parts = sorted((load(path) for path in paths), key=lambda part: (part.attrs["users_begin"], part.attrs["n_users"]))
     begin = 0
     for part in parts:
-        for name in ("format", "model_fingerprint", "candidates", "top", "include_seen", "users_total"):
-            if part.attrs[name] != parts[0].attrs[name]:
+        for name in ("format", "model_fingerprint", "candidates", "top", "include_seen", "include_cold", "users_total"):
+            if part.attrs.get(name) != parts[0].attrs.get(name):
                 raise ValueError(f"{part.file.filename}: @{name} is not that of {parts[0].file.filename}")
         if part.attrs["users_begin"] != begin:
             raise ValueError(f"{part.file.filename}: begins with user {part.attrs['users_begin']}, where {begin} is next")

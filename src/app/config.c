@@ -255,6 +255,8 @@ static const gmf_option OPTIONS[] = {
      "of these users only those from A to B - 1, counted from 0: the whole in pieces, each in a file of its own"},
     {"include-seen", GMF_OPT_FLAG, FIELD(include_seen), GMF_VERB_RECOMMEND, true, NULL, 0, 0, NULL, "no",
      "also list items that the user had in training"},
+    {"include-cold", GMF_OPT_FLAG, FIELD(include_cold), GMF_VERB_RECOMMEND, true, NULL, 0, 0, NULL, "no",
+     "also list items, and serve users, that have no ratings in training but features, by what these predict"},
     {"allow", GMF_OPT_TEXT, FIELD(allow), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "list only these items, an id a line"},
     {"deny", GMF_OPT_TEXT, FIELD(deny), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",

@@ -144,7 +144,7 @@ typedef struct gmf_config {
   /* recommend */
   char users_file[GMF_PATH_BYTES], users_range[64];
   int64_t top;
-  bool include_seen;
+  bool include_seen, include_cold;
   char allow[GMF_PATH_BYTES], deny[GMF_PATH_BYTES];
   /* bench */
   double seconds;

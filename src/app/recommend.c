@@ -13,7 +13,7 @@
 #include "base/memory_limit.h"
 #include "base/narrow.h"
 #include "base/text.h"
-#include "gridmf/query.h"
+#include "gridmf/features.h"
 #include "io/checksum.h"
 #include "io/layout.h"
 #include "io/user_ratings.h"
@@ -67,6 +67,7 @@ static gmf_status open_local(job *j, const char *path, gmf_error *err)
   GMF_TRY(gmf_model_open(path, &j->model, err));
   GMF_TRY(gmf_model_file_open(path, &j->file, err));
   gmf_model_get_info(j->model, &j->info);
+  if (j->config->include_cold) GMF_TRY(gmf_model_include_cold(j->model, true, err));
 cleanup:
   return status;
 }

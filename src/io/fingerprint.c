@@ -1,6 +1,6 @@
 /*
- * Each rating and each id is hashed together with its place (XXH3-64), and the hashes are added modulo 2^64: a sum that
- * does not depend on who adds what.
+ * Each rating, each id and each feature is hashed together with its place (XXH3-64), and the hashes are added modulo
+ * 2^64: a sum that does not depend on who adds what.
  */
 #include "io/fingerprint.h"
 
@@ -70,6 +70,42 @@ cleanup:
   return status;
 }
 
+/* A feature of a row as it is hashed, without padding. */
+typedef struct hashed_feature {
+  int64_t row;
+  int32_t column;
+  float value;
+} hashed_feature;
+
+/* Local. My slice of a side's features, where it has some, and rank 0 their names. */
+static gmf_status hash_features(const gmf_grid *grid, const gmf_dataset *d, gmf_side side, uint64_t *sum,
+                                gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_feature_names names = {0};
+  gmf_feature_rows rows = {0};
+  int64_t end = gmf_slice_begin(d->n[side], grid->size, grid->rank + 1);
+  uint64_t seed = 2 + (uint64_t)side;
+  if (!d->has_features[side]) return GMF_OK;
+  GMF_TRY(gmf_features_read_names(d->file, d->path, side, &names, err));
+  for (int64_t j = 0; j < names.n && grid->rank == 0; j++)
+    *sum += XXH3_64bits_withSeed(names.text + j * names.size, strnlen(names.text + j * names.size, (size_t)names.size),
+                                 seed + (uint64_t)j);
+  for (int64_t begin = gmf_slice_begin(d->n[side], grid->size, grid->rank); begin < end; begin += BATCH) {
+    GMF_TRY(gmf_features_read_rows(d->file, d->path, side, names.n, begin, gmf_min64(BATCH, end - begin), &rows, err));
+    for (int64_t r = 0; r < rows.n; r++)
+      for (int64_t j = rows.indptr[r]; j < rows.indptr[r + 1]; j++) {
+        hashed_feature f = {begin + r, rows.columns[j], rows.values[j]};
+        *sum += XXH3_64bits_withSeed(&f, sizeof f, seed);
+      }
+    gmf_feature_rows_free(&rows);
+  }
+cleanup:
+  gmf_feature_names_free(&names);
+  gmf_feature_rows_free(&rows);
+  return status;
+}
+
 gmf_status gmf_dataset_fingerprint(const gmf_grid *grid, const gmf_dataset *d, char text[GMF_FINGERPRINT_BYTES],
                                    gmf_error *err)
 {
@@ -79,6 +115,7 @@ gmf_status gmf_dataset_fingerprint(const gmf_grid *grid, const gmf_dataset *d, c
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
   status = hash_ratings(d, &sum, err);
   for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) status = hash_ids(grid, d, (gmf_side)s, &sum, err);
+  for (int s = 0; s < GMF_N_SIDES && status == GMF_OK; s++) status = hash_features(grid, d, (gmf_side)s, &sum, err);
   GMF_TRY(gmf_agree(grid, status, err));
   memcpy(&total, &sum, sizeof total); /* MPI adds integers modulo 2^64 whatever their sign */
   gmf_sum_i64(grid, &total, 1);

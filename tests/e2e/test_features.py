@@ -313,6 +313,14 @@ class TestOracle(OracleCase):
                 with self.subTest(grid=grid, algorithm=algorithm):
                     self.compare(Settings(algorithm=algorithm), n_ranks, grid=grid)
 
+    def test_layouts(self):
+        """Heavy rows on a grid of their own, and fixed rows in panels."""
+        for words in (["--heavy-items", "20:2x2", "--heavy-users", "none"], ["--heavy-users", "15:2x2", "--heavy-items", "25:2x2"],
+                      ["--expand-memory", "4K"]):
+            for algorithm, solver in (("als", "auto"), ("ials", "cg")):
+                with self.subTest(words=words, algorithm=algorithm):
+                    self.compare(Settings(algorithm=algorithm, solver=solver), 4, words=words)
+
     def test_solvers(self):
         """Short rows by their dual among them: k is larger than the number of ratings of most."""
         for algorithm, loss in (("als", "hkv"), ("ials", "hkv"), ("ials", "ials"), ("ials", "implicit")):
@@ -395,6 +403,15 @@ class TestRuns(harness.Case):
             resumed = self.train(*words, n_ranks=2, out="resumed.h5")
             self.assertSameArrays(through, resumed, ["users/factors", "items/factors", "items/feature_weights",
                                                      "history/objective"])
+
+    def test_other_features_are_other_data(self):
+        words = ["--algorithm", "als", "--item-features", "--checkpoint", self.out / "c", "--checkpoint-every", "0s"]
+        self.train(*words)
+        other = self.out / "other.h5"
+        attach(self.folder / "plain.h5", random_table(self.out / "i.csv", range(5, 60), seed=9), other)
+        result = run(2, "train", other, "-o", self.out / "m.h5", "--factors", 6, "--iterations", 9, "--quiet", *words)
+        self.assertEqual(result.rc, 78, result)
+        self.assertIn("belongs to dataset", result.messages()[0])
 
     def test_deterministic(self):
         for algorithm in ("als", "ials"):
@@ -490,6 +507,21 @@ class TestQuery(harness.Case):
         none = self.ask("recommend", "--user", self.user_ids[-1])[0]
         self.assertEqual(none["status"], "cold")
         self.assertEqual(len(self.ask("recommend", "--user", self.user_ids[-1], "--include-cold")[0]["items"]), 10)
+
+    def test_recommend_all(self):
+        """The batch program has the same lists."""
+        recs = self.out / "recs.h5"
+        run_good(3, "recommend", self.model, "-o", recs, "--top", 5, "--include-cold", "--quiet")
+        with h5py.File(recs) as f:
+            items, scores, ids = f["top/item"][()], f["top/score"][()], f["users/id"][()]
+        answers = self.ask("recommend", "--all", "--top", 5, "--include-cold")
+        for row, user, answer in zip(items, ids, answers):
+            self.assertEqual(answer["user"], str(user))
+            self.assertEqual([str(self.item_ids[i]) for i in row if i >= 0], [entry["item"] for entry in answer["items"]])
+        self.assertTrue(np.isfinite(scores).all())
+        self.assertFalse(self.warm[items].all())
+        plain = run(2, "recommend", self.folder / "plain.h5", "-o", recs, "--include-cold", "--quiet")
+        self.assertEqual(plain.rc, 65)
 
     def test_single_rows(self):
         item = np.flatnonzero(~self.warm & self.known)[0]
