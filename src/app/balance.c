@@ -7,20 +7,14 @@
 
 enum { RATINGS, OPERATIONS, RECEIVED, MEMORY, N_LOADS };
 
-static gmf_folding folding_of(const gmf_block *b)
-{
-  if (b->own_rows != NULL) return GMF_FOLDS_HEAVY;
-  return b->grid->n_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING;
-}
-
 /* Operations that a rank spends on the rows of a block: its share of each, and for its own what owners do. */
 static double block_operations(const gmf_block *b, const gmf_row_options *row)
 {
-  gmf_row_work work = gmf_cost_row_work(row, folding_of(b));
+  gmf_row_work work = gmf_cost_row_work(row, gmf_cost_folding(b));
   int64_t begin = b->axis->prefix[b->grid->rank] - b->row_begin, end = begin + gmf_axis_n_own(b->axis, b->grid->rank);
   double sum = 0;
   for (int64_t r = 0; r < b->n_rows; r++) {
-    bool own = r >= begin && r < end && folding_of(b) != GMF_FOLDS_NOTHING;
+    bool own = r >= begin && r < end && gmf_cost_folding(b) != GMF_FOLDS_NOTHING;
     sum += work.shared(work.context, b->row_ptr[r + 1] - b->row_ptr[r]);
     if (own) sum += work.alone(work.context, b->counts[r]);
   }
@@ -33,14 +27,15 @@ static double received_bytes(const gmf_grid *grid, const gmf_block *b, const gmf
 {
   const gmf_block *folded = b->next != NULL ? b->next : b;
   gmf_memory_share share = gmf_memory_share_of(grid, b);
-  gmf_rank_cost cost = {.folding = folding_of(folded),
+  gmf_rank_cost cost = {.folding = gmf_cost_folding(folded),
                         .n_cols = folded->grid->n_cols,
                         .folded = folded->n_rows,
                         .fold_own = gmf_axis_n_own(folded->axis, grid->rank),
                         .longest = share.longest};
   gmf_traffic moves[GMF_N_MOVES];
   double sum = 0;
-  for (int r = 0; r < grid->size; r++) cost.share.fetched += b->expand->recv_counts[r];
+  for (const gmf_expand *hop = b->expand; hop != NULL; hop = hop->before)
+    for (int r = 0; r < hop->grid->size; r++) cost.share.fetched += hop->recv_counts[r];
   gmf_cost_traffic(shape, row, b->side, &cost, moves);
   for (int m = 0; m < GMF_N_MOVES; m++) sum += (double)moves[m].received;
   return sum;

@@ -119,6 +119,12 @@ static void add_fold(const gmf_row_options *row, const gmf_rank_cost *b, gmf_tra
   add_reduction(&out[GMF_MOVE_FAILED], AGREEMENT_BYTES, b->n_cols);
 }
 
+gmf_folding gmf_cost_folding(const gmf_block *b)
+{
+  if (b->own_rows != NULL) return GMF_FOLDS_HEAVY;
+  return b->grid->n_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING;
+}
+
 bool gmf_cost_has_basis(const gmf_row_options *row, const gmf_folding foldings[GMF_N_SIDES])
 {
   if (row->nonnegative) return false;

@@ -10,6 +10,7 @@
 #define GMF_APP_COST_MODEL_H
 
 #include "app/memory_plan.h"
+#include "dist/block.h"
 #include "dist/census.h"
 #include "kernel/row_solver.h"
 
@@ -40,6 +41,8 @@ typedef struct gmf_traffic {
 
 /* Which rows' ratings are cut by columns and folded (als_fold.c). */
 typedef enum gmf_folding { GMF_FOLDS_NOTHING, GMF_FOLDS_ALL, GMF_FOLDS_HEAVY } gmf_folding;
+
+gmf_folding gmf_cost_folding(const gmf_block *block);
 
 /* A side on a rank. Rows are folded where their ratings are cut by columns: all, or the heavy ones. */
 typedef struct gmf_rank_cost {

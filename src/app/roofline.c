@@ -7,7 +7,7 @@
  *            memory: the ratings once, each fixed row that they touch once, and x in and out
  *   gram     rows_fixed k (k + 1) + 9 k^3 (eigenvectors), and 2 k^2 a rotated row
  *   expand   4 k bytes of each row that others own, and a message from each such owner
- *   fold     8 bytes of each word of the other ranks' part of my rows
+ *   fold     what the other ranks of a grid row have of my rows (cost_model.h)
  *
  *   limit  = max(operations / peak, memory / triad, bytes / bandwidth + messages latency)     perfect overlap
  *   serial = max(operations / peak, memory / triad) + bytes / bandwidth + messages latency    none
@@ -22,6 +22,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "app/cost_model.h"
 #include "base/narrow.h"
 
 static const double START_SECONDS = 0.1;
@@ -37,28 +38,22 @@ double gmf_row_operations(const gmf_row_options *row, double d)
   return row->nonnegative ? primal : fmin(primal, dual);
 }
 
-/* My rows of the block that have ratings, and what their solution takes. */
-static void count_rows(const gmf_grid *grid, const gmf_block *b, const gmf_row_options *row, gmf_load *solve,
-                       gmf_load *fold)
+/* My part of the rows of a block, and what their solution takes. */
+static void count_rows(const gmf_block *b, const gmf_row_options *row, gmf_load *solve, gmf_load *fold)
 {
-  double k = gmf_row_order(row->k, row->bias), words = k * (k + 1) / 2 + k;
-  int64_t own_begin = b->axis->prefix[grid->rank] - b->row_begin,
-          own_end = own_begin + gmf_axis_n_own(b->axis, grid->rank);
+  double k = gmf_row_order(row->k, row->bias);
+  gmf_folding folding = gmf_cost_folding(b);
+  gmf_row_work work = gmf_cost_row_work(row, folding);
+  int64_t begin = b->axis->prefix[b->grid->rank] - b->row_begin, end = begin + gmf_axis_n_own(b->axis, b->grid->rank);
   for (int64_t r = 0; r < b->n_rows; r++) {
-    double here = (double)(b->row_ptr[r + 1] - b->row_ptr[r]);
-    bool is_own = r >= own_begin && r < own_end;
-    if (grid->n_cols == 1) {
-      solve->operations_f4 += here > 0 ? gmf_row_operations(row, here) : 0;
-    } else { /* formed and solved in f8 */
-      solve->operations_f8 += here * k * (k + 1) + 2 * here * k;
-      if (is_own && b->counts[r] > 0) {
-        solve->operations_f8 += k * k * k / 3 + 2 * k * k;
-        fold->received += 8 * words * (grid->n_cols - 1);
-      }
-    }
-    if (is_own) solve->memory += 8 * k;
+    solve->operations_f4 += work.shared(work.context, b->row_ptr[r + 1] - b->row_ptr[r]);
+    if (r < begin || r >= end || b->counts[r] == 0) continue;
+    solve->memory += 8 * k;
+    if (folding == GMF_FOLDS_NOTHING) continue;
+    solve->operations_f4 += work.alone(work.context, b->counts[r]);
+    fold->received += (double)gmf_cost_fold_bytes(row, folding) * (b->grid->n_cols - 1);
   }
-  fold->messages = grid->n_cols - 1;
+  if (folding != GMF_FOLDS_NOTHING) fold->messages += b->grid->n_cols - 1;
 }
 
 /* Whether all rows share a matrix, and whether they are solved in the basis that makes it diagonal: als.c. */
@@ -73,7 +68,7 @@ void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf
 {
   gmf_load *gram = &out->phases[GMF_PHASE_GRAM], *solve = &out->phases[GMF_PHASE_SOLVE];
   gmf_load *expand = &out->phases[GMF_PHASE_EXPAND];
-  double k = row->k, word = sizeof(float), nnz = (double)block->row_ptr[block->n_rows];
+  double k = row->k, word = sizeof(float), nnz = (double)gmf_block_ratings(block);
   double n_fixed = (double)gmf_axis_n_own(fixed, grid->rank), n_own = (double)gmf_axis_n_own(block->axis, grid->rank);
 
   *out = (gmf_half_load){0};
@@ -94,7 +89,7 @@ void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf
     }
   double rating = sizeof *block->cols + sizeof *block->values + (block->weights != NULL ? sizeof *block->weights : 0);
   solve->memory += nnz * rating + word * k * (double)block->expand->n_slots;
-  count_rows(grid, block, row, solve, &out->phases[GMF_PHASE_FOLD]);
+  for (const gmf_block *b = block; b != NULL; b = b->next) count_rows(b, row, solve, &out->phases[GMF_PHASE_FOLD]);
 }
 
 /* ---- how long that takes ----------------------------------------------------------------------------------------- */
