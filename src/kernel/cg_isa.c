@@ -6,39 +6,10 @@
 #include "base/narrow.h"
 #include "kernel/cg_versions.h"
 #include "kernel/dense_versions.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-#define LANES GMF_VECTOR_FLOATS
-enum { LANES_F8 = LANES / 2 };
-
-typedef float vector_f4 __attribute__((vector_size(LANES * 4)));
-typedef double vector_f8 __attribute__((vector_size(LANES * 4)));
-typedef float half_f4 __attribute__((vector_size(LANES * 2), aligned(4)));
+#include "kernel/lanes.h"
 
 /* A residual from f4 products is good enough for steps down to this; then it is found in f8, from the ratings. */
 static const double F4_STEP = 1e-5;
-
-/* ---- sums of lanes ----------------------------------------------------------------------------------------------- */
-
-typedef int32_t indices __attribute__((vector_size(LANES * 4)));
-
-#define NAME(f) f
-#define VECTOR vector_f4
-#define INDICES indices
-#include "kernel/lanes_template.h"
-#undef NAME
-#undef VECTOR
-#undef INDICES
-
-static inline double sum_f8(vector_f8 v)
-{
-  double lanes[LANES_F8];
-  for (int l = 0; l < LANES_F8; l++) lanes[l] = v[l];
-  for (int width = LANES_F8 / 2; width > 0; width /= 2)
-    for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
-  return lanes[0];
-}
 
 /* ---- a panel of ratings ------------------------------------------------------------------------------------------ */
 
@@ -111,7 +82,7 @@ ALWAYS_INLINE vector_f4 products(const float *const *rows, const float *x, int l
   int j = 0;
   for (; j + STEP <= ld; j += STEP) multiply(rows, x, j, WIDTH, sum);
   for (; j < ld; j += LANES) multiply(rows, x, j, 1, sum);
-  return sums_of_lanes(sum);
+  return sums_of_lanes_f4(sum);
 }
 
 /* q += sum_d c_d y_d, and square += sum_d w_d y_d^2 where that is asked for, over `width` vectors from column j. */
@@ -205,20 +176,16 @@ ALWAYS_INLINE double residual_of_panel(const gmf_cg_panel *p, int ld, const floa
     c = next;
   }
   add_group(p->rows + d, (const float *)&c, p->w + d, ld, with_square, r, square);
-  const half_f4 *halves = (const half_f4 *)&loss;
-  return sum_f8(__builtin_convertvector(halves[0], vector_f8) + __builtin_convertvector(halves[1], vector_f8));
+  const float *lanes = (const float *)&loss;
+  return sum_f8(load_widened(lanes) + load_widened(lanes + LANES_F8));
 }
 
 /* ---- the row's own vectors --------------------------------------------------------------------------------------- */
 
-static inline vector_f8 load(const double *x) { return *(const vector_f8 *)x; }
-static inline void store(double *x, vector_f8 v) { *(vector_f8 *)x = v; }
-
 /* to += from */
 static inline void accumulate(double *to, const float *from, int ld)
 {
-  for (int j = 0; j < ld; j += LANES_F8)
-    store(to + j, load(to + j) + __builtin_convertvector(*(const half_f4 *)(from + j), vector_f8));
+  for (int j = 0; j < ld; j += LANES_F8) store(to + j, load(to + j) + load_widened(from + j));
 }
 
 /* x4 = x, and x rounded to it. */

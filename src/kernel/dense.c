@@ -72,12 +72,6 @@ void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings,
   GMF_ISA_PICK(gmf_kernel_level(), gmf_row_product)(y, stride, ratings, loss, ld, p, q);
 }
 
-void gmf_dual_gram(const float *y, int64_t stride, const gmf_ratings *ratings, int ld, const double *scale,
-                   double *work, double *c)
-{
-  GMF_ISA_PICK(gmf_kernel_level(), gmf_dual_gram)(y, stride, ratings, ld, scale, work, c);
-}
-
 void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r)
 {
   GMF_ISA_PICK(gmf_kernel_level(), gmf_subtract_product)(a, x, k, ld, r);

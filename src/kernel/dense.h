@@ -101,16 +101,6 @@ double gmf_row_residual_f4(const float *y, int64_t stride, const gmf_ratings *ra
 void gmf_row_product(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld, const float *p,
                      float *q);
 
-/*
- * c [n_pad][n_pad] += Z Z' by its upper triangle, Z the n rows scaled column by column: z_jc = y_jc scale[c], all in
- * f8. n_pad = gmf_pad(n).
- *
- *   scale  [ld]
- *   work   [GMF_GRAM_DEPTH][n_pad]
- */
-void gmf_dual_gram(const float *y, int64_t stride, const gmf_ratings *ratings, int ld, const double *scale,
-                   double *work, double *c);
-
 /* r [ld] -= a x for a stored by its upper triangle. */
 void gmf_subtract_product(const double *a, const double *x, int k, int ld, double *r);
 

@@ -108,21 +108,6 @@ double GMF_ISA_NAME(gmf_row_residual)(const float *y, int64_t stride, const gmf_
   return NAME(sum_lanes)(total);
 }
 
-void GMF_ISA_NAME(gmf_dual_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, int ld,
-                                 const double *scale, double *work, double *c)
-{
-  int n = (int)ratings->n, n_pad = gmf_pad(n);
-  for (int begin = 0; begin < ld; begin += GMF_GRAM_DEPTH) {
-    int depth = ld - begin < GMF_GRAM_DEPTH ? ld - begin : GMF_GRAM_DEPTH;
-    for (int j = 0; j < n_pad; j++) {
-      const float *row = j < n ? y + (int64_t)ratings->cols[j] * stride + begin : NULL;
-      for (int d = 0; d < depth; d++)
-        work[(size_t)d * (size_t)n_pad + (size_t)j] = row != NULL ? (double)row[d] * scale[begin + d] : 0;
-    }
-    NAME(update)(work, work, depth, n_pad, 0, n_pad, c);
-  }
-}
-
 void GMF_ISA_NAME(gmf_subtract_product)(const double *a, const double *x, int k, int ld, double *r)
 {
   for (int i = 0; i < k; i++) { /* row i of the upper triangle is also column i of the lower */

@@ -17,7 +17,6 @@
   double gmf_row_residual_f4_##isa(const float *, int64_t, const gmf_ratings *, gmf_loss, int, const float *, float *, \
                                    double *);                                                                          \
   void gmf_row_product_##isa(const float *, int64_t, const gmf_ratings *, gmf_loss, int, const float *, float *);      \
-  void gmf_dual_gram_##isa(const float *, int64_t, const gmf_ratings *, int, const double *, double *, double *);      \
   void gmf_subtract_product_##isa(const double *, const double *, int, int, double *);                                 \
   double gmf_sum_of_squares_##isa(const float *, int);                                                                 \
   void gmf_rotate_rows_##isa(const float *, int64_t, int, const double *, double *, float *);

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "kernel/dual.h"
 #include "kernel/nnls.h"
 
 /* A pivot below this share of its diagonal element has lost nearly all of f4's digits. */
@@ -244,79 +245,22 @@ static bool dual_pays(const gmf_row_solver *s, int64_t n)
   return 2 * (d * d * k + d * d * d / 3) < d * k * k + k * k * k / 3;
 }
 
-/* y_j . m of rating j. */
-static double predicted(const gmf_row *row, int64_t j, const double *m, int ld)
-{
-  const float *y = row->y + (int64_t)row->ratings.cols[j] * row->stride;
-  double sum = 0;
-  for (int c = 0; c < ld; c++) sum += (double)y[c] * m[c];
-  return sum;
-}
-
-/*
- * A row of n < k ratings by a system of order n.  With W = diag(w), K = Y D^-1 Y' and S = W^1/2, by the push-through
- * identity (Woodbury),
- *
- *   x = (D + Y'WY)^-1 Y't = D^-1 Y' v,      v = (I + WK)^-1 t = t - S (I + SKS)^-1 S K t
- *
- * whose matrix is well conditioned whatever D is, and needs no w > 0.  A fixed coordinate f has been taken off t:
- * t_j - w_j y_jf.  With a prior x = m + D^-1 Y'v, m = D^-1 q, and what m predicts is taken off t as well:
- * t - W Y m.  False when D or W is not of the right sign.
- */
+/* A row of fewer ratings than coordinates by a system of as many equations (kernel/dual.h). */
 static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
-  int n = (int)row->ratings.n, n_pad = gmf_pad(n), ld = s->ld;
-  double *scale = s->x8, *t = s->b8, *v = s->r8, constant = 0;
-  double root[GMF_MAX_ORDER + 16];
-
-  for (int c = 0; c < ld; c++) {
-    double d = c < s->n && c != row->fixed ? row->diagonal[c] : INFINITY;
-    if (!(d > 0)) return false;
-    scale[c] = 1 / sqrt(d);
-  }
-  const double *mean = row->prior != NULL ? s->copy8 : NULL; /* [ld]: m */
-  for (int c = 0; c < ld && mean != NULL; c++) s->copy8[c] = row->prior[c] * scale[c] * scale[c];
-  for (int j = 0; j < n_pad; j++) {
-    t[j] = v[j] = root[j] = 0;
-    if (j >= n) continue;
-    float weight = row->ratings.weights != NULL ? row->ratings.weights[j] : 1.0f;
-    double w = (double)gmf_loss_weight(s->options.loss, row->ratings.values[j], weight);
-    double fixed = row->fixed >= 0 ? (double)row->y[(int64_t)row->ratings.cols[j] * row->stride + row->fixed] : 0;
-    if (!(w >= 0)) return false;
-    double target = (double)gmf_loss_target(s->options.loss, row->ratings.values[j], weight);
-    t[j] = target - w * fixed;
-    constant += fixed * (w * fixed - 2 * target);
-    root[j] = sqrt(w);
-    if (mean != NULL) t[j] -= w * predicted(row, j, mean, ld);
-  }
-  memset(s->a8, 0, (size_t)n_pad * (size_t)n_pad * sizeof *s->a8);
-  gmf_dual_gram(row->y, row->stride, &row->ratings, ld, scale, s->work8, s->a8);
-  gmf_subtract_product(s->a8, t, n, n_pad, v); /* v = -K t */
-  for (int i = 0; i < n; i++) {
-    v[i] *= root[i];
-    for (int j = i; j < n; j++) s->a8[i * n_pad + j] = root[i] * s->a8[i * n_pad + j] * root[j] + (i == j);
-  }
-  if (gmf_cholesky_f8(s->a8, n, n_pad, 16 * n * DBL_EPSILON, s->work8) >= 0) return false;
-  gmf_cholesky_solve_f8(s->a8, n, n_pad, v);
-
-  double *sum = s->work8, *right = s->work8 + ld;
-  memset(sum, 0, 2 * (size_t)ld * sizeof *sum);
-  for (int j = 0; j < n; j++) {
-    const float *y = row->y + (int64_t)row->ratings.cols[j] * row->stride;
-    double vj = t[j] + root[j] * v[j], tj = t[j];
-    if (mean != NULL) tj += root[j] * root[j] * predicted(row, j, mean, ld);
-    for (int c = 0; c < ld; c++) {
-      sum[c] += vj * (double)y[c];
-      right[c] += tj * (double)y[c];
-    }
-  }
-  *objective = constant;
-  for (int c = 0; c < ld; c++) {
-    s->x8[c] = sum[c] * scale[c] * scale[c];
-    if (mean != NULL) s->x8[c] += mean[c];
-    *objective -= (right[c] + prior_of(row, c)) * s->x8[c];
-  }
-  return gmf_row_round(s, row, x);
+  gmf_dual_system system = {.y = row->y,
+                            .stride = row->stride,
+                            .ratings = &row->ratings,
+                            .loss = s->options.loss,
+                            .diagonal = row->diagonal,
+                            .prior = row->prior,
+                            .n = s->n,
+                            .ld = s->ld,
+                            .fixed = row->fixed,
+                            .rows = s->copy8,
+                            .a = s->a8,
+                            .work = s->work8};
+  return gmf_dual_run(&system, s->x8, objective) && gmf_row_round(s, row, x);
 }
 
 /* ---- conjugate gradients ----------------------------------------------------------------------------------------- */

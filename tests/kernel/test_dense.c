@@ -156,30 +156,6 @@ static void check_passes(const problem *p, gmf_loss loss)
   for (size_t j = 0; j < sizeof arrays / sizeof *arrays; j++) gmf_free(arrays[j]);
 }
 
-static void check_dual_gram(const problem *p, gmf_loss loss)
-{
-  (void)loss;
-  int n = (int)p->ratings.n, n_pad = gmf_pad(n), ld = p->ld;
-  if (n == 0 || n > 200) return;
-  double *scale = gmf_calloc(ld, sizeof *scale), *c = gmf_calloc(n_pad * n_pad, sizeof *c);
-  double *work = gmf_calloc(GMF_GRAM_DEPTH * n_pad, sizeof *work);
-  for (int j = 0; j < p->k; j++) scale[j] = 0.5 + j % 3;
-  gmf_dual_gram(p->y, ld, &p->ratings, ld, scale, work, c);
-  for (int i = 0; i < n; i++)
-    for (int j = i; j < n; j++) {
-      double wanted = 0, size = 1e-30;
-      for (int f = 0; f < p->k; f++) {
-        double term = (double)p->y[p->cols[i] * ld + f] * (double)p->y[p->cols[j] * ld + f] * scale[f] * scale[f];
-        wanted += term;
-        size += fabs(term);
-      }
-      assert_true(fabs(c[i * n_pad + j] - wanted) <= 1e-13 * size);
-    }
-  gmf_free(scale);
-  gmf_free(c);
-  gmf_free(work);
-}
-
 static void test_gram(void **state)
 {
   (void)state;
@@ -190,12 +166,6 @@ static void test_passes(void **state)
 {
   (void)state;
   for_all(check_passes);
-}
-
-static void test_dual_gram(void **state)
-{
-  (void)state;
-  for_all(check_dual_gram);
 }
 
 /* Weights without values: what the shared Gram matrix is formed from. */
@@ -265,9 +235,9 @@ static int no_leaks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_teardown(test_gram, no_leaks),      cmocka_unit_test_teardown(test_passes, no_leaks),
-      cmocka_unit_test_teardown(test_dual_gram, no_leaks), cmocka_unit_test_teardown(test_weights_alone, no_leaks),
-      cmocka_unit_test_teardown(test_rotation, no_leaks),  cmocka_unit_test_teardown(test_sum_of_squares, no_leaks),
+      cmocka_unit_test_teardown(test_gram, no_leaks),           cmocka_unit_test_teardown(test_passes, no_leaks),
+      cmocka_unit_test_teardown(test_weights_alone, no_leaks),  cmocka_unit_test_teardown(test_rotation, no_leaks),
+      cmocka_unit_test_teardown(test_sum_of_squares, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);
