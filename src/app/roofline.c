@@ -6,7 +6,7 @@
  *            sum_i (s + 1) 4 d k + 2 d k + 10 s k                                                             by cg
  *            memory: the ratings once, each fixed row that they touch once, and x in and out
  *   gram     rows_fixed k (k + 1) + 9 k^3 (eigenvectors), and 2 k^2 a rotated row
- *   expand   4 k bytes of each row that others own, and a message from each such owner
+ *   expand   4 k bytes (bf16: 2 k) of each row that others own, and a message from each such owner
  *   fold     what the other ranks of a grid row have of my rows (cost_model.h)
  *
  *   limit  = max(operations / peak, memory / triad, bytes / bandwidth + messages latency)     perfect overlap
@@ -64,7 +64,7 @@ static bool has_basis(const gmf_row_options *row)
 }
 
 void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf_axis *fixed,
-                         const gmf_row_options *row, gmf_half_load *out)
+                         const gmf_row_options *row, gmf_wire wire, gmf_half_load *out)
 {
   gmf_load *gram = &out->phases[GMF_PHASE_GRAM], *solve = &out->phases[GMF_PHASE_SOLVE];
   gmf_load *expand = &out->phases[GMF_PHASE_EXPAND];
@@ -84,7 +84,7 @@ void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf
   for (const gmf_expand *hop = block->expand; hop != NULL; hop = hop->before)
     for (int r = 0; r < hop->grid->size; r++) {
       if (hop->recv_counts[r] == 0) continue; /* as of myself */
-      expand->received += word * k * (double)hop->recv_counts[r];
+      expand->received += (double)gmf_wire_bytes(wire, row->k) * (double)hop->recv_counts[r];
       expand->messages++;
     }
   double rating = sizeof *block->cols + sizeof *block->values + (block->weights != NULL ? sizeof *block->weights : 0);

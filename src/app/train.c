@@ -277,7 +277,8 @@ static void log_roofline(const gmf_training *t)
   double seconds = 0;
   if (!t->config->roofline || t->als == NULL) return;
   for (int s = 0; s < GMF_N_SIDES; s++)
-    gmf_half_load_count(t->grid, t->blocks[s], t->axes[gmf_other_side((gmf_side)s)], &row, &halves[s]);
+    gmf_half_load_count(t->grid, t->blocks[s], t->axes[gmf_other_side((gmf_side)s)], &row, (gmf_wire)t->config->wire,
+                        &halves[s]);
   for (int64_t i = t->first_sweep; i < t->n_sweeps; i++) seconds += t->seconds[i];
   gmf_roofline_end(t->grid, &t->roofline, halves, t->n_sweeps - t->first_sweep, seconds, t->log);
 }

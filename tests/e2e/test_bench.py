@@ -125,6 +125,14 @@ class TestRoofline(harness.Case):
             self.assertGreater(e["bandwidth"], 0)
             self.assertTrue(0 < e["balance"] <= 1, e)
 
+    def test_heavy_rows_and_bf16(self):
+        words = ("--algorithm", "ials", "--wire", "bf16", "--heavy-users", "none", "--heavy-items")
+        e, _ = self.train(4, *words, "none")
+        self.assertEqual(set(e["phases"]), {"gram", "expand", "solve"})
+        for extra in (("--solver", "cg"), ("--solver", "cholesky"), ()):
+            e, _ = self.train(4, *words, "50:2x2", *extra)
+            self.assertEqual(set(e["phases"]), {"gram", "expand", "solve", "fold"}, extra)
+
     def test_model_is_the_same(self):
         models = []
         for extra in ((), ("--roofline",)):
