@@ -199,6 +199,7 @@ class Bench:
             execute(args.gridmf, "synth", "-o", self.data, "--like", args.like, "--implicit", "--quiet", threads=2)
             execute(args.gridmf, "synth", "-o", self.stars, "--like", args.like, "--factors", 10, "--quiet", threads=2)
         self.ratings = Ratings.of_dataset(self.data)
+        args.limit = args.limit or 600 * max(1, self.ratings.nnz / 2e6)
         m, n = self.ratings.shape
         self.problem = {"alpha": args.alpha, "lambda": args.lam, "spark_lambda": args.lam * (m + n) / (2 * self.ratings.nnz)}
         self.ratings.save(folder / "ratings")
@@ -498,7 +499,8 @@ def read_log(path):
     sweeps = [e for e in events if e["event"] == "sweep"]
     end = [e for e in events if e["event"] == "end"][-1]
     each = [e["seconds"] for e in sweeps]
-    # From ratings in memory to factors: everything but the files.
+    # From ratings in memory to factors: everything but the files, though ratings are read as they are distributed. Each
+    # phase counts with its slowest rank.
     total = sum(max(seconds) for phase, seconds in end["phases"].items() if phase not in ("read", "write"))
     late = each[1:] or each or [0.0]
     return {"sweep": late, "total": total, "setup": max(0.0, total - len(each) * statistics.median(late)),
@@ -544,7 +546,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--alpha", type=float, default=1)
     parser.add_argument("--lambda", type=float, default=5, dest="lam")
-    parser.add_argument("--limit", type=float, default=600)
+    parser.add_argument("--limit", type=float, help="seconds for one answer of a peer; default 600, in proportion more for over 2 million ratings")
     parser.add_argument("--slow", type=float, default=8, help="seconds of a turn after which a row is not taken again")
     parser.add_argument("--budget", type=float, default=40, help="seconds for the sweeps that a peer needs which cannot be watched")
     parser.add_argument("--quick", action="store_true")
