@@ -389,15 +389,23 @@ class Bench:
         both = [good[lam, *more], tried(lam, more, "cg")]
         return min((result for result in both if result), key=lambda result: result[0])[1:]
 
+    def ask_libmf(self, threads, **request):
+        """LIBMF's answer; {} when it has none. On a busy machine it was seen to stand still, so that it is asked again, once."""
+        answer = {}
+        for _ in range(2):
+            worker = self.worker("libmf", threads)
+            answer = worker.ask(self.args.limit / 5, **request) if worker else {"error": self.failed["libmf"]}
+            if "error" not in answer:
+                return answer
+            self.workers.pop(("libmf", threads), None)
+        self.failed.setdefault("libmf", answer["error"])
+        say(f"libmf: {answer['error']}")
+        return {}
+
     def race(self, factors):
         threads = max(self.args.threads)
-        worker = self.worker("libmf", threads)
-        if worker is None:
-            return
-        answer = worker.ask(self.args.limit, ask="race", factors=factors, epochs=self.args.epochs)
-        if "error" in answer:
-            self.failed["libmf"] = answer["error"]
-            say(f"libmf: {answer['error']}")
+        answer = self.ask_libmf(threads, ask="race", factors=factors, epochs=self.args.epochs)
+        if not answer:
             return
         best, epochs, setting = best_of_race(answer["runs"])
         say(f"{factors} factors, LIBMF: rmse {best:.4f} after {epochs} epochs, {setting}")
@@ -405,9 +413,8 @@ class Bench:
         found = {"factors": factors, "rmse": best, "epochs": epochs, "setting": setting, "libmf": {}, "gridmf": {}}
         for turn in range(self.args.repeat):
             for t in self.args.threads:
-                libmf = self.worker("libmf", t)
-                answer = libmf.ask(self.args.limit, ask="time", factors=factors, setting=setting, epochs=epochs) if libmf else {}
-                if "seconds" in answer:
+                answer = self.ask_libmf(t, ask="time", factors=factors, setting=setting, epochs=epochs)
+                if answer:
                     found["libmf"].setdefault(t, []).append(answer["seconds"])
                 for layout in self.layouts(t) if chosen else []:
                     sweeps, options = chosen

@@ -127,6 +127,22 @@ class TestArithmetic(harness.Case):
         runs = [{"setting": "a", "rmse": rmse}, {"setting": "b", "rmse": [0.97, 0.96, 0.9512]}]
         self.assertEqual(bench_als.best_of_race(runs), (0.9512, 2, "a"))
 
+    def test_a_peer_that_stands_still_is_asked_again(self):
+        class Lazy:
+            def __init__(self, answers):
+                self.answers = answers
+
+            def ask(self, _patience, **request):
+                return self.answers.pop(0)
+
+        for answers, wanted, failed in (([{"seconds": 1}], {"seconds": 1}, {}), ([{"error": "still"}, {"seconds": 2}], {"seconds": 2}, {}),
+                                        ([{"error": "still"}, {"error": "again"}], {}, {"libmf": "again"})):
+            bench = bench_als.Bench.__new__(bench_als.Bench)
+            bench.failed, bench.workers, bench.args = {}, {}, type("Args", (), {"limit": 1})
+            bench.worker = lambda *_, lazy=Lazy(answers): lazy
+            self.assertEqual(bench.ask_libmf(2, ask="time"), wanted)
+            self.assertEqual(bench.failed, failed)
+
     def test_verdicts(self):
         bench = bench_als.Bench.__new__(bench_als.Bench)
         bench.failed, bench.targets = {"spark": "no Java"}, []
