@@ -34,8 +34,7 @@ static double received_bytes(const gmf_grid *grid, const gmf_block *b, const gmf
                         .longest = share.longest};
   gmf_traffic moves[GMF_N_MOVES];
   double sum = 0;
-  for (const gmf_expand *hop = b->expand; hop != NULL; hop = hop->before)
-    for (int r = 0; r < hop->grid->size; r++) cost.share.fetched += hop->recv_counts[r];
+  cost.share.fetched = gmf_expand_n_received(b->expand);
   gmf_cost_traffic(shape, row, b->side, &cost, moves);
   for (int m = 0; m < GMF_N_MOVES; m++) sum += (double)moves[m].received;
   return sum;

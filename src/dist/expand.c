@@ -41,7 +41,16 @@ cleanup:
 
 int64_t gmf_expand_n_sent(const gmf_expand *expand)
 {
-  return expand->n_send + (expand->before != NULL ? expand->before->n_send : 0);
+  int64_t n = 0;
+  for (const gmf_expand *hop = expand; hop != NULL; hop = hop->before) n += hop->n_send;
+  return n;
+}
+
+int64_t gmf_expand_n_received(const gmf_expand *expand)
+{
+  int64_t n = 0;
+  for (const gmf_expand *hop = expand; hop != NULL; hop = hop->before) n += hop->n_slots - hop->n_own;
+  return n;
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
