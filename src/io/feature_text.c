@@ -444,7 +444,7 @@ static gmf_status name_features(reader *r, gmf_feature_names *names, gmf_error *
   gmf_status status = GMF_OK;
   int64_t n = 0, longest = 1, feature = -1;
   char *text = NULL;
-  qsort_r(r->mentions, (size_t)r->n_mentions, sizeof *r->mentions, by_category, r);
+  if (r->n_mentions > 0) qsort_r(r->mentions, (size_t)r->n_mentions, sizeof *r->mentions, by_category, r);
   for (int64_t j = 0; j < r->n_mentions; j++) {
     const mention *m = &r->mentions[j];
     n += j == 0 || !same_category(r, m - 1, m);
