@@ -44,9 +44,11 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
   const int32_t *cols = ratings->cols;
   const float *values = ratings->values, *weights = ratings->weights;
   REAL *panel = work, *scaled = work + (size_t)GMF_GRAM_DEPTH * (size_t)ld;
+  REAL right[GMF_MAX_ORDER + 16]; /* of a panel: b too is a sum of short sums */
   bool unit = weights == NULL && (values == NULL || loss.kind == GMF_LOSS_SQUARED);
   for (int64_t begin = 0; begin < ratings->n; begin += GMF_GRAM_DEPTH) {
     int m = ratings->n - begin < GMF_GRAM_DEPTH ? (int)(ratings->n - begin) : GMF_GRAM_DEPTH;
+    for (int c = 0; c < ld; c++) right[c] = 0;
     for (int d = 0; d < m; d++) {
       int64_t j = begin + d;
       const float *row = y + (cols != NULL ? (int64_t)cols[j] : j) * stride;
@@ -59,8 +61,9 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
         for (int c = 0; c < ld; c++) to_scaled[c] = w * to[c];
       if (values == NULL) continue;
       REAL t = (REAL)gmf_loss_target(loss, values[j], v);
-      for (int c = 0; c < ld; c++) b[c] += t * to[c];
+      for (int c = 0; c < ld; c++) right[c] += t * to[c];
     }
+    for (int c = 0; values != NULL && c < ld; c++) b[c] += right[c];
     NAME(update)(panel, unit ? panel : scaled, m, ld, 0, ld, a);
   }
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -21,6 +22,7 @@ void sgemm_(const char *trans_a, const char *trans_b, const int *m, const int *n
             const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,
             const int *ldc);
 void openblas_set_num_threads(int n);
+char *openblas_get_corename(void);
 
 /* Rows of a side as in a data set of a million ratings, and the ratings of a row of theirs; rows that are timed at
  * once; turns. */
@@ -37,7 +39,8 @@ static double cpu_seconds(void)
 typedef struct bench {
   int k, ld;
   float *y, *work, *a, *kept, *b; /* kept: the matrices of all rows, a before it is factored */
-  double *x, *r;
+  float *x;
+  double *r;
   int32_t *cols;
   float *values;
   float sgemm_a[SGEMM_ORDER * SGEMM_ORDER], sgemm_b[SGEMM_ORDER * SGEMM_ORDER], sgemm_c[SGEMM_ORDER * SGEMM_ORDER];
@@ -100,7 +103,7 @@ static void time_residual(bench *s)
 {
   for (int row = 0; row < N_ROWS; row++) {
     gmf_ratings ratings = ratings_of(s, row);
-    gmf_row_residual(s->y, s->ld, &ratings, LOSS, s->ld, s->x, s->r, NULL);
+    gmf_row_residual_f4(s->y, s->ld, &ratings, LOSS, s->ld, s->x, s->b, s->r);
   }
 }
 
@@ -157,7 +160,7 @@ static void make_bench(bench *s, int k)
     s->cols[j] = (int32_t)(((int64_t)j * 7919 + j / 3) % N_FIXED);
     s->values[j] = (float)(1 + j % 5);
   }
-  for (int j = 0; j < k; j++) s->x[j] = 0.1, s->diagonal[j] = 50;
+  for (int j = 0; j < k; j++) s->x[j] = 0.1F, s->diagonal[j] = 50;
   gmf_ratings ratings = ratings_of(s, 0);
   gmf_gram_f4(s->y, ld, &ratings, LOSS, ld, s->work, s->kept, s->b);
   for (int j = 0; j < k; j++) s->kept[j * ld + j] += 50;
@@ -185,16 +188,29 @@ static int list_kernels(kernel *list)
   return n;
 }
 
-int main(void)
+/* OpenBLAS falls back to SSE on CPUs that are younger than it, and looks once, at its start: starts again with the
+ * kernels of the oldest CPU with AVX-512, for a fair comparison. */
+static void wake_openblas(char **arguments)
 {
+  const char *core = openblas_get_corename();
+  bool knows = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
+  if (knows || gmf_kernel_level() < GMF_LEVEL_AVX512 || getenv("OPENBLAS_CORETYPE") != NULL) return;
+  setenv("OPENBLAS_CORETYPE", "SkylakeX", 1);
+  execv("/proc/self/exe", arguments);
+}
+
+int main(int n_arguments, char **arguments)
+{
+  (void)n_arguments;
+  wake_openblas(arguments);
   static const int orders[] = {16, 32, 64, 128, 256};
   static bench s;
   kernel list[16];
   int status = 0, n_grams = list_kernels(list);
   openblas_set_num_threads(1);
   for (int j = 0; j < SGEMM_ORDER * SGEMM_ORDER; j++) s.sgemm_a[j] = s.sgemm_b[j] = (float)(j % 17) / 17;
-  printf("one thread, %s kernels, rows of %d ratings of %d others\n", gmf_kernel_level_name(gmf_kernel_level()),
-         N_RATINGS, N_FIXED);
+  printf("one thread, %s kernels, OpenBLAS's of %s, rows of %d ratings of %d others\n",
+         gmf_kernel_level_name(gmf_kernel_level()), openblas_get_corename(), N_RATINGS, N_FIXED);
   printf("GFLOP/s:     sgemm");
   for (int j = 0; j < n_grams; j++) printf("  %7s   of it", list[j].name);
   printf(" | cholesky solution residual | us a row\n");

@@ -87,6 +87,7 @@ static void for_all(void (*check)(const problem *p, gmf_loss loss))
   for (size_t k = 0; k < sizeof ORDERS / sizeof *ORDERS; k++)
     for (size_t n = 0; n < sizeof COUNTS / sizeof *COUNTS; n++)
       for (size_t l = 0; l < sizeof LOSSES / sizeof *LOSSES; l++) {
+        if (ORDERS[k] > 64 && COUNTS[n] > 200) continue; /* the plain loops would take most of the test's time */
         problem p;
         make_problem(&p, ORDERS[k], COUNTS[n], LOSSES[l], (k + n) % 2 == 0);
         check(&p, LOSSES[l]);
@@ -130,7 +131,8 @@ static void check_passes(const problem *p, gmf_loss loss)
   int k = p->k, ld = p->ld;
   double *x = gmf_calloc(ld, sizeof *x), *r = gmf_calloc(ld, sizeof *r), *diagonal = gmf_calloc(ld, sizeof *diagonal);
   double *again = gmf_calloc(ld, sizeof *again), *ax = gmf_calloc(k, sizeof *ax), by_hand = 0, scale = 1e-30;
-  float *x4 = gmf_calloc(ld, sizeof *x4), *q = gmf_calloc(ld, sizeof *q);
+  float *x4 = gmf_calloc(ld, sizeof *x4), *q = gmf_calloc(ld, sizeof *q), *work = gmf_calloc(ld, sizeof *work);
+  double *r4 = gmf_calloc(ld, sizeof *r4);
   for (int j = 0; j < k; j++) x4[j] = (float)(x[j] = (double)(float)random_value(77, (uint32_t)j));
   for (int i = 0; i < k; i++)
     for (int j = 0; j < k; j++) {
@@ -142,17 +144,21 @@ static void check_passes(const problem *p, gmf_loss loss)
   for (int i = 0; i < k; i++) by_hand += x[i] * (ax[i] - 2 * p->b[i]);
 
   double found = gmf_row_residual(p->y, ld, &p->ratings, loss, ld, x, r, diagonal);
+  double quick = gmf_row_residual_f4(p->y, ld, &p->ratings, loss, ld, x4, work, r4);
   assert_true(fabs(gmf_row_residual(p->y, ld, &p->ratings, loss, ld, x, again, NULL) - found) <= 1e-12 * fabs(found));
   gmf_row_product(p->y, ld, &p->ratings, loss, ld, x4, q);
   assert_true(fabs(found - by_hand) <= 1e-6 * k * scale);
+  assert_true(fabs(quick - found) <= 1e-6 * k * scale);
   for (int i = 0; i < k; i++) {
     assert_true(fabs(r[i] - (p->b[i] - ax[i])) <= 1e-6 * scale);
     assert_true(fabs(again[i] - r[i]) <= 1e-12 * scale);
+    assert_true(fabs(r4[i] - r[i]) <= 1e-6 * scale);
     assert_true(fabs(diagonal[i] - p->a[i * k + i]) <= 1e-6 * scale);
-    assert_true(fabs((double)q[i] - ax[i]) <= 1e-5 * scale);
+    assert_true(fabs((double)q[i] - ax[i]) <=
+                1e-5 * fmax(1, sqrt((double)p->ratings.n / 5000)) * scale); /* one f4 sum */
   }
   for (int i = k; i < ld; i++) assert_true(r[i] == 0 && diagonal[i] == 0 && q[i] == 0);
-  void *const arrays[] = {x, r, diagonal, again, ax, x4, q};
+  void *const arrays[] = {x, r, diagonal, again, ax, x4, q, work, r4};
   for (size_t j = 0; j < sizeof arrays / sizeof *arrays; j++) gmf_free(arrays[j]);
 }
 
@@ -187,6 +193,92 @@ static void test_weights_alone(void **state)
       for (int d = 0; d < N; d++) wanted += (double)weights[d] * (double)y[d * LD + i] * (double)y[d * LD + j];
       assert_true(fabs(a[i * LD + j] - wanted) < 1e-12);
     }
+}
+
+/* Long rows, whose sums are cut into panels and chains. */
+static void test_long_rows(void **state)
+{
+  (void)state;
+  static const int orders[] = {1, 17, 64};
+  for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
+    problem p;
+    make_problem(&p, orders[o], 100000, LOSSES[1], true);
+    check_gram(&p, LOSSES[1]);
+    check_passes(&p, LOSSES[1]);
+    free_problem(&p);
+  }
+}
+
+/* a [k][k] = a random matrix of full rank times its transpose, and more on the diagonal. */
+static void make_positive(double *a, int k)
+{
+  double *rows = gmf_calloc(k * k, sizeof *rows);
+  for (int i = 0; i < k * k; i++) rows[i] = random_value(500 + (uint64_t)(i / k), (uint32_t)(i % k));
+  for (int i = 0; i < k; i++)
+    for (int j = 0; j <= i; j++) {
+      double sum = 0;
+      for (int d = 0; d < k; d++) sum += rows[i * k + d] * rows[j * k + d];
+      a[i * k + j] = a[j * k + i] = (double)(float)(sum / k + (i == j));
+    }
+  gmf_free(rows);
+}
+
+/* max |b - A x| relative to what it is summed from. */
+static double error_of_solution(const double *a, int k, const double *b, const double *x)
+{
+  double error = 0;
+  for (int i = 0; i < k; i++) {
+    double sum = -b[i], size = fabs(b[i]);
+    for (int j = 0; j < k; j++) {
+      sum += a[i * k + j] * x[j];
+      size += fabs(a[i * k + j] * x[j]);
+    }
+    error = fmax(error, fabs(sum) / size);
+  }
+  return error;
+}
+
+/* Factors and solves in both precisions; below the diagonal stands what must not be read. */
+static void check_cholesky(int k, int broken)
+{
+  int ld = gmf_pad(k);
+  double *a = gmf_calloc(k * k, sizeof *a), *b = gmf_calloc(k, sizeof *b), *x = gmf_calloc(k, sizeof *x);
+  float *a4 = gmf_calloc(ld * ld, sizeof *a4), *x4 = gmf_calloc(ld, sizeof *x4);
+  float *work4 = gmf_calloc(GMF_CHOLESKY_PANEL * ld, sizeof *work4);
+  double *a8 = gmf_calloc(ld * ld, sizeof *a8), *x8 = gmf_calloc(ld, sizeof *x8);
+  double *work8 = gmf_calloc(GMF_CHOLESKY_PANEL * ld, sizeof *work8);
+  make_positive(a, k);
+  for (int j = 0; broken >= 0 && j < k; j++) /* the row above once more: its pivot is rounding */
+    a[broken * k + j] = a[j * k + broken] = a[(broken - 1) * k + (j == broken ? broken - 1 : j)];
+  for (int i = 0; i < k; i++) {
+    b[i] = x8[i] = random_value(9, (uint32_t)i);
+    x4[i] = (float)x8[i];
+    for (int j = 0; j < k; j++) {
+      a8[i * ld + j] = j < i ? 1e30 : a[i * k + j];
+      a4[i * ld + j] = j < i ? 1e30F : (float)a[i * k + j];
+    }
+  }
+  assert_int_equal(gmf_cholesky_f4(a4, k, ld, 1e-4F, work4), broken);
+  assert_int_equal(gmf_cholesky_f8(a8, k, ld, 1e-12, work8), broken);
+  if (broken < 0) {
+    gmf_cholesky_solve_f4(a4, k, ld, x4);
+    gmf_cholesky_solve_f8(a8, k, ld, x8);
+    for (int i = 0; i < k; i++) x[i] = (double)x4[i];
+    assert_true(error_of_solution(a, k, b, x) <= 1e-6 * sqrt(k));
+    assert_true(error_of_solution(a, k, b, x8) <= 1e-15 * sqrt(k));
+    for (int j = k; j < ld; j++) assert_true(x4[j] == 0 && x8[j] == 0);
+  }
+  void *const arrays[] = {a, b, x, a4, x4, work4, a8, x8, work8};
+  for (size_t j = 0; j < sizeof arrays / sizeof *arrays; j++) gmf_free(arrays[j]);
+}
+
+static void test_cholesky(void **state)
+{
+  (void)state;
+  for (size_t o = 0; o < sizeof ORDERS / sizeof *ORDERS; o++) {
+    check_cholesky(ORDERS[o], -1);
+    for (int broken = 1; broken < ORDERS[o]; broken += 1 + broken) check_cholesky(ORDERS[o], broken);
+  }
 }
 
 static void test_rotation(void **state)
@@ -237,7 +329,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(test_gram, no_leaks),           cmocka_unit_test_teardown(test_passes, no_leaks),
       cmocka_unit_test_teardown(test_weights_alone, no_leaks),  cmocka_unit_test_teardown(test_rotation, no_leaks),
-      cmocka_unit_test_teardown(test_sum_of_squares, no_leaks),
+      cmocka_unit_test_teardown(test_sum_of_squares, no_leaks), cmocka_unit_test_teardown(test_long_rows, no_leaks),
+      cmocka_unit_test_teardown(test_cholesky, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);

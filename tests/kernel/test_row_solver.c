@@ -201,10 +201,10 @@ static const gmf_loss LOSSES[] = {
 enum { N_LOSSES = sizeof LOSSES / sizeof *LOSSES };
 
 static const shape EASY[] = {
-    {1, 3, 0.5, false, false, 1},     {5, 40, 0.5, false, false, 1}, {16, 300, 1, false, true, 1},
-    {33, 100, 0.5, false, false, 1},  {64, 650, 5, true, false, 1},  {14, 60, 0.3, true, true, 1},
-    {100, 30, 0.5, false, false, 1},  {128, 5, 0.5, true, false, 1}, {64, 1, 0.1, false, true, 1},
-    {15, 200, 0.5, true, false, 0.7},
+    {1, 3, 0.5, false, false, 1},     {5, 40, 0.5, false, false, 1},  {16, 300, 1, false, true, 1},
+    {33, 100, 0.5, false, false, 1},  {64, 650, 5, true, false, 1},   {14, 60, 0.3, true, true, 1},
+    {100, 30, 0.5, false, false, 1},  {128, 5, 0.5, true, false, 1},  {64, 1, 0.1, false, true, 1},
+    {15, 200, 0.5, true, false, 0.7}, {300, 400, 20, false, true, 1}, {16, 100000, 1, true, true, 1},
 };
 static const shape HARD[] = {
     {32, 8, 1e-4, false, false, 1},      {64, 64, 1e-3, false, false, 1},  {64, 70, 1e-5, true, true, 1},
