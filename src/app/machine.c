@@ -7,9 +7,10 @@
 #include "app/memory_check.h"
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "kernel/isa.h"
 #include "kernel/peak.h"
 
-enum { LEAST_ROUNDS = 3, MULTIPLY_ADD_ROUNDS = 1 << 17 /* about 0.2 ms */ };
+enum { LEAST_ROUNDS = 3, MULTIPLY_ADD_ROUNDS = 1 << 17, TILE_ROUNDS = 1 << 13 /* about 0.2 ms each */ };
 
 double gmf_measure_rate(const gmf_grid *grid, gmf_work *work, void *context, double seconds)
 {
@@ -66,6 +67,12 @@ static double run_multiply_add_f8(void *context, int thread)
   return gmf_peak_multiply_add_f8(MULTIPLY_ADD_ROUNDS, s->sinks + SINK_STRIDE * thread);
 }
 
+static double run_tiles(void *context, int thread)
+{
+  const stream *s = context;
+  return gmf_peak_tiles(TILE_ROUNDS, s->sinks + SINK_STRIDE * thread);
+}
+
 static double run_triad(void *context, int thread)
 {
   const stream *s = context;
@@ -79,7 +86,7 @@ gmf_status gmf_machine_measure(const gmf_grid *grid, int64_t memory_limit, doubl
                                gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  double each = grid->size > 1 ? seconds / 5 : seconds / 3;
+  double each = grid->size > 1 ? seconds / 6 : seconds / 4;
   stream s = {.n = gmf_beyond_caches(grid, memory_limit) / (int64_t)(3 * sizeof *s.arrays)};
 
   *out = (gmf_machine){.n_threads = omp_get_max_threads()};
@@ -90,6 +97,7 @@ gmf_status gmf_machine_measure(const gmf_grid *grid, int64_t memory_limit, doubl
   for (int64_t j = 0; j < 3 * s.n; j++) s.arrays[j] = 1; /* by the threads that will use it, so that it is near them */
   out->multiply_add_f4 = gmf_measure_rate(grid, run_multiply_add_f4, &s, each);
   out->multiply_add_f8 = gmf_measure_rate(grid, run_multiply_add_f8, &s, each);
+  out->tiles_bf16 = gmf_measure_rate(grid, run_tiles, &s, gmf_kernel_level() == GMF_LEVEL_AMX ? each : 0);
   out->triad = gmf_measure_rate(grid, run_triad, &s, each);
   GMF_FREE(s.arrays);
   GMF_TRY(gmf_network_measure(grid, 2 * each, &out->network, err));

@@ -9,6 +9,7 @@ typedef struct gmf_machine {
   int n_threads;          /* of this rank */
   double multiply_add_f4; /* operations a second, of the instruction set in use */
   double multiply_add_f8;
+  double tiles_bf16;   /* the same on tiles of bf16; 0 where the level in use has none */
   double triad;        /* bytes a second between the cores and memory, as STREAM counts */
   gmf_network network; /* zero for one rank */
 } gmf_machine;

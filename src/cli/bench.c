@@ -29,6 +29,7 @@ static void print_json(const gmf_bench_report *r)
                         json_pack("{s:f, s:f, s:f, s:f}", "message_us", m->network.latency / MICRO, "pair_gbs",
                                   m->network.pair_bandwidth / GIGA, "exchange_us", m->network.exchange_latency / MICRO,
                                   "exchange_gbs", m->network.exchange_bandwidth / GIGA));
+  if (m->tiles_bf16 > 0) json_object_set_new(object, "tiles_bf16_gflops", json_real(m->tiles_bf16 / GIGA));
   json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
   putchar('\n');
   json_decref(object);
@@ -59,10 +60,11 @@ static void print_table(const gmf_bench_report *r)
   printf("%-26s %-8s %10s %10s %10s\n", "peak", "", "all ranks", "a rank", "a thread");
   print_rate(r, "multiply-add, f4", "GFLOP/s", m->multiply_add_f4 / GIGA);
   print_rate(r, "multiply-add, f8", "GFLOP/s", m->multiply_add_f8 / GIGA);
+  if (m->tiles_bf16 > 0) print_rate(r, "tiles of bf16 (AMX)", "GFLOP/s", m->tiles_bf16 / GIGA);
   print_rate(r, "memory, triad", "GB/s", m->triad / GIGA);
   if (r->n_ranks > 1) print_network(&m->network);
   printf(
-      "\nkernels of a rank, rows of 200 ratings: GFLOP/s and share of the peak; the last, GB/s and share of triad\n");
+      "\nkernels of a rank, rows of 200 ratings: GFLOP/s and share of multiply-add, f4; the last, GB/s and share of triad\n");
   printf("%7s %15s %15s %15s %15s\n", "factors", "gram", "cholesky", "cg step", "from memory");
   for (int i = 0; i < GMF_BENCH_SIZES; i++) {
     const gmf_kernel_rates *k = &r->kernel[i];

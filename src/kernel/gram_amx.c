@@ -21,9 +21,10 @@
  */
 #include "kernel/gram_amx.h"
 
-#include <immintrin.h>
 #include <stdatomic.h>
 #include <string.h>
+
+#include "kernel/amx_tiles.h"
 
 enum {
   TILE = 16,                           /* rows of a tile; columns of an f4 one */
@@ -44,21 +45,6 @@ typedef struct step {
   const float *rows[STEP];
   float scale[STEP], target[STEP];
 } step;
-
-/* Eight tiles: 0-3 sums, 4-5 A, 6-7 B, all of 16 rows of 64 bytes. */
-static void configure_tiles(void)
-{
-  struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-  } config = {.palette = 1};
-  for (int t = 0; t < 8; t++) {
-    config.row_bytes[t] = TILE * sizeof(uint32_t);
-    config.rows[t] = TILE;
-  }
-  _tile_loadconfig(&config);
-}
 
 /* Rows and columns exchanged of a square of 32-bit words. */
 static inline void transpose(__m512i v[TILE])
@@ -243,7 +229,7 @@ bool gmf_gram_f4_amx(const float *y, int64_t stride, const gmf_ratings *ratings,
   if (ratings->n == 0) return true;
   if (right == none) memset(none, 0, (size_t)ld * sizeof *none);
 
-  configure_tiles();
+  gmf_amx_configure(); /* 0-3 sums, 4-5 A, 6-7 B */
   is_scaled = load_step(y, stride, ratings, loss, 0, &steps[0]);
   int64_t n_steps = (ratings->n + STEP - 1) / STEP;
   for (int64_t at = 0; at < n_steps; at += PANEL_STEPS) {

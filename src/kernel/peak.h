@@ -15,6 +15,10 @@
 double gmf_peak_multiply_add_f4(int64_t n, double *sink);
 double gmf_peak_multiply_add_f8(int64_t n, double *sink);
 
+/* The same for products of bf16 tiles that are summed in f4, on the CPU's matrix unit. 0 where
+ * the level is below AMX, and nothing is done. */
+double gmf_peak_tiles(int64_t n, double *sink);
+
 /*
  * a[j] = b[j] + s c[j] for n elements: the triad of McCalpin, "Memory bandwidth and machine balance in current high
  * performance computers", IEEE TCCA Newsletter 1995. Returns the bytes as he counts them, three words an element.

@@ -11,4 +11,5 @@ GMF_PEAK_VERSIONS(generic)
 #ifdef GMF_HAVE_X86_KERNELS
 GMF_PEAK_VERSIONS(avx2)
 GMF_PEAK_VERSIONS(avx512)
+double gmf_peak_tiles_amx(int64_t n, double *sink);
 #endif

@@ -26,6 +26,13 @@ static void test_multiply_add(void **state)
   check_chains(gmf_peak_multiply_add_f8, 2);
 }
 
+static void test_tiles(void **state)
+{
+  (void)state;
+  double sink = -1, done = gmf_peak_tiles(5, &sink);
+  assert_true(done == 0 || (sink == 4 * 5 * 32 && done == 2.0 * 5 * 4 * 16 * 16 * 32));
+}
+
 static void test_triad(void **state)
 {
   (void)state;
@@ -49,6 +56,7 @@ static void test_triad(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_multiply_add), cmocka_unit_test(test_triad)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_multiply_add), cmocka_unit_test(test_tiles),
+                                     cmocka_unit_test(test_triad)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
