@@ -17,10 +17,6 @@ static const double F4_STEP = 1e-2;
 enum { F4_RESIDUAL_RATINGS = 32 };
 /* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
 static const double F4_ERROR = 1e-9;
-/* Rows of at most so many ratings are solved by their dual where cg is asked for: cg converges slowly on few ratings,
- * and would cost as much. */
-enum { CG_DUAL_RATINGS = 24 };
-
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *options, gmf_error *err)
@@ -238,13 +234,6 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
 
 /* ---- dual -------------------------------------------------------------------------------------------------------- */
 
-/* Whether the n x n system is less work than the k x k one: multiplications of both, those in f8 counted twice. */
-static bool dual_pays(const gmf_row_solver *s, int64_t n)
-{
-  double d = (double)n, k = s->n;
-  return 2 * (d * d * k + d * d * d / 3) < d * k * k + k * k * k / 3;
-}
-
 /* A row of fewer ratings than coordinates by a system of as many equations (kernel/dual.h). */
 static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
@@ -295,24 +284,49 @@ static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-static bool solve_fast(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
+/* Rows of at most so many ratings are solved by their dual where cg is asked for: cg converges slowly on few ratings.
+ */
+enum { CG_DUAL_RATINGS = 24 };
+
+/*
+ * Whether the n x n system is less work than the k x k one: multiplications of both, those in f8 counted twice. This
+ * says n < 0.63 k; tests/kernel/row_costs finds them equal at 0.58 k to 0.64 k for 64 and 128 factors on AMX. It is not
+ * measured at start: the choice decides a model's bits, which must not depend on how busy the machine was.
+ */
+static bool dual_pays(double n, double k) { return 2 * (n * n * k + n * n * n / 3) < n * k * k + k * k * k / 3; }
+
+gmf_row_way gmf_row_choose(const gmf_row_options *options, int64_t n)
 {
-  int64_t n = row->ratings.n;
-  if (s->options.nonnegative) return false;
-  if (s->options.solver == GMF_SOLVER_CG) {
-    if (n <= CG_DUAL_RATINGS && n < s->n && solve_dual(s, row, x, objective)) return true;
-    if (solve_cg(s, row, x, objective)) return true;
+  int order = gmf_row_order(options->k, options->bias);
+  switch (options->solver) {
+    case GMF_SOLVER_CHOLESKY: return GMF_ROW_CHOLESKY;
+    case GMF_SOLVER_CG: return n <= CG_DUAL_RATINGS && n < order ? GMF_ROW_DUAL : GMF_ROW_CG;
+    default: return n < order && dual_pays((double)n, order) ? GMF_ROW_DUAL : GMF_ROW_CHOLESKY;
   }
-  if (s->options.solver == GMF_SOLVER_AUTO && n < s->n && dual_pays(s, n) && solve_dual(s, row, x, objective))
-    return true;
-  if (solve_f4(s, row, x, objective)) return true;
-  s->n_retried++;
-  return false;
+}
+
+static bool try_way(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, float *x, double *objective)
+{
+  switch (way) {
+    case GMF_ROW_DUAL: return solve_dual(s, row, x, objective);
+    case GMF_ROW_CG: return solve_cg(s, row, x, objective);
+    default: return solve_f4(s, row, x, objective);
+  }
+}
+
+bool gmf_row_solve_by(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, float *x, double *objective)
+{
+  if (!s->options.nonnegative) {
+    if (try_way(s, row, way, x, objective)) return true;
+    if (way == GMF_ROW_DUAL && s->options.solver == GMF_SOLVER_CG && solve_cg(s, row, x, objective)) return true;
+    if (way != GMF_ROW_CHOLESKY && solve_f4(s, row, x, objective)) return true;
+    s->n_retried++;
+  }
+  form_f8(s, row);
+  return solve_f8(s, row, x, objective);
 }
 
 bool gmf_row_solve(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
-  if (solve_fast(s, row, x, objective)) return true;
-  form_f8(s, row);
-  return solve_f8(s, row, x, objective);
+  return gmf_row_solve_by(s, row, gmf_row_choose(&s->options, row->ratings.n), x, objective);
 }

@@ -31,6 +31,9 @@
 /* Relative to the mean of the diagonal; see above. */
 #define GMF_JITTER 1e-6
 
+/* How a row is solved. */
+typedef enum gmf_row_way { GMF_ROW_DUAL, GMF_ROW_CHOLESKY, GMF_ROW_CG, GMF_N_ROW_WAYS } gmf_row_way;
+
 /* --solver: auto and cholesky are exact. */
 typedef enum gmf_solver { GMF_SOLVER_AUTO, GMF_SOLVER_CHOLESKY, GMF_SOLVER_CG } gmf_solver;
 
@@ -85,6 +88,14 @@ void gmf_row_solver_destroy(gmf_row_solver *solver);
  * singular; x is then undefined.
  */
 bool gmf_row_solve(gmf_row_solver *solver, const gmf_row *row, float *x, double *objective);
+
+/*
+ * The choice of gmf_row_solve for a row of n ratings, which depends on the options and n alone. auto: dual or Cholesky;
+ * cg: the dual of the shortest rows, else cg. gmf_row_solve_by takes the way it is told to, the dual only where n is
+ * less than the order. What fails goes on to the other ways.
+ */
+gmf_row_way gmf_row_choose(const gmf_row_options *options, int64_t n);
+bool gmf_row_solve_by(gmf_row_solver *solver, const gmf_row *row, gmf_row_way way, float *x, double *objective);
 
 /* The same in f8 throughout. For few rows: folding in. */
 bool gmf_row_solve_f8(gmf_row_solver *solver, const gmf_row *row, float *x);
