@@ -7,13 +7,14 @@
  *
  * where one coordinate of x may be held at 1: that is how biases are solved together with factors (als.c). Four ways:
  *
- *   primal   the k x k matrix is formed and factored in f4, and the solution refined with residuals of the ratings
- *            themselves in f8 (iterative refinement: Wilkinson, "Rounding errors in algebraic processes", 1963). Sums
- * of f4 products then only steer the way: what x converges to is the solution of the exact system, rounded to f4. A row
- * that f4 cannot factor, or whose first step is not small, is formed again and factored in f8 dual     the n x n matrix
- * of a row of few ratings, in f8 (the formula stands at solve_dual) cg       conjugate gradients preconditioned by the
- * diagonal, on the correction to the x that the row comes with nnls     factors not below zero, by block principal
- * pivoting in f8 (nnls.h)
+ * - primal: the k x k matrix is formed and factored in f4 (on AMX from bf16 pieces), and the solution refined with
+ *   residuals of the ratings themselves (iterative refinement: Wilkinson, "Rounding errors in algebraic processes",
+ *   1963). The matrix then only steers the way: what x converges to is the solution of the exact system, rounded to f4.
+ *   The first residual of a row of many ratings is from f4 products, the others are of f8. A row that f4 cannot factor,
+ *   or whose first step is not small, is formed again and factored in f8
+ * - dual: the n x n matrix of a row of few ratings, in f8 (dual.h)
+ * - cg: conjugate gradients preconditioned by the diagonal, on the correction to the x that the row comes with (cg.h)
+ * - nnls: factors not below zero, by block principal pivoting in f8 (nnls.h)
  *
  * A row that f8 cannot factor although its lambda is above zero is tried once more with GMF_JITTER times the mean of
  * the matrix's diagonal added to it. What fails then, or has no lambda, is singular.
