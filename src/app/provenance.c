@@ -8,6 +8,7 @@
 #include "base/build_info.h"
 #include "io/layout.h"
 #include "kernel/isa.h"
+#include "linalg/blas_core.h"
 
 bool gmf_provenance_reproducible(void) { return getenv("SOURCE_DATE_EPOCH") != NULL; }
 
@@ -71,6 +72,7 @@ void gmf_provenance_add(gmf_writer *w, const gmf_grid *grid, int argc, char *con
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "compiler", GMF_BUILD.compiler);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "flags", GMF_BUILD.flags);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "kernels", gmf_kernel_level_name(gmf_kernel_level()));
+  gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "blas", gmf_blas_core());
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "mpi", mpi);
   gmf_writer_attr_text(w, GMF_GROUP_PROVENANCE, "hdf5", hdf5);
   gmf_writer_attr_i64(w, GMF_GROUP_PROVENANCE, "ranks", grid->size);

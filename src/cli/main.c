@@ -21,6 +21,7 @@
 #include "cli/verbs.h"
 #include "io/h5.h"
 #include "kernel/isa.h"
+#include "linalg/blas_core.h"
 
 typedef gmf_status verb_function(gmf_run *run, gmf_error *err);
 
@@ -68,13 +69,15 @@ static bool is_later_rank(void)
 static void print_version(void)
 {
   char mpi[256], hdf5[256];
+  const char *better = gmf_blas_better_core();
   gmf_provenance_libraries(mpi, hdf5, sizeof mpi);
   printf(
       "gridmf %s (%s)\n%s, %s\nzlib %s, zstd %s, jansson %s, xxHash %u\ncompiler %s, %s build, flags: %s\n"
-      "kernels: %s\n",
+      "kernels: %s, BLAS: %s%s%s\n",
       GMF_BUILD.version, GMF_BUILD.git_commit, mpi, hdf5, zlibVersion(), ZSTD_versionString(), jansson_version_str(),
       XXH_versionNumber(), GMF_BUILD.compiler, GMF_BUILD.build_type, GMF_BUILD.flags,
-      gmf_kernel_level_name(gmf_kernel_level()));
+      gmf_kernel_level_name(gmf_kernel_level()), gmf_blas_core(), better != NULL ? ", in a run " : "",
+      better != NULL ? better : "");
 }
 
 /* Help, version and manual need no ranks. True when that was all. */
@@ -195,7 +198,7 @@ static gmf_status run_verb(gmf_run *run, gmf_error *err)
     bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
     return gmf_fail(
         err, GMF_ERR_USAGE,
-        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export, bench, plan)",
+        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export, bench, plan, attach)",
         run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
         found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
   }
@@ -256,6 +259,7 @@ static void fail_allocations(void)
 int main(int argc, char **argv)
 {
   if (answer_questions(argc, argv)) return 0;
+  gmf_blas_choose(argv);
   signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
   gmf_memory_setup();

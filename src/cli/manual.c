@@ -228,6 +228,8 @@ void gmf_manual_page(FILE *out)
       out,
       ".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev OMP_NUM_THREADS\nThreads of a rank.\n"
       ".It Ev GRIDMF_ISA\nLowers the kernels in use: generic, avx2, avx512 or amx.\n"
+      ".It Ev OPENBLAS_CORETYPE\nKernels of OpenBLAS. Where it is not set, and OpenBLAS takes those for old CPUs because "
+      "it does not know this one,\n.Nm\nstarts itself anew with SkylakeX or Haswell.\n"
       ".It Ev GRIDMF_PROGRESS\nSet to 1 under mpirun when a person watches, "
       "and to 0 otherwise: a line that is written over then tells how far a sweep has come.\n"
       ".It Ev SOURCE_DATE_EPOCH\nThe date to store; host and clocks are then left out, so that two runs alike "

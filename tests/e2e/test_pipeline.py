@@ -1,6 +1,7 @@
 """synth, split, train, info and verify, one after the other, against NumPy; evaluate has its own file."""
 
 import json
+import pathlib
 import shutil
 import unittest
 
@@ -211,8 +212,24 @@ class TestTrain(harness.Case):
             p = dict(f["provenance"].attrs)
         self.assertEqual((p["software"], p["ranks"], p["threads"], p["grid"]), ("gridmf", 4, 1, "2x2"))
         self.assertIn("--lambda 0.25", p["command_line"])
-        for name in ("softwareVersion", "git_commit", "compiler", "mpi", "hdf5", "host", "date", "kernels", "dataset"):
+        for name in ("softwareVersion", "git_commit", "compiler", "mpi", "hdf5", "host", "date", "kernels", "blas", "dataset"):
             self.assertTrue(p[name], name)
+
+    def test_kernels_of_blas(self):
+        """The user's choice stands; without one, no kernels for CPUs of 2004 where this one has AVX2."""
+        def kernels(env):
+            path = self.out / "m.h5"
+            result = harness.execute([harness.GRIDMF, "train", self.data, "-o", path, "--algorithm", "als", "--iterations", 1],
+                                     env=env)
+            self.assertEqual(result.rc, 0, str(result))
+            with h5py.File(path) as f:
+                return f["provenance"].attrs["blas"]
+
+        own = kernels({})
+        if "avx2" in pathlib.Path("/proc/cpuinfo").read_text():
+            self.assertNotEqual(own, "Prescott")
+        if own != "unknown":
+            self.assertEqual(kernels({"OPENBLAS_CORETYPE": "Prescott"}), "Prescott")
 
     def test_without_seen(self):
         with h5py.File(train(self.data, self.out / "m.h5", "--algorithm", "als", "--iterations", 1, "--no-seen")) as f:

@@ -10,19 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 #include "kernel/dense_versions.h"
 #include "kernel/gram_amx.h"
 #include "kernel/row_solver.h"
+#include "linalg/blas_core.h"
 
 void sgemm_(const char *trans_a, const char *trans_b, const int *m, const int *n, const int *k, const float *alpha,
             const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,
             const int *ldc);
 void openblas_set_num_threads(int n);
-char *openblas_get_corename(void);
 
 /* Rows of a side as in a data set of a million ratings, and the ratings of a row of theirs; rows that are timed at
  * once; turns. */
@@ -188,21 +187,10 @@ static int list_kernels(kernel *list)
   return n;
 }
 
-/* OpenBLAS falls back to SSE on CPUs that are younger than it, and looks once, at its start: starts again with the
- * kernels of the oldest CPU with AVX-512, for a fair comparison. */
-static void wake_openblas(char **arguments)
-{
-  const char *core = openblas_get_corename();
-  bool knows = strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
-  if (knows || gmf_kernel_level() < GMF_LEVEL_AVX512 || getenv("OPENBLAS_CORETYPE") != NULL) return;
-  setenv("OPENBLAS_CORETYPE", "SkylakeX", 1);
-  execv("/proc/self/exe", arguments);
-}
-
 int main(int n_arguments, char **arguments)
 {
   (void)n_arguments;
-  wake_openblas(arguments);
+  gmf_blas_choose(arguments); /* for a fair comparison */
   static const int orders[] = {16, 32, 64, 128, 256};
   static bench s;
   kernel list[16];
@@ -210,7 +198,7 @@ int main(int n_arguments, char **arguments)
   openblas_set_num_threads(1);
   for (int j = 0; j < SGEMM_ORDER * SGEMM_ORDER; j++) s.sgemm_a[j] = s.sgemm_b[j] = (float)(j % 17) / 17;
   printf("one thread, %s kernels, OpenBLAS's of %s, rows of %d ratings of %d others\n",
-         gmf_kernel_level_name(gmf_kernel_level()), openblas_get_corename(), N_RATINGS, N_FIXED);
+         gmf_kernel_level_name(gmf_kernel_level()), gmf_blas_core(), N_RATINGS, N_FIXED);
   printf("GFLOP/s:     sgemm");
   for (int j = 0; j < n_grams; j++) printf("  %7s   of it", list[j].name);
   printf(" | cholesky solution residual | us a row\n");
