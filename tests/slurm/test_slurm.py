@@ -24,7 +24,7 @@ from harness import GRIDMF, GRIDMF_QUERY, run_good  # pylint: disable=wrong-impo
 SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
 JOBS = SOURCE / "jobs"
 SLOW = os.environ.get("GRIDMF_SLOW") == "1"
-SWEEPS = 400  # some seconds
+SWEEPS = 800  # some seconds
 TRAIN = ["--algorithm", "ials", "--factors", 16, "--alpha", 1, "--lambda", 5]
 
 
@@ -125,7 +125,9 @@ class TestScripts(SlurmCase):
 
     def test_stop_file_and_limits_of_requeueing(self):
         """A person's STOP ends the job; so does 75 where no run is left."""
-        stopped, last = self.train("stopped.h5"), self.train("last.h5", GRIDMF_MAX_REQUEUE="0", words=["--max-time", "2s"])
+        endless = 100_000
+        stopped = self.train("stopped.h5", iterations=endless)
+        last = self.train("last.h5", iterations=endless, GRIDMF_MAX_REQUEUE="0", words=["--max-time", "2s"])
         self.wait_for_output(stopped, r"^sweep +\d+/")
         (self.out / "stopped.ckpt/STOP").touch()
         for number, said in ((stopped, "stopped by the file STOP"), (last, "stopped by --max-time")):
