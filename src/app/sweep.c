@@ -329,8 +329,7 @@ static gmf_status make_groups(sweep *s, const gmf_dataset *d, gmf_error *err)
     GMF_TRY(gmf_config_layout(s->config, (gmf_side)side, &planned, &layout, err));
   }
   GMF_TRY(gmf_groups_create(s->world, n, &s->groups, err));
-  status = gmf_groups_grid(s->groups, n_rows, n_cols, &s->group, err);
-  GMF_TRY(gmf_agree(s->world, status, err));
+  GMF_TRY(gmf_agree(s->world, gmf_groups_grid(s->groups, n_rows, n_cols, &s->group, err), err));
 cleanup:
   return status;
 }
@@ -713,12 +712,8 @@ static gmf_status prepare(sweep *s, const char *dataset, gmf_error *err)
   GMF_TRY(plan_rest(s, err));
   GMF_TRY(make_groups(s, d, err));
   gmf_dataset_close(&d);
-  /* Collective in a group: as an argument of gmf_agree it would leave its own place for the comparison of collectives.
-   */
-  status = gmf_dataset_open(s->group, dataset, &s->dataset, err);
-  GMF_TRY(gmf_agree(s->world, status, err));
-  status = gmf_dataset_hold(gmf_groups_peers(s->groups), s->dataset, err);
-  GMF_TRY(gmf_agree(s->world, status, err));
+  GMF_TRY(gmf_agree(s->world, gmf_dataset_open(s->group, dataset, &s->dataset, err), err));
+  GMF_TRY(gmf_agree(s->world, gmf_dataset_hold(gmf_groups_peers(s->groups), s->dataset, err), err));
 cleanup:
   gmf_dataset_close(&d);
   return status;

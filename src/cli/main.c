@@ -189,19 +189,23 @@ static gmf_status flush_results(gmf_error *err)
   return gmf_fail(err, GMF_ERR_IO, "standard output: %s", strerror(errno));
 }
 
+/* name: NULL where none was given. */
+static gmf_status fail_verb(const char *name, gmf_error *err)
+{
+  char near[32], list[256] = "";
+  for (size_t v = 0, length = 0; v < sizeof VERBS / sizeof *VERBS && length < sizeof list; v++)
+    length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", v > 0 ? ", " : "", VERBS[v].name);
+  if (name == NULL) return gmf_fail(err, GMF_ERR_USAGE, "a verb is needed (the verbs are %s)", list);
+  bool found = gmf_nearest_word(GMF_VERB_WORDS, name, near, sizeof near);
+  return gmf_fail(err, GMF_ERR_USAGE, "unknown verb %s%s%s%s (the verbs are %s)", name, found ? "; did you mean " : "",
+                  found ? near : "", found ? "?" : "", list);
+}
+
 static gmf_status run_verb(gmf_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const verb_entry *verb = run->argc > 1 ? find_verb(run->argv[1]) : NULL;
-  if (verb == NULL) {
-    char near[32];
-    bool found = run->argc > 1 && gmf_nearest_word(GMF_VERB_WORDS, run->argv[1], near, sizeof near);
-    return gmf_fail(
-        err, GMF_ERR_USAGE,
-        "%s%s%s%s%s (the verbs are import, split, train, sweep, evaluate, recommend, synth, info, verify, export, bench, plan, attach)",
-        run->argc > 1 ? "unknown verb " : "a verb is needed", run->argc > 1 ? run->argv[1] : "",
-        found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
-  }
+  if (verb == NULL) return fail_verb(run->argc > 1 ? run->argv[1] : NULL, err);
   GMF_TRY(check_programs(run->grid, err));
   GMF_TRY(gmf_config_load(run->grid, verb->verb, run->argc, run->argv, &run->config, &run->arguments, err));
   if (run->config.print_config) {

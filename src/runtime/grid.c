@@ -86,6 +86,14 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
   return told.status;
 }
 
+#ifdef GMF_CHECK_COLLECTIVES
+gmf_status gmf_agree_from(const char *file, int line, const gmf_grid *grid, gmf_status local, gmf_error *err)
+{
+  gmf_collective_site(file, line, "gmf_agree");
+  return gmf_agree(grid, local, err);
+}
+#endif
+
 void gmf_node_share(const gmf_grid *grid, int *n_ranks, int *n_cores)
 {
   MPI_Comm node;

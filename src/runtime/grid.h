@@ -69,8 +69,13 @@ void gmf_broadcast(const gmf_grid *grid, void *data, int64_t n_bytes);
 /* Collective. all[r] = value of rank r, on every rank; `all` has grid->size entries. */
 void gmf_all_gather_i64(const gmf_grid *grid, int64_t value, int64_t *all);
 
+#ifdef GMF_CHECK_COLLECTIVES
+/* The same. A function: arguments may call collectives of other communicators, and the place is named after those. */
+gmf_status gmf_agree_from(const char *file, int line, const gmf_grid *grid, gmf_status local, gmf_error *err);
+#endif
+
 #if defined GMF_CHECK_COLLECTIVES && !defined GMF_IN_RUNTIME
-#define gmf_agree(...) GMF_FROM_HERE(gmf_agree, __VA_ARGS__)
+#define gmf_agree(...) gmf_agree_from(__FILE__, __LINE__, __VA_ARGS__)
 #define gmf_sum_i64(...) GMF_FROM_HERE(gmf_sum_i64, __VA_ARGS__)
 #define gmf_max_i64(...) GMF_FROM_HERE(gmf_max_i64, __VA_ARGS__)
 #define gmf_min_i64(...) GMF_FROM_HERE(gmf_min_i64, __VA_ARGS__)
