@@ -26,6 +26,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/random.h"
+#include "base/search.h"
 #include "io/dataset.h"
 #include "io/layout.h"
 
@@ -210,12 +211,6 @@ static void draw_many(const synthesis *s, int64_t user, const float *taste, int6
   for (int64_t j = 0; j < d; j++) items[j] = all[j].item;
 }
 
-static int ascending(const void *a, const void *b)
-{
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* One thread's scratch. */
 typedef struct scratch {
   float *taste; /* [K] */
@@ -245,7 +240,7 @@ static gmf_status fill_user(const synthesis *s, int64_t r, scratch *t, gmf_error
     if (t->set == NULL && GMF_NEW(t->set, t->mask + 1, err) != GMF_OK) return GMF_ERR_MEMORY;
     draw_few(s, user, t->taste, d, t->set, mask, items);
   }
-  qsort(items, (size_t)d, sizeof *items, ascending);
+  gmf_sort_i64(items, d);
   for (int64_t j = 0; j < d; j++) s->values[s->indptr[r] + j] = value_of(s, t->taste, user, items[j]);
   return GMF_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/search.h"
 
 /* Rows of items that are held while users are folded in, at most, but for one user's. */
 enum { FOLD_IN_BYTES = 1 << 26 };
@@ -167,28 +168,11 @@ cleanup:
   return status;
 }
 
-static int by_number(const void *a, const void *b)
-{
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* The distinct items of ratings [begin, end), ascending; their number. */
 static int64_t distinct_items(const int64_t *items, int64_t begin, int64_t end, int64_t *out)
 {
-  int64_t n = 0;
   for (int64_t r = begin; r < end; r++) out[r - begin] = items[r];
-  qsort(out, (size_t)(end - begin), sizeof *out, by_number);
-  for (int64_t r = 0; r < end - begin; r++)
-    if (n == 0 || out[n - 1] != out[r]) out[n++] = out[r];
-  return n;
-}
-
-/* Where `item` stands among n ascending ones. */
-static int32_t index_of(const int64_t *items, int64_t n, int64_t item)
-{
-  const int64_t *found = bsearch(&item, items, (size_t)n, sizeof *items, by_number);
-  return gmf_i32(found - items);
+  return gmf_sort_once(out, end - begin);
 }
 
 /* Collective. Users [first, end) of l->folded into rows x [end - first][ld]; *failed: the first whose system is
@@ -215,7 +199,7 @@ static gmf_status fold_users(gmf_batch_loader *l, int64_t first, int64_t end, fl
   GMF_TRY(gmf_agree(l->held_out->grid, status, err));
   GMF_TRY(s->rows.fetch(s->rows.context, GMF_ITEMS, items, n_items, y, err));
   for (int64_t r = 0; r < n; r++) {
-    cols[r] = index_of(items, n_items, l->folded.items[begin + r]);
+    cols[r] = gmf_i32(gmf_lower_bound(items, n_items, l->folded.items[begin + r]));
     values[r] = (float)((double)l->folded.values[begin + r] - taken_off);
   }
   for (int64_t j = first; j < end; j++) places[j - first] = all[j] - begin;

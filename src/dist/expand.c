@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/search.h"
 
 enum { EXPAND_TAG = 18 }; /* not that of other exchanges, which may go on meanwhile */
 
@@ -124,21 +125,6 @@ void gmf_expand_number(gmf_expand *plan, const int64_t *numbers)
 {
   for (int64_t j = 0; j < plan->n_send; j++) plan->send_rows[j] = gmf_i32(numbers[j]);
   for (int64_t j = 0; j < plan->n_own; j++) plan->own_rows[j] = gmf_i32(numbers[plan->n_send + j]);
-}
-
-static int ascending(const void *a, const void *b)
-{
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
-int64_t gmf_sort_once(int64_t *values, int64_t n)
-{
-  int64_t n_kept = 0;
-  qsort(values, (size_t)n, sizeof *values, ascending);
-  for (int64_t j = 0; j < n; j++)
-    if (j == 0 || values[j] != values[j - 1]) values[n_kept++] = values[j];
-  return n_kept;
 }
 
 gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,

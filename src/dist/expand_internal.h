@@ -26,7 +26,4 @@ gmf_status gmf_expand_ask(const gmf_grid *grid, const gmf_wants *wants, int32_t 
 /* Local. numbers [n_send + n_own]: of my rows, in the order of what was asked. */
 void gmf_expand_number(gmf_expand *plan, const int64_t *numbers);
 
-/* Local. Sorts n values, and leaves each once; returns how many. */
-int64_t gmf_sort_once(int64_t *values, int64_t n);
-
 #endif

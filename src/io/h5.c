@@ -162,6 +162,11 @@ cleanup:
   return status;
 }
 
+gmf_status gmf_h5_model_damaged(const char *path, const char *what, gmf_error *err)
+{
+  return gmf_fail(err, GMF_ERR_DATA, "%s: the model is damaged: %s; run 'gridmf verify'", path, what);
+}
+
 bool gmf_h5_exists(hid_t file, const char *name)
 {
   char path[256];

@@ -20,6 +20,8 @@ typedef struct gmf_type {
 
 gmf_type gmf_type_of(gmf_type_kind kind); /* not for GMF_TEXT */
 gmf_type gmf_type_text(int64_t length);
+static inline bool gmf_type_is_real(gmf_type type) { return type.kind == GMF_F4 || type.kind == GMF_F8; }
+static inline bool gmf_type_is_whole(gmf_type type) { return type.kind != GMF_TEXT && !gmf_type_is_real(type); }
 /* A new HDF5 type; close with H5Tclose. */
 hid_t gmf_type_h5(gmf_type type);
 
@@ -41,6 +43,9 @@ gmf_status gmf_h5_open(const char *path, const char *format, hid_t *file, gmf_er
 
 /* Which of ours it is, after gmf_h5_open with NULL: one of the GMF_FORMAT_* strings. */
 gmf_status gmf_h5_format(hid_t file, const char *path, const char **format, gmf_error *err);
+
+/* Fails with GMF_ERR_DATA: `what` is wrong in the model at `path`. */
+gmf_status gmf_h5_model_damaged(const char *path, const char *what, gmf_error *err);
 
 /* A dataset opened for reading. */
 typedef struct gmf_h5_array {

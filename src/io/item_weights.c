@@ -29,14 +29,6 @@ struct gmf_item_weights {
   gmf_h5_array indptr, indices, data; /* owned; id < 0 where W is dense */
 };
 
-static gmf_status damaged(const gmf_item_weights *w, gmf_error *err, const char *what)
-{
-  return gmf_fail(err, GMF_ERR_DATA, "%s: the model is damaged: /items/%s; run 'gridmf verify'", w->path, what);
-}
-
-static bool is_real(gmf_type type) { return type.kind == GMF_F4 || type.kind == GMF_F8; }
-static bool is_whole(gmf_type type) { return type.kind == GMF_I4 || type.kind == GMF_I8; }
-
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 bool gmf_item_weights_exist(hid_t file) { return gmf_h5_exists(file, WEIGHTS) || gmf_h5_exists(file, SIMILARITY); }
@@ -45,8 +37,8 @@ static gmf_status open_dense(gmf_item_weights *w, hid_t file, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   GMF_TRY(gmf_h5_array_open(file, w->path, WEIGHTS, 2, &w->dense, err));
-  if (w->dense.dims[0] != w->n_items || w->dense.dims[1] != w->n_items || !is_real(w->dense.type))
-    GMF_TRY(damaged(w, err, GMF_NAME_WEIGHTS " is not a matrix of its items"));
+  if (w->dense.dims[0] != w->n_items || w->dense.dims[1] != w->n_items || !gmf_type_is_real(w->dense.type))
+    GMF_TRY(gmf_h5_model_damaged(w->path, "/items/" GMF_NAME_WEIGHTS " is not a matrix of its items", err));
 cleanup:
   return status;
 }
@@ -57,9 +49,9 @@ static gmf_status open_sparse(gmf_item_weights *w, hid_t file, gmf_error *err)
   GMF_TRY(gmf_h5_array_open(file, w->path, SIMILARITY "/" GMF_CSR_INDPTR, 1, &w->indptr, err));
   GMF_TRY(gmf_h5_array_open(file, w->path, SIMILARITY "/" GMF_CSR_INDICES, 1, &w->indices, err));
   GMF_TRY(gmf_h5_array_open(file, w->path, SIMILARITY "/" GMF_CSR_DATA, 1, &w->data, err));
-  if (w->indptr.dims[0] - 1 != w->n_items || w->indices.dims[0] != w->data.dims[0] || !is_whole(w->indptr.type) ||
-      !is_whole(w->indices.type) || !is_real(w->data.type))
-    GMF_TRY(damaged(w, err, GMF_NAME_SIMILARITY " is not a sparse matrix of its items"));
+  if (w->indptr.dims[0] - 1 != w->n_items || w->indices.dims[0] != w->data.dims[0] ||
+      !gmf_type_is_whole(w->indptr.type) || !gmf_type_is_whole(w->indices.type) || !gmf_type_is_real(w->data.type))
+    GMF_TRY(gmf_h5_model_damaged(w->path, "/items/" GMF_NAME_SIMILARITY " is not a sparse matrix of its items", err));
 cleanup:
   return status;
 }
@@ -116,7 +108,8 @@ static gmf_status read_dense(const gmf_item_weights *w, int64_t begin, int64_t n
   n = gmf_min64(n, gmf_max64(1, READ_WEIGHTS / gmf_max64(1, w->n_items)));
   GMF_TRY(GMF_RESERVE(out->values, out->values_capacity, n * w->n_items, err));
   GMF_TRY(gmf_h5_array_read(&w->dense, begin, n, GMF_F4, out->values, err));
-  if (!are_finite(out->values, n * w->n_items)) GMF_TRY(damaged(w, err, GMF_NAME_WEIGHTS " holds no finite number"));
+  if (!are_finite(out->values, n * w->n_items))
+    GMF_TRY(gmf_h5_model_damaged(w->path, "/items/" GMF_NAME_WEIGHTS " holds no finite number", err));
   out->n = n;
 cleanup:
   return status;
@@ -145,7 +138,8 @@ static gmf_status read_sparse(const gmf_item_weights *w, int64_t begin, int64_t 
   n = gmf_min64(n, READ_ROWS);
   GMF_TRY(GMF_RESERVE(out->indptr, out->indptr_capacity, n + 1, err));
   GMF_TRY(gmf_h5_array_read(&w->indptr, begin, n + 1, GMF_I8, out->indptr, err));
-  if (!check_indptr(w, out->indptr, n)) GMF_TRY(damaged(w, err, GMF_NAME_SIMILARITY "/indptr does not ascend"));
+  if (!check_indptr(w, out->indptr, n))
+    GMF_TRY(gmf_h5_model_damaged(w->path, "/items/" GMF_NAME_SIMILARITY "/indptr does not ascend", err));
   int64_t first = out->indptr[0];
   for (int64_t r = 0; r <= n; r++) out->indptr[r] -= first;
   while (n > 1 && out->indptr[n] > READ_WEIGHTS) n--;
@@ -155,8 +149,10 @@ static gmf_status read_sparse(const gmf_item_weights *w, int64_t begin, int64_t 
   GMF_TRY(gmf_h5_array_read(&w->indices, first, out->indptr[n], GMF_I8, out->items, err));
   GMF_TRY(gmf_h5_array_read(&w->data, first, out->indptr[n], GMF_F4, out->values, err));
   if (!check_items(w, out))
-    GMF_TRY(damaged(w, err, GMF_NAME_SIMILARITY "/indices has items that are none, or not in order"));
-  if (!are_finite(out->values, out->indptr[n])) GMF_TRY(damaged(w, err, GMF_NAME_SIMILARITY " holds no finite number"));
+    GMF_TRY(gmf_h5_model_damaged(
+        w->path, "/items/" GMF_NAME_SIMILARITY "/indices has items that are none, or not in order", err));
+  if (!are_finite(out->values, out->indptr[n]))
+    GMF_TRY(gmf_h5_model_damaged(w->path, "/items/" GMF_NAME_SIMILARITY " holds no finite number", err));
 cleanup:
   return status;
 }

@@ -8,30 +8,15 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "base/text.h"
+#include "base/search.h"
 #include "io/checksum.h"
 #include "io/layout.h"
+#include "io/model_attributes.h"
+#include "io/model_ids.h"
 
 enum {
   MAX_FACTORS = 65536,
-  MAX_ATTRIBUTES = 4096,
-  TEXT_BYTES = 4096,
-  LOOKUP_COST = 10000 /* ids that can be read in sequence in the time of one search in the file */
 };
-
-/* The ids of one side: in the file at first, in memory once that is cheaper. */
-typedef struct side_ids {
-  gmf_h5_array array; /* owned */
-  bool sorted;        /* ascending in the file */
-  int64_t n_lookups;
-  char *values;   /* [n] of array.type.size bytes, owned; NULL until loaded */
-  int64_t *order; /* [n] rows by ascending id, owned; NULL where the file is sorted or nothing is loaded */
-} side_ids;
-
-typedef struct attribute {
-  char *name, *text; /* owned */
-  gmf_value_kind kind;
-} attribute;
 
 struct gmf_model_file {
   hid_t file; /* owned */
@@ -46,15 +31,9 @@ struct gmf_model_file {
   gmf_h5_array seen_data, seen_weight;    /* [n_seen] */
   gmf_item_weights *weights;              /* owned; NULL for models with factors */
   bool is_item_based, is_binary;          /* item-based: every rating counts as 1 */
-  side_ids ids[GMF_N_SIDES];
-  attribute *attributes; /* owned */
-  int64_t n_attributes, attributes_capacity;
+  gmf_model_ids ids[GMF_N_SIDES];
+  gmf_model_attributes attributes;
 };
-
-static gmf_status damaged(const gmf_model_file *m, gmf_error *err, const char *what)
-{
-  return gmf_fail(err, GMF_ERR_DATA, "%s: the model is damaged: %s; run 'gridmf verify'", m->path, what);
-}
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
@@ -68,7 +47,7 @@ static gmf_status open_array(gmf_model_file *m, const char *group, const char *n
   GMF_TRY(gmf_h5_array_open(m->file, m->path, path, n_dims, out, err));
   if (n >= 0 && out->dims[0] != n) {
     snprintf(what, sizeof what, "/%s has %" PRId64 " rows, not %" PRId64, path, out->dims[0], n);
-    GMF_TRY(damaged(m, err, what));
+    GMF_TRY(gmf_h5_model_damaged(m->path, what, err));
   }
 cleanup:
   return status;
@@ -83,31 +62,6 @@ static gmf_status open_optional(gmf_model_file *m, const char *group, const char
   return gmf_h5_exists(m->file, path) ? open_array(m, group, name, 1, n, out, err) : GMF_OK;
 }
 
-static bool is_number(gmf_type type) { return type.kind != GMF_TEXT; }
-static bool is_real(gmf_type type) { return type.kind == GMF_F4 || type.kind == GMF_F8; }
-static bool is_whole(gmf_type type) { return is_number(type) && !is_real(type); }
-
-static gmf_status open_ids(gmf_model_file *m, gmf_side side, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  side_ids *ids = &m->ids[side];
-  char path[64];
-  int64_t sorted = 0;
-
-  GMF_TRY(open_array(m, gmf_side_name(side), GMF_NAME_ID, 1, m->n[side], &ids->array, err));
-  m->n[side] = ids->array.dims[0];
-  gmf_type type = ids->array.type;
-  if (type.kind == GMF_I4) ids->array.type = gmf_type_of(GMF_I8); /* read as int64 */
-  if ((type.kind != GMF_TEXT && type.kind != GMF_I8 && type.kind != GMF_I4) || type.size >= GMF_ID_SIZE)
-    GMF_TRY(damaged(m, err, "the ids are neither int64 nor short text"));
-  snprintf(path, sizeof path, "%s/%s", gmf_side_name(side), GMF_NAME_ID);
-  if (gmf_h5_attr_exists(m->file, path, GMF_ATTR_SORTED))
-    GMF_TRY(gmf_h5_attr_i64(m->file, path, GMF_ATTR_SORTED, &sorted, err));
-  ids->sorted = sorted == 1;
-cleanup:
-  return status;
-}
-
 static gmf_status open_factors(gmf_model_file *m, gmf_side side, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -116,10 +70,10 @@ static gmf_status open_factors(gmf_model_file *m, gmf_side side, gmf_error *err)
 
   GMF_TRY(open_array(m, group, GMF_NAME_FACTORS, 2, -1, &m->factors[side], err));
   m->n[side] = m->factors[side].dims[0];
-  if (m->factors[side].dims[1] != m->info.n_factors || !is_real(m->factors[side].type)) {
+  if (m->factors[side].dims[1] != m->info.n_factors || !gmf_type_is_real(m->factors[side].type)) {
     snprintf(what, sizeof what, "/%s/factors has %" PRId64 " columns, @factors says %d", group,
              m->factors[side].dims[1], m->info.n_factors);
-    GMF_TRY(damaged(m, err, what));
+    GMF_TRY(gmf_h5_model_damaged(m->path, what, err));
   }
   GMF_TRY(open_optional(m, group, GMF_NAME_BIAS, m->n[side], &m->bias[side], err));
 cleanup:
@@ -133,11 +87,12 @@ static gmf_status open_side(gmf_model_file *m, gmf_side side, gmf_error *err)
 
   m->n[side] = -1;
   if (!m->is_item_based) GMF_TRY(open_factors(m, side, err));
-  GMF_TRY(open_ids(m, side, err));
+  GMF_TRY(gmf_model_ids_open(m->file, m->path, side, m->n[side], &m->ids[side], err));
+  m->n[side] = m->ids[side].n;
   GMF_TRY(open_optional(m, group, GMF_NAME_COUNT, m->n[side], &m->count[side], err));
-  if ((m->bias[side].id >= 0 && !is_real(m->bias[side].type)) ||
-      (m->count[side].id >= 0 && !is_whole(m->count[side].type)))
-    GMF_TRY(damaged(m, err, "a bias or a count has the wrong type"));
+  if ((m->bias[side].id >= 0 && !gmf_type_is_real(m->bias[side].type)) ||
+      (m->count[side].id >= 0 && !gmf_type_is_whole(m->count[side].type)))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "a bias or a count has the wrong type", err));
 cleanup:
   return status;
 }
@@ -146,17 +101,17 @@ static gmf_status open_seen(gmf_model_file *m, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   if (!gmf_h5_exists(m->file, GMF_GROUP_SEEN)) return GMF_OK;
-  if (m->n[GMF_USERS] == INT64_MAX) return damaged(m, err, "impossible number of users");
+  if (m->n[GMF_USERS] == INT64_MAX) return gmf_h5_model_damaged(m->path, "impossible number of users", err);
   GMF_TRY(open_array(m, GMF_GROUP_SEEN, GMF_CSR_INDPTR, 1, m->n[GMF_USERS] + 1, &m->seen_indptr, err));
   GMF_TRY(open_array(m, GMF_GROUP_SEEN, GMF_CSR_INDICES, 1, -1, &m->seen_indices, err));
-  if (!is_whole(m->seen_indptr.type) || !is_whole(m->seen_indices.type))
-    GMF_TRY(damaged(m, err, "/seen has the wrong type"));
+  if (!gmf_type_is_whole(m->seen_indptr.type) || !gmf_type_is_whole(m->seen_indices.type))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "/seen has the wrong type", err));
   int64_t n = m->seen_indices.dims[0];
   GMF_TRY(open_optional(m, GMF_GROUP_SEEN, GMF_CSR_DATA, n, &m->seen_data, err));
   GMF_TRY(open_optional(m, GMF_GROUP_SEEN, GMF_CSR_WEIGHT, n, &m->seen_weight, err));
-  if ((m->seen_data.id >= 0 && !is_number(m->seen_data.type)) ||
-      (m->seen_weight.id >= 0 && !is_real(m->seen_weight.type)))
-    GMF_TRY(damaged(m, err, "/seen has ratings of the wrong type"));
+  if ((m->seen_data.id >= 0 && m->seen_data.type.kind == GMF_TEXT) ||
+      (m->seen_weight.id >= 0 && !gmf_type_is_real(m->seen_weight.type)))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "/seen has ratings of the wrong type", err));
   m->info.has_seen = true;
   m->info.n_seen = n;
 cleanup:
@@ -183,7 +138,7 @@ static gmf_status check_algorithm(gmf_model_file *m, gmf_error *err)
         "%s: a model of algorithm '%.60s'; this version scores als, ials, svd, popularity, item-knn and ease", m->path,
         m->algorithm);
   if (m->is_item_based && gmf_h5_attr_text(m->file, "/", GMF_ATTR_VALUES, values, sizeof values, NULL) != GMF_OK)
-    return damaged(m, err, "attribute @" GMF_ATTR_VALUES " is missing or no text");
+    return gmf_h5_model_damaged(m->path, "attribute @" GMF_ATTR_VALUES " is missing or no text", err);
   m->is_binary = strcmp(values, GMF_VALUES_BINARY) == 0;
   return GMF_OK;
 }
@@ -195,148 +150,16 @@ static gmf_status read_root(gmf_model_file *m, gmf_error *err)
 
   GMF_TRY(gmf_h5_attr_text(m->file, "/", GMF_ATTR_VERSION, m->format_version, sizeof m->format_version, err));
   if (gmf_h5_attr_text(m->file, "/", GMF_ATTR_ALGORITHM, m->algorithm, sizeof m->algorithm, NULL) != GMF_OK)
-    GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_ALGORITHM " is missing or no text"));
+    GMF_TRY(gmf_h5_model_damaged(m->path, "attribute @" GMF_ATTR_ALGORITHM " is missing or no text", err));
   GMF_TRY(check_algorithm(m, err));
   if (!m->is_item_based && (gmf_h5_attr_i64(m->file, "/", GMF_ATTR_FACTORS, &factors, NULL) != GMF_OK || factors < 1 ||
                             factors > MAX_FACTORS))
-    GMF_TRY(damaged(m, err, "attribute @" GMF_ATTR_FACTORS " is missing or out of range"));
+    GMF_TRY(gmf_h5_model_damaged(m->path, "attribute @" GMF_ATTR_FACTORS " is missing or out of range", err));
   m->info.n_factors = gmf_int(factors);
   if (gmf_h5_attr_exists(m->file, "/", GMF_ATTR_GLOBAL_MEAN))
     GMF_TRY(gmf_h5_attr_f64(m->file, "/", GMF_ATTR_GLOBAL_MEAN, &m->info.global_mean, err));
-  if (!(fabs(m->info.global_mean) < 1e15)) GMF_TRY(damaged(m, err, "@" GMF_ATTR_GLOBAL_MEAN " is not finite"));
-cleanup:
-  return status;
-}
-
-/* ---- attributes for `info` --------------------------------------------------------------------------------------- */
-
-static gmf_status copy_text(const char *text, char **out, gmf_error *err)
-{
-  gmf_status status = GMF_NEW(*out, (int64_t)strlen(text) + 1, err);
-  if (status == GMF_OK) strcpy(*out, text);
-  return status;
-}
-
-static gmf_status add_attribute(gmf_model_file *m, const char *name, const char *text, gmf_value_kind kind,
-                                gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  attribute a = {.kind = kind};
-  if (m->n_attributes == MAX_ATTRIBUTES) return GMF_OK;
-  GMF_TRY(copy_text(name, &a.name, err));
-  GMF_TRY(copy_text(text, &a.text, err));
-  GMF_TRY(GMF_RESERVE(m->attributes, m->attributes_capacity, m->n_attributes + 1, err));
-  m->attributes[m->n_attributes++] = a;
-  a = (attribute){0};
-cleanup:
-  gmf_free(a.name);
-  gmf_free(a.text);
-  return status;
-}
-
-/* A number as JSON, whole ones without a fraction. False when JSON has no such number. */
-static bool number_text(double value, bool whole, int64_t whole_value, char *out, size_t size)
-{
-  if (whole)
-    snprintf(out, size, "%" PRId64, whole_value);
-  else
-    snprintf(out, size, "%.17g", value);
-  for (int digits = 6; !whole && digits < 17; digits++) {
-    char shorter[40];
-    snprintf(shorter, sizeof shorter, "%.*g", digits, value);
-    if (strtod(shorter, NULL) != value) continue;
-    snprintf(out, size, "%s", shorter);
-    break;
-  }
-  return whole || isfinite(value);
-}
-
-/* The values of a numeric attribute of 1 to 16 elements as a JSON number or array. */
-static bool numbers_text(hid_t attr, bool whole, int64_t n, bool scalar, char *out, size_t size)
-{
-  double reals[16] = {0};
-  int64_t wholes[16] = {0};
-  bool good = n >= 1 && n <= 16 &&
-              (whole ? H5Aread(attr, H5T_NATIVE_INT64, wholes) : H5Aread(attr, H5T_NATIVE_DOUBLE, reals)) >= 0;
-  size_t used = 0;
-  for (int64_t j = 0; j < n && good; j++) {
-    char one[40];
-    good = number_text(reals[j], whole, wholes[j], one, sizeof one);
-    const char *before = scalar ? "" : j == 0 ? "[" : ", ", *after = scalar || j < n - 1 ? "" : "]";
-    used += (size_t)snprintf(out + used, size - used, "%s%s%s", before, one, after);
-  }
-  return good;
-}
-
-typedef struct collector {
-  gmf_model_file *m;
-  const char *prefix; /* "" or "provenance/" */
-  gmf_status status;
-  gmf_error *err;
-} collector;
-
-/* Attributes of kinds that gridmf does not write are passed over. */
-static herr_t collect_attribute(hid_t object, const char *name, const H5A_info_t *info, void *data)
-{
-  (void)info;
-  collector *c = data;
-  char full[200], text[TEXT_BYTES] = "";
-  hid_t attr = H5Aopen(object, name, H5P_DEFAULT), type = H5Aget_type(attr), space = H5Aget_space(attr);
-  H5T_class_t class = H5Tget_class(type);
-  bool scalar = H5Sget_simple_extent_type(space) == H5S_SCALAR;
-  bool good = false;
-
-  if (class == H5T_STRING)
-    good = gmf_h5_attr_text(object, ".", name, text, sizeof text, NULL) == GMF_OK;
-  else if (class == H5T_INTEGER || class == H5T_FLOAT)
-    good = numbers_text(attr, class == H5T_INTEGER, H5Sget_simple_extent_npoints(space), scalar, text, sizeof text);
-  snprintf(full, sizeof full, "%s%s", c->prefix, name);
-  if (good)
-    c->status = add_attribute(c->m, full, text, class == H5T_STRING ? GMF_VALUE_TEXT : GMF_VALUE_NUMBER, c->err);
-  if (space >= 0) H5Sclose(space);
-  if (type >= 0) H5Tclose(type);
-  if (attr >= 0) H5Aclose(attr);
-  return c->status == GMF_OK ? 0 : -1;
-}
-
-/* The last entry of a history column. */
-static herr_t collect_history(hid_t group, const char *name, const H5L_info_t *info, void *data)
-{
-  (void)info;
-  collector *c = data;
-  gmf_h5_array a = {.id = H5I_INVALID_HID};
-  char full[200], text[TEXT_BYTES];
-  double last = 0;
-
-  if (gmf_h5_array_open(group, c->m->path, name, 1, &a, NULL) == GMF_OK && is_number(a.type) && a.dims[0] > 0 &&
-      gmf_h5_array_read(&a, a.dims[0] - 1, 1, GMF_F8, &last, NULL) == GMF_OK &&
-      number_text(last, is_whole(a.type) && fabs(last) < 1e15, (int64_t)last, text, sizeof text)) {
-    snprintf(full, sizeof full, "%s%s", c->prefix, name);
-    c->status = add_attribute(c->m, full, text, GMF_VALUE_NUMBER, c->err);
-  }
-  gmf_h5_array_close(&a);
-  return c->status == GMF_OK ? 0 : -1;
-}
-
-static gmf_status collect(gmf_model_file *m, gmf_error *err)
-{
-  static const char *const GROUPS[][2] = {{GMF_GROUP_PROVENANCE, GMF_GROUP_PROVENANCE "/"},
-                                          {GMF_GROUP_STATE, GMF_GROUP_STATE "/"}};
-  gmf_status status = GMF_OK;
-  collector c = {.m = m, .prefix = "", .err = err};
-  H5Aiterate_by_name(m->file, "/", H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
-  GMF_TRY(c.status);
-  if (gmf_h5_exists(m->file, GMF_GROUP_HISTORY)) {
-    c.prefix = GMF_GROUP_HISTORY "/";
-    H5Literate_by_name(m->file, GMF_GROUP_HISTORY, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_history, &c, H5P_DEFAULT);
-    GMF_TRY(c.status);
-  }
-  for (size_t g = 0; g < sizeof GROUPS / sizeof *GROUPS; g++) {
-    if (!gmf_h5_exists(m->file, GROUPS[g][0])) continue;
-    c.prefix = GROUPS[g][1];
-    H5Aiterate_by_name(m->file, GROUPS[g][0], H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
-    GMF_TRY(c.status);
-  }
+  if (!(fabs(m->info.global_mean) < 1e15))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "@" GMF_ATTR_GLOBAL_MEAN " is not finite", err));
 cleanup:
   return status;
 }
@@ -356,13 +179,14 @@ gmf_status gmf_model_file_open(const char *path, gmf_model_file **out, gmf_error
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(m, 1, err));
   mark_closed(m);
-  GMF_TRY(copy_text(path, &m->path, err));
+  GMF_TRY(GMF_NEW(m->path, (int64_t)strlen(path) + 1, err));
+  strcpy(m->path, path);
   GMF_TRY(gmf_h5_open(path, GMF_FORMAT_MODEL, &m->file, err));
   GMF_TRY(read_root(m, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(open_side(m, (gmf_side)s, err));
   GMF_TRY(open_seen(m, err));
   if (m->is_item_based) GMF_TRY(gmf_item_weights_open(m->file, m->path, m->n[GMF_ITEMS], &m->weights, err));
-  GMF_TRY(collect(m, err));
+  GMF_TRY(gmf_model_attributes_read(m->file, m->path, &m->attributes, err));
   m->info.path = m->path;
   m->info.algorithm = m->algorithm;
   m->info.format_version = m->format_version;
@@ -384,9 +208,7 @@ void gmf_model_file_close(gmf_model_file **file)
     gmf_h5_array_close(&m->factors[s]);
     gmf_h5_array_close(&m->bias[s]);
     gmf_h5_array_close(&m->count[s]);
-    gmf_h5_array_close(&m->ids[s].array);
-    gmf_free(m->ids[s].values);
-    gmf_free(m->ids[s].order);
+    gmf_model_ids_close(&m->ids[s]);
   }
   gmf_h5_array_close(&m->seen_indptr);
   gmf_h5_array_close(&m->seen_indices);
@@ -394,11 +216,7 @@ void gmf_model_file_close(gmf_model_file **file)
   gmf_h5_array_close(&m->seen_weight);
   gmf_item_weights_close(&m->weights);
   if (m->file >= 0) H5Fclose(m->file);
-  for (int64_t a = 0; a < m->n_attributes; a++) {
-    gmf_free(m->attributes[a].name);
-    gmf_free(m->attributes[a].text);
-  }
-  gmf_free(m->attributes);
+  gmf_model_attributes_free(&m->attributes);
   gmf_free(m->path);
   gmf_free(m);
   *file = NULL;
@@ -426,19 +244,19 @@ const gmf_model_info *gmf_model_file_info(const gmf_model_file *file) { return &
 hid_t gmf_model_file_handle(const gmf_model_file *m) { return m->file; }
 
 int64_t gmf_model_file_rows(const gmf_model_file *file, gmf_side side) { return file->n[side]; }
-int64_t gmf_model_file_n_attributes(const gmf_model_file *file) { return file->n_attributes; }
+int64_t gmf_model_file_n_attributes(const gmf_model_file *file) { return file->attributes.n; }
 
 gmf_model_attribute gmf_model_file_attribute(const gmf_model_file *file, int64_t index)
 {
-  if (index < 0 || index >= file->n_attributes) return (gmf_model_attribute){0};
-  const attribute *a = &file->attributes[index];
+  if (index < 0 || index >= file->attributes.n) return (gmf_model_attribute){0};
+  const gmf_attribute_text *a = &file->attributes.values[index];
   return (gmf_model_attribute){.name = a->name, .text = a->text, .kind = a->kind};
 }
 
 const char *gmf_model_file_attribute_text(const gmf_model_file *file, const char *name)
 {
-  for (int64_t a = 0; a < file->n_attributes; a++)
-    if (strcmp(file->attributes[a].name, name) == 0) return file->attributes[a].text;
+  for (int64_t a = 0; a < file->attributes.n; a++)
+    if (strcmp(file->attributes.values[a].name, name) == 0) return file->attributes.values[a].text;
   return NULL;
 }
 
@@ -463,7 +281,7 @@ gmf_status gmf_model_file_history(gmf_model_file *m, const char *name, int64_t n
     return GMF_OK;
   }
   GMF_TRY(gmf_h5_read_new(m->file, m->path, path, GMF_F8, (void **)&values, dims, err));
-  if (dims[0] < n) GMF_TRY(damaged(m, err, "its history is shorter than its sweeps"));
+  if (dims[0] < n) GMF_TRY(gmf_h5_model_damaged(m->path, "its history is shorter than its sweeps", err));
   if (n > 0) memcpy(out, values, (size_t)n * sizeof *out);
 cleanup:
   gmf_free(values);
@@ -499,7 +317,7 @@ static gmf_status read_reals(gmf_model_file *m, const gmf_h5_array *array, gmf_s
   if (bad >= 0) {
     snprintf(what, sizeof what, "row %" PRId64 " of /%s/%s holds %g", begin + bad / array->dims[1], gmf_side_name(side),
              array->n_dims == 2 ? GMF_NAME_FACTORS : GMF_NAME_BIAS, (double)out[bad]);
-    GMF_TRY(damaged(m, err, what));
+    GMF_TRY(gmf_h5_model_damaged(m->path, what, err));
   }
 cleanup:
   return status;
@@ -511,8 +329,8 @@ gmf_status gmf_model_file_extra(gmf_model_file *m, const char *name, int64_t n_r
   gmf_status status = GMF_OK;
   gmf_h5_array array = {.id = H5I_INVALID_HID};
   GMF_TRY(gmf_h5_array_open(m->file, m->path, name, 2, &array, err));
-  if (array.dims[0] != n_rows || array.dims[1] != n_cols || !is_real(array.type))
-    GMF_TRY(damaged(m, err, "an array of its /state has the wrong shape"));
+  if (array.dims[0] != n_rows || array.dims[1] != n_cols || !gmf_type_is_real(array.type))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "an array of its /state has the wrong shape", err));
   GMF_TRY(gmf_h5_array_read(&array, begin, n, type, out, err));
 cleanup:
   gmf_h5_array_close(&array);
@@ -541,15 +359,15 @@ static gmf_status read_finite(gmf_model_file *m, const char *group, const char *
   int64_t k = m->info.n_factors, n_cols = n_dims == 2 ? k : 1;
   char what[200];
   GMF_TRY(open_array(m, group, name, n_dims, k, &array, err));
-  if (array.dims[1] != n_cols || !is_real(array.type)) {
+  if (array.dims[1] != n_cols || !gmf_type_is_real(array.type)) {
     snprintf(what, sizeof what, "%s/%s has the wrong shape or type", group, name);
-    GMF_TRY(damaged(m, err, what));
+    GMF_TRY(gmf_h5_model_damaged(m->path, what, err));
   }
   GMF_TRY(gmf_h5_array_read(&array, 0, k, GMF_F8, out, err));
   for (int64_t j = 0; j < k * n_cols; j++) {
     if (isfinite(out[j])) continue;
     snprintf(what, sizeof what, "%s/%s holds a value that is not finite", group, name);
-    GMF_TRY(damaged(m, err, what));
+    GMF_TRY(gmf_h5_model_damaged(m->path, what, err));
   }
 cleanup:
   gmf_h5_array_close(&array);
@@ -583,12 +401,6 @@ gmf_status gmf_model_file_counts(gmf_model_file *m, gmf_side side, int64_t begin
 
 bool gmf_model_file_has_counts(const gmf_model_file *m, gmf_side side) { return m->count[side].id >= 0; }
 
-static int compare_i64(const void *a, const void *b)
-{
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return x < y ? -1 : x > y;
-}
-
 static bool check_seen_indptr(const gmf_model_file *m, const int64_t *indptr, int64_t n)
 {
   bool good = indptr[0] >= 0 && indptr[n] <= m->info.n_seen;
@@ -615,7 +427,8 @@ static gmf_status read_seen(gmf_model_file *m, int64_t begin, int64_t n, gmf_see
   gmf_status status = GMF_OK;
   GMF_TRY(GMF_RESERVE(out->indptr, out->indptr_capacity, n + 1, err));
   GMF_TRY(gmf_h5_array_read(&m->seen_indptr, begin, n + 1, GMF_I8, out->indptr, err));
-  if (!check_seen_indptr(m, out->indptr, n)) GMF_TRY(damaged(m, err, "/seen/indptr does not ascend as it should"));
+  if (!check_seen_indptr(m, out->indptr, n))
+    GMF_TRY(gmf_h5_model_damaged(m->path, "/seen/indptr does not ascend as it should", err));
   *first = out->indptr[0];
   for (int64_t r = 0; r <= n; r++) out->indptr[r] -= *first;
   GMF_TRY(GMF_RESERVE(out->items, out->items_capacity, out->indptr[n] + 1, err)); /* also none: never NULL */
@@ -639,8 +452,8 @@ gmf_status gmf_model_file_seen(gmf_model_file *m, int64_t begin, int64_t n, gmf_
   for (int64_t r = 0; r < n; r++) {
     int64_t *items = out->items + out->indptr[r], n_items = out->indptr[r + 1] - out->indptr[r];
     if (!check_seen_items(m, items, n_items, &ascending))
-      GMF_TRY(damaged(m, err, "/seen/indices names an item that does not exist"));
-    if (!ascending) qsort(items, (size_t)n_items, sizeof *items, compare_i64); /* a foreign writer's */
+      GMF_TRY(gmf_h5_model_damaged(m->path, "/seen/indices names an item that does not exist", err));
+    if (!ascending) gmf_sort_i64(items, n_items); /* a foreign writer's */
   }
 cleanup:
   return status;
@@ -663,11 +476,12 @@ gmf_status gmf_model_file_ratings(gmf_model_file *m, int64_t begin, int64_t n, g
   for (int64_t j = 0; m->is_binary && j < n_ratings; j++) out->values[j] = 1;
   if (m->seen_weight.id >= 0) GMF_TRY(gmf_h5_array_read(&m->seen_weight, first, n_ratings, GMF_F4, out->weights, err));
   if (first_not_finite(out->values, n_ratings) >= 0 || first_not_finite(out->weights, n_ratings) >= 0)
-    GMF_TRY(damaged(m, err, "/seen holds a rating or a weight that is not finite"));
+    GMF_TRY(gmf_h5_model_damaged(m->path, "/seen holds a rating or a weight that is not finite", err));
   for (int64_t r = 0; r < n; r++)
     if (!check_seen_items(m, out->items + out->indptr[r], out->indptr[r + 1] - out->indptr[r], &ascending) ||
         !ascending)
-      GMF_TRY(damaged(m, err, "/seen/indices names an item that does not exist, or not in their order"));
+      GMF_TRY(
+          gmf_h5_model_damaged(m->path, "/seen/indices names an item that does not exist, or not in their order", err));
 cleanup:
   return status;
 }
@@ -687,142 +501,15 @@ gmf_type gmf_model_file_id_type(const gmf_model_file *m, gmf_side side) { return
 
 gmf_status gmf_model_file_ids(gmf_model_file *m, gmf_side side, int64_t begin, int64_t n, void *out, gmf_error *err)
 {
-  return gmf_h5_array_read(&m->ids[side].array, begin, n, m->ids[side].array.type.kind, out, err);
-}
-
-/* Ascending order of ids: of integers, or of UTF-8 bytes padded with NUL. */
-static int compare_ids(gmf_type type, const void *a, const void *b)
-{
-  return type.kind == GMF_I8 ? compare_i64(a, b) : memcmp(a, b, (size_t)type.size);
-}
-
-static int compare_rows(const void *a, const void *b, void *data)
-{
-  const side_ids *ids = data;
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return compare_ids(ids->array.type, ids->values + x * ids->array.type.size, ids->values + y * ids->array.type.size);
-}
-
-/* Row at position p in ascending order of ids, once they are in memory. */
-static int64_t row_at(const side_ids *ids, int64_t p) { return ids->order != NULL ? ids->order[p] : p; }
-
-static gmf_status check_order(gmf_model_file *m, gmf_side side, gmf_error *err)
-{
-  const side_ids *ids = &m->ids[side];
-  char what[100];
-  for (int64_t p = 1; p < m->n[side]; p++) {
-    int64_t before = row_at(ids, p - 1), here = row_at(ids, p);
-    if (compare_rows(&before, &here, (void *)(uintptr_t)ids) < 0) continue;
-    snprintf(what, sizeof what, "/%s/%s has an id twice or is not sorted as it says", gmf_side_name(side), GMF_NAME_ID);
-    return damaged(m, err, what);
-  }
-  return GMF_OK;
-}
-
-/* Brings all ids of a side to memory, with their order where the file is not sorted. */
-static gmf_status load_ids(gmf_model_file *m, gmf_side side, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  side_ids *ids = &m->ids[side];
-  int64_t n = m->n[side];
-
-  if (ids->values != NULL) return GMF_OK;
-  ids->values = gmf_malloc(n, (size_t)ids->array.type.size);
-  if (ids->values == NULL) GMF_TRY(gmf_out_of_memory(err, n, (size_t)ids->array.type.size, "ids"));
-  GMF_TRY(gmf_model_file_ids(m, side, 0, n, ids->values, err));
-  if (!ids->sorted) {
-    GMF_TRY(GMF_NEW(ids->order, n, err));
-    for (int64_t r = 0; r < n; r++) ids->order[r] = r;
-    qsort_r(ids->order, (size_t)n, sizeof *ids->order, compare_rows, ids);
-  }
-  GMF_TRY(check_order(m, side, err));
-cleanup:
-  if (status != GMF_OK) {
-    GMF_FREE(ids->values);
-    GMF_FREE(ids->order);
-  }
-  return status;
-}
-
-/* Before each lookup: loads the ids as soon as all the searches in the file have cost as much as that. */
-static gmf_status prepare_lookup(gmf_model_file *m, gmf_side side, bool needs_order, gmf_error *err)
-{
-  side_ids *ids = &m->ids[side];
-  ids->n_lookups++;
-  bool pays = ids->n_lookups > m->n[side] / LOOKUP_COST;
-  return pays || (needs_order && !ids->sorted) ? load_ids(m, side, err) : GMF_OK;
-}
-
-/* The id of a row, from memory or from the file. out: type.size bytes. */
-static gmf_status fetch_id(gmf_model_file *m, gmf_side side, int64_t row, char *out, gmf_error *err)
-{
-  const side_ids *ids = &m->ids[side];
-  if (ids->values == NULL) return gmf_model_file_ids(m, side, row, 1, out, err);
-  memcpy(out, ids->values + row * ids->array.type.size, (size_t)ids->array.type.size);
-  return GMF_OK;
-}
-
-/* An id as the file would hold it; false when it cannot hold it. key: GMF_ID_SIZE bytes. */
-static bool encode_id(gmf_type type, const char *text, char *key)
-{
-  memset(key, 0, GMF_ID_SIZE);
-  if (type.kind == GMF_TEXT) {
-    size_t length = strnlen(text, GMF_ID_SIZE);
-    if (length > (size_t)type.size) return false;
-    memcpy(key, text, length);
-    return true;
-  }
-  char *end = NULL, canonical[32];
-  int64_t value = strtoll(text, &end, 10);
-  snprintf(canonical, sizeof canonical, "%" PRId64, value);
-  memcpy(key, &value, sizeof value);
-  return strcmp(canonical, text) == 0;
+  return gmf_model_ids_read(&m->ids[side], begin, n, out, err);
 }
 
 gmf_status gmf_model_file_find(gmf_model_file *m, gmf_side side, const char *id, int64_t *row, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  gmf_type type = m->ids[side].array.type;
-  char key[GMF_ID_SIZE], found[GMF_ID_SIZE];
-
-  *row = -1;
-  if (!encode_id(type, id, key)) return GMF_OK;
-  GMF_TRY(prepare_lookup(m, side, true, err));
-  int64_t low = 0, high = m->n[side];
-  while (low < high && *row < 0) {
-    int64_t middle = low + (high - low) / 2;
-    GMF_TRY(fetch_id(m, side, row_at(&m->ids[side], middle), found, err));
-    int order = compare_ids(type, found, key);
-    if (order == 0) *row = row_at(&m->ids[side], middle);
-    if (order < 0)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-cleanup:
-  return status;
+  return gmf_model_ids_find(&m->ids[side], id, row, err);
 }
 
 gmf_status gmf_model_file_id_text(gmf_model_file *m, gmf_side side, int64_t row, char *out, size_t size, gmf_error *err)
 {
-  gmf_status status = GMF_OK;
-  gmf_type type = m->ids[side].array.type;
-  char id[GMF_ID_SIZE];
-
-  if (row < 0 || row >= m->n[side])
-    return gmf_fail(err, GMF_ERR_USAGE, "%s: there is no %s row %" PRId64, m->path, gmf_side_noun(side), row);
-  GMF_TRY(prepare_lookup(m, side, false, err));
-  GMF_TRY(fetch_id(m, side, row, id, err));
-  if (type.kind == GMF_TEXT) {
-    snprintf(out, size, "%.*s", gmf_int(type.size), id);
-  } else {
-    int64_t value = 0;
-    memcpy(&value, id, sizeof value);
-    if (size >= GMF_I64_TEXT)
-      gmf_i64_text(value, out);
-    else
-      snprintf(out, size, "%" PRId64, value);
-  }
-cleanup:
-  return status;
+  return gmf_model_ids_text(&m->ids[side], row, out, size, err);
 }

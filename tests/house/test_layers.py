@@ -22,8 +22,8 @@ MAY_INCLUDE = {
     "cli": ["gridmf", "base", "kernel", "runtime", "dist", "linalg", "io", "algo", "app"],
 }
 # The reading half of libgridmf and gridmf-query, which know no MPI.
-SERIAL_IO = {"io/model_read", "io/model_rule", "io/item_weights", "io/features", "io/model_features", "io/h5", "io/layout",
-             "io/checksum"}
+SERIAL_IO = {"io/model_read", "io/model_ids", "io/model_attributes", "io/model_rule", "io/item_weights", "io/features",
+             "io/model_features", "io/h5", "io/layout", "io/checksum"}
 QUERY_CLI = ["gridmf", "base", "query"]
 STANDARD = r"(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|time)\.h"
 
