@@ -31,6 +31,8 @@
  * on a grid of several columns - are solved by sums that are folded to their owner (als_fold.c).  Rows without ratings
  * are zero.
  *
+ * With --relaxation rows go beyond their solutions, so that fewer sweeps are needed: als_relax.c.
+ *
  * The objective   sum_u sum_i (loss of r_ui) + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2 (+ the biases' likewise)
  * is that of the factors when they were solved for, before they were rounded to f4, in f8; exact solves never raise it
  * but by rounding.  Rows that travel as bf16 (dist/wire.h) are rounded for those sums over stored ratings, on every
@@ -62,7 +64,7 @@ void gmf_als_destroy(gmf_als **solver)
   gmf_expand_space_destroy(&als->space);
   void *const arrays[] = {als->row_objective,   als->row_regularisation, als->gram,   als->thread_gram,
                           als->shared_diagonal, als->diagonals,          als->rights, als->rotation,
-                          als->rotated,         als->row_counts};
+                          als->rotated,         als->row_counts,         als->kept};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_eigen_destroy(&als->basis);
   gmf_exact_gram_destroy(&als->exact);
@@ -143,6 +145,7 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
   als->n_threads = omp_get_max_threads();
+  if (gmf_als_relaxes(&als->options)) GMF_TRY(GMF_NEW(als->kept, n_own * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
@@ -531,6 +534,14 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
   return total;
 }
 
+void gmf_als_resume(gmf_als *als, int64_t n_sweeps, double objective)
+{
+  als->n_sweeps = n_sweeps;
+  als->objective = objective;
+  for (int s = 0; s < GMF_N_SIDES && gmf_als_relaxes(&als->options); s++)
+    als->regularisation[s] = sum_rows(als, (gmf_side)s, false).regularisation;
+}
+
 /* Collective. The weights of a side's features for its rows, and what they change of the sums (features.c). */
 static void fit_features(gmf_als *als, gmf_side side, sums *total)
 {
@@ -568,8 +579,9 @@ static void solve_panels(gmf_als *als, gmf_side side, int64_t *first_singular)
   }
 }
 
-/* Collective. One side given the other. */
-static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_singular *singular, gmf_error *err)
+/* Collective. One side given the other; omega: how far rows go, als_relax.c. */
+static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *total, gmf_als_singular *singular,
+                             gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_grid *grid = als->grid;
@@ -577,6 +589,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   gmf_factor *x = als->factors[side];
   int64_t first_singular = INT64_MAX;
 
+  if (omega != 1) gmf_als_relax_keep(als, side);
   if (als->basis != NULL)
     GMF_TRY(change_basis(als, fixed, err));
   else if (is_over_all_pairs(als))
@@ -585,8 +598,12 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, sums *total, gmf_als_s
   als->folded_loss = 0;
   solve_panels(als, side, &first_singular);
   if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
+  if (omega != 1) gmf_als_relax_rows(als, side, omega);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);
+  double solved = als->constant + total->objective + als->regularisation[fixed];
+  als->objective = omega != 1 ? gmf_als_relaxed_objective(als->objective, solved, omega) : solved;
+  als->regularisation[side] = total->regularisation;
   if (total->n_singular > 0) {
     gmf_min_i64(grid, &first_singular, 1);
     *singular = (gmf_als_singular){side, first_singular};
@@ -603,9 +620,11 @@ gmf_status gmf_als_sweep_run(gmf_als *als, gmf_als_sweep *sweep, gmf_als_singula
   gmf_status status = GMF_OK;
   sums users = {0}, items = {0};
   singular->row = -1;
-  GMF_TRY(half_sweep(als, GMF_USERS, &users, singular, err));
-  GMF_TRY(half_sweep(als, GMF_ITEMS, &items, singular, err));
-  sweep->objective = als->constant + items.objective + users.regularisation;
+  double omega = gmf_als_relaxation(als);
+  GMF_TRY(half_sweep(als, GMF_USERS, omega, &users, singular, err));
+  GMF_TRY(half_sweep(als, GMF_ITEMS, omega, &items, singular, err));
+  als->n_sweeps++;
+  sweep->objective = als->objective;
   sweep->loss = sweep->objective - users.regularisation - items.regularisation;
   sweep->n_retried = (int64_t)(users.n_retried + items.n_retried);
   sweep->n_jittered = (int64_t)(users.n_jittered + items.n_jittered);

@@ -20,6 +20,8 @@ typedef struct gmf_als_options {
   bool center;                                   /* take the mean off all ratings, weighted as they are */
   const gmf_feature_rows *features[GMF_N_SIDES]; /* of each side in dataset order, read by gmf_als_create; NULL: none */
   double lambda_features;
+  double relaxation; /* how far a row goes towards its solution, and beyond: als_relax.c; 1 or less: to it. Not for rows
+                        without negative factors, nor with features */
   uint64_t seed;
   gmf_wire wire;        /* how fixed rows travel */
   int64_t expand_bytes; /* for fixed rows on their way and where they are solved from, about; 0: for all at once */
@@ -30,6 +32,9 @@ typedef struct gmf_als_options {
 
 /* Floats in a row of the solver's factors: factors, biases, padding. */
 static inline int gmf_als_ld(const gmf_row_options *row) { return gmf_pad(gmf_row_order(row->k, row->bias)); }
+
+/* Local. Whether rows go beyond their solutions: a copy of a side's rows is kept then. */
+static inline bool gmf_als_relaxes(const gmf_als_options *options) { return options->relaxation > 1; }
 
 /* How rows are solved whose ratings are cut among ranks; als_fold.c. */
 typedef struct gmf_als_way {
@@ -96,6 +101,9 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
 
 /* Local. Replaces my rows of a side, rows [n][ld] as gmf_als_factor has them. */
 void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows);
+
+/* Collective. After gmf_als_load: goes on behind n_sweeps sweeps, the last of which had this objective. */
+void gmf_als_resume(gmf_als *als, int64_t n_sweeps, double objective);
 
 /* Collective. Features' weights for the rows of both sides as gmf_als_load or gmf_als_set_rows left them: the same bits
  * as the sweep had that the rows come from. */

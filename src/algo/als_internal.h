@@ -38,6 +38,10 @@ struct gmf_als {
   float *rotated;                  /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
   float *row_counts;               /* owned [rows of a side]: their numbers of ratings; with basis, for als */
   gmf_exact_gram *exact;           /* owned; where bits must not depend on ranks */
+  float *kept;      /* owned [rows of a side][ld]: where they were before a half-sweep; with relaxation */
+  int64_t n_sweeps; /* done */
+  double objective; /* after the last half-sweep */
+  double regularisation[GMF_N_SIDES]; /* of the factors as they are, from the first sweep on */
   int n_threads;
   double mean;        /* taken off the ratings */
   double constant;    /* loss of all ratings at zero predictions */
@@ -54,6 +58,18 @@ void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row);
 
 /* The number in dataset order of my row j. */
 int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j);
+
+/* ---- als_relax.c: Local ------------------------------------------------------------------------------------------ */
+
+/* The omega of the sweep that comes now. */
+double gmf_als_relaxation(const gmf_als *als);
+
+/* Remembers a side's rows before they are solved, and takes them from there beyond their solutions. */
+void gmf_als_relax_keep(gmf_als *als, gmf_side side);
+void gmf_als_relax_rows(gmf_als *als, gmf_side side, double omega);
+
+/* The objective there, from that before the half-sweep and that of the solutions. */
+double gmf_als_relaxed_objective(double before, double solved, double omega);
 
 /* ---- als_fold.c -------------------------------------------------------------------------------------------------- */
 

@@ -104,6 +104,7 @@ typedef struct gmf_config {
   int center;         /* gmf_center, -1 until gmf_config_resolve */
   int solver;         /* gmf_solver */
   int64_t cg_steps;
+  double relaxation;
   bool deterministic;
   int svd_method; /* gmf_svd_method */
   double tolerance;

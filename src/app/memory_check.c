@@ -88,6 +88,7 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .wire = (gmf_wire)c->wire,
                            .all_pairs = all_pairs,
                            .basis = !c->nonnegative && (all_pairs || c->solver == GMF_SOLVER_CG),
+                           .relaxes = c->relaxation > 1,
                            .fold_all = gmf_als_fold_way(&row, false),
                            .fold_heavy = gmf_als_fold_way(&row, true),
                            .deterministic = c->deterministic,

@@ -184,7 +184,8 @@ static int64_t validation_bytes(const gmf_train_shape *s, const gmf_memory_share
 static int64_t factor_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   int64_t row = row_length(s) * F4, longest = gmf_max64(b[GMF_USERS].own, b[GMF_ITEMS].own);
-  return (b[GMF_USERS].own + b[GMF_ITEMS].own) * row + longest * (2 * F8 + (s->basis ? row + F4 : 0));
+  return (b[GMF_USERS].own + b[GMF_ITEMS].own) * row +
+         longest * (2 * F8 + (s->basis ? row + F4 : 0) + (s->relaxes ? row : 0));
 }
 
 /*

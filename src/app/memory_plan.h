@@ -71,6 +71,7 @@ typedef struct gmf_train_shape {
   gmf_wire wire;                    /* how fixed rows travel */
   bool all_pairs;                   /* the loss is over all pairs: ials */
   bool basis;                       /* rows are solved in another basis than they stand in: all_pairs, or cg */
+  bool relaxes;                     /* a copy of rows is kept: --relaxation */
   gmf_als_way fold_all, fold_heavy; /* how rows are folded: all, on a grid of several columns; heavy ones */
   bool deterministic, seen;
   int64_t n_test[GMF_N_SIDES], nnz_test;                      /* of --test; 0 without */

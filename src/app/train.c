@@ -112,6 +112,7 @@ static gmf_als_options als_options(gmf_training *t)
   return (gmf_als_options){.row = gmf_config_row(c),
                            .features = {c->features[GMF_USERS] ? users : NULL, c->features[GMF_ITEMS] ? items : NULL},
                            .lambda_features = c->lambda_features,
+                           .relaxation = c->relaxation,
                            .regularisation = gmf_config_regularisation(c),
                            .center = c->center == GMF_CENTER_GLOBAL,
                            .seed = (uint64_t)c->seed,

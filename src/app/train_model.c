@@ -223,6 +223,7 @@ gmf_status gmf_training_load(gmf_training *t, gmf_model_file *file, int64_t swee
     GMF_TRY(status);
   }
   gmf_als_refit(t->als);
+  if (sweep > 0) gmf_als_resume(t->als, sweep, t->objective[sweep - 1]);
   t->n_sweeps = t->first_sweep = sweep;
   GMF_TRY(load_best(t, file, sweep, err));
 cleanup:

@@ -39,11 +39,13 @@ class Settings:
     nonnegative: bool = False
     solver: str = "auto"
     cg_steps: int = 2000
+    relaxation: float = 1.0
     k: int = 5
 
     def arguments(self):
         words = ["--algorithm", self.algorithm, "--factors", self.k, "--lambda", self.lam, "--lambda-scale", self.scale,
-                 "--lambda-exponent", self.exponent, "--solver", self.solver, "--cg-steps", self.cg_steps]
+                 "--lambda-exponent", self.exponent, "--solver", self.solver, "--cg-steps", self.cg_steps,
+                 "--relaxation", self.relaxation]
         if self.algorithm == "ials":
             words += ["--loss", self.loss, "--alpha", self.alpha, "--alpha0", self.alpha0]
         else:
@@ -115,9 +117,11 @@ class Problem:
     def sweeps(self, y, n):
         """Factors, biases and objectives of n sweeps from item factors y."""
         y, by, objectives = y.astype("f8"), np.zeros(len(y)), []
-        for _ in range(n):
-            x, bx = self.half_sweep(0, y, by)
-            y, by = self.half_sweep(1, x, bx)
+        x, bx = np.zeros((len(self.r), y.shape[1])), np.zeros(len(self.r))
+        for sweep in range(n):
+            omega = 1 + (self.settings.relaxation - 1) * min(sweep / 2, 1)
+            x, bx = (old + omega * (new - old) for old, new in zip((x, bx), self.half_sweep(0, y, by)))
+            y, by = (old + omega * (new - old) for old, new in zip((y, by), self.half_sweep(1, x, bx)))
             objectives.append(self.objective(x, y, bx, by))
         return x, y, bx, by, objectives
 
