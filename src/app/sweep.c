@@ -1,257 +1,27 @@
 #include "app/sweep.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "algo/svd.h"
 #include "app/evaluate.h"
 #include "app/memory_check.h"
-#include "app/stopping.h"
-#include "app/sweep_grid.h"
+#include "app/sweep_internal.h"
 #include "app/train.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "io/checksum.h"
 #include "io/fingerprint.h"
-#include "io/lock.h"
 #include "io/small_file.h"
-#include "runtime/groups.h"
 
-enum { SCHEMA_VERSION = 1, SWEEP_PATH_BYTES = GMF_PATH_BYTES + 64 };
+enum { SCHEMA_VERSION = 1 };
 
-typedef struct point {
-  char id[GMF_SWEEP_ID_BYTES];
-  int entry;   /* of the grid */
-  double work; /* to train it, in some unit */
-  bool is_done;
-} point;
-
-/* The best that a group knows. */
-typedef struct best_point {
-  double value; /* NaN: none */
-  int point;    /* -1: none */
-  bool is_mine; /* trained by this group in this run */
-} best_point;
-
-typedef struct sweep {
-  const gmf_grid *world;    /* borrowed, like the next four */
-  const gmf_config *config; /* */
-  gmf_log *log;             /* */
-  int argc;
-  char *const *argv;
-  gmf_sweep_grid grid; /* owned, like the rest */
-  gmf_metrics *metrics;
-  point *points; /* [n]: without doubles, in the order of the grid */
-  int n;
-  int *open; /* [n_open]: points to train, most work first */
-  int n_open;
-  const gmf_option *varied[GMF_SWEEP_MAX_VARIED];
-  gmf_groups *groups;
-  gmf_grid *group; /* the ranks of my group */
-  gmf_dataset *dataset;
-  int training;              /* the point that is */
-  gmf_config *point_config;  /* its options */
-  gmf_lock *lock;            /* rank 0 */
-  gmf_sweep_results results; /* rank 0 */
-  int n_done;                /* rank 0: in this run */
-  double began, work_done;   /* rank 0: the first point, monotonic seconds; of the points that are done in this run */
-  best_point best;
-  gmf_stopping stopping;
-  char stop_file[SWEEP_PATH_BYTES];
-} sweep;
-
-/* ---- names ------------------------------------------------------------------------------------------------------- */
-
-static void path_of(const sweep *s, const char *name, char *out) /* [SWEEP_PATH_BYTES] */
-{
-  snprintf(out, SWEEP_PATH_BYTES, "%s/%s", s->config->output, name);
-}
-
-static void point_path(const sweep *s, const point *p, const char *suffix, char *out) /* [SWEEP_PATH_BYTES] */
-{
-  snprintf(out, SWEEP_PATH_BYTES, "%s/points/%s%s", s->config->output, p->id, suffix);
-}
-
-static void checkpoint_path(const sweep *s, const point *p, char *out) /* [SWEEP_PATH_BYTES] */
-{
-  if (s->config->checkpoint[0] != '\0')
-    snprintf(out, SWEEP_PATH_BYTES, "%s/%s.ckpt", s->config->checkpoint, p->id);
-  else
-    point_path(s, p, ".ckpt", out);
-}
-
-/* Removes a folder and the files in it; what cannot be removed stays. */
-static void remove_folder(const char *path)
-{
-  DIR *folder = opendir(path);
-  if (folder == NULL) return;
-  for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
-    unlinkat(dirfd(folder), entry->d_name, 0);
-  closedir(folder);
-  rmdir(path);
-}
-
-/* Rank 0. */
-static gmf_status make_folder(const char *path, gmf_error *err)
-{
-  if (mkdir(path, 0777) == 0) return GMF_OK;
-  struct stat about;
-  int reason = errno;
-  if (reason == EEXIST && stat(path, &about) == 0 && S_ISDIR(about.st_mode)) return GMF_OK;
-  return gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be made as a folder: %s", path, strerror(reason));
-}
-
-/* Rank 0. The folders, and the lock by which no other sweep writes there. */
-static gmf_status open_folder(sweep *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char path[SWEEP_PATH_BYTES];
-  gmf_lock_holder died;
-  GMF_TRY(make_folder(s->config->output, err));
-  path_of(s, "points", path);
-  GMF_TRY(make_folder(path, err));
-  if (s->config->checkpoint[0] != '\0') GMF_TRY(make_folder(s->config->checkpoint, err));
-  path_of(s, "results.csv", path);
-  GMF_TRY(gmf_lock_take(path, path, &s->lock, &died, err));
-  unlink(s->stop_file); /* of an earlier run: this one is asked to go on */
-cleanup:
-  return status;
-}
-
-/* ---- points ------------------------------------------------------------------------------------------------------ */
-
-/* Rough: multiplications of a training. Only the order of points hangs on it. */
-static double work_of(const gmf_config *c, const gmf_dataset *d)
-{
-  double k = (double)c->factors, rows = (double)(d->n[GMF_USERS] + d->n[GMF_ITEMS]);
-  double steps = c->solver == GMF_SOLVER_CG ? (double)c->cg_steps * k : k * k;
-  if (c->algorithm == GMF_ALGORITHM_POPULARITY) return (double)d->nnz;
-  if (c->algorithm == GMF_ALGORITHM_SVD) return 40 * k * (double)d->nnz + rows * k * k;
-  return (double)c->iterations * (2 * (double)d->nnz * steps + rows * steps * k / 3);
-}
-
-/* Adds "name=value\n" to a text of `size` bytes. */
-static size_t add_line(char *text, size_t at, size_t size, const char *name, const char *value)
-{
-  return at < size ? at + (size_t)snprintf(text + at, size - at, "%s=%s\n", name, value) : at;
-}
-
-/* The id of a point: a hash of all that makes its numbers. Ranks and threads are left out, which change them by
- * rounding alone. */
-static void set_id(point *p, const gmf_config *c, const char *metrics, const char *const fingerprints[3])
-{
-  char text[16384], value[GMF_PATH_BYTES];
-  size_t at = 0;
-  for (int i = 0; i < GMF_OPTIONS.n; i++) {
-    const gmf_option *o = &GMF_OPTIONS.options[i];
-    if (!o->is_model || !gmf_option_applies(o, GMF_VERB_TRAIN, c)) continue;
-    gmf_option_text(o, c, value, sizeof value);
-    at = add_line(text, at, sizeof text, o->name, value);
-  }
-  snprintf(value, sizeof value, "%" PRId64 " %" PRId64, c->validate_every, c->early_stop);
-  at = add_line(text, at, sizeof text, "validation", value);
-  at = add_line(text, at, sizeof text, "metrics", metrics);
-  for (int f = 0; f < 3; f++) at = add_line(text, at, sizeof text, "data", fingerprints[f]);
-  snprintf(p->id, sizeof p->id, "%016" PRIx64, gmf_checksum(text, (int64_t)gmf_min64((int64_t)at, sizeof text)));
-}
-
-/* Whether two points differ in an option. */
-static bool differs(const gmf_option *o, const gmf_config *a, const gmf_config *b)
-{
-  char x[GMF_PATH_BYTES] = "", y[GMF_PATH_BYTES] = "";
-  if (gmf_option_applies(o, GMF_VERB_TRAIN, a)) gmf_option_text(o, a, x, sizeof x);
-  if (gmf_option_applies(o, GMF_VERB_TRAIN, b)) gmf_option_text(o, b, y, sizeof y);
-  return strcmp(x, y) != 0;
-}
-
-/* Whether the settings of a point name an option. */
-static bool names_option(const char *settings, const char *name)
-{
-  size_t length = strlen(name);
-  for (const char *line = settings; *line != '\0'; line += strcspn(line, "\n") + 1)
-    if (strncmp(line, name, length) == 0 && line[length] == '=') return true;
-  return false;
-}
-
-/* Adds what differs from the first point because the grid says so, in the order of the table; lambda-bias may follow
- * lambda without being named. */
-static void note_varied(sweep *s, const gmf_config *first, const gmf_config *c, const char *settings)
-{
-  const char *first_settings = s->grid.entries[0].settings;
-  int n = 0, known = 0;
-  const gmf_option *before[GMF_SWEEP_MAX_VARIED];
-  memcpy(before, s->varied, sizeof before);
-  for (int i = 0; i < GMF_OPTIONS.n && n < GMF_SWEEP_MAX_VARIED; i++) {
-    const gmf_option *o = &GMF_OPTIONS.options[i];
-    bool is_known = known < s->results.n_varied && before[known] == o;
-    bool is_named = o->is_model && (names_option(settings, o->name) || names_option(first_settings, o->name));
-    if (is_known || (is_named && differs(o, first, c))) s->varied[n++] = o;
-    known += is_known;
-  }
-  s->results.n_varied = n;
-}
-
-/* Local. The names of all metrics as --metrics takes them. */
-static void metrics_text(const gmf_metrics *metrics, char *out, size_t size)
-{
-  size_t at = 0;
-  out[0] = '\0';
-  for (int m = 0; m < metrics->n && at < size; m++)
-    at += (size_t)snprintf(out + at, size - at, "%s%s", m > 0 ? "," : "", metrics->list[m].name);
-}
-
-/* Local. What is computed for every point: as asked, else what means something for all algorithms of the grid. */
-static gmf_status choose_metrics(sweep *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_algorithm usual = GMF_ALGORITHM_ALS;
-  for (int i = 0; i < s->grid.n; i++) {
-    GMF_TRY(gmf_sweep_grid_config(&s->grid, i, s->config, s->argc, s->argv, s->point_config, err));
-    if (s->point_config->algorithm != GMF_ALGORITHM_ALS) usual = (gmf_algorithm)s->point_config->algorithm;
-  }
-  GMF_TRY(gmf_parse_metrics(s->config->metrics, usual, s->metrics, err));
-cleanup:
-  return status;
-}
-
-/* Local. The points of the grid, each once, however often its options lead to it. */
-static gmf_status list_points(sweep *s, const gmf_dataset *d, const char *const fingerprints[3], gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_config *first = NULL;
-  char metrics[GMF_METRICS_MAX * 33];
-  GMF_TRY(GMF_NEW_ZERO(s->metrics, 1, err));
-  GMF_TRY(GMF_NEW(s->points, s->grid.n, err));
-  GMF_TRY(GMF_NEW(s->open, s->grid.n, err));
-  GMF_TRY(GMF_NEW(first, 1, err));
-  GMF_TRY(choose_metrics(s, err));
-  metrics_text(s->metrics, metrics, sizeof metrics);
-  for (int i = 0; i < s->grid.n; i++) {
-    point p = {.entry = i};
-    bool known = false;
-    GMF_TRY(gmf_sweep_grid_config(&s->grid, i, s->config, s->argc, s->argv, s->point_config, err));
-    set_id(&p, s->point_config, metrics, fingerprints);
-    p.work = work_of(s->point_config, d);
-    if (i == 0) *first = *s->point_config;
-    for (int j = 0; j < s->n && !known; j++) known = strcmp(s->points[j].id, p.id) == 0;
-    if (known) continue;
-    note_varied(s, first, s->point_config, s->grid.entries[i].settings);
-    s->points[s->n++] = p;
-  }
-  s->results.metrics = s->metrics;
-  s->results.varied = s->varied;
-cleanup:
-  gmf_free(first);
-  return status;
-}
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 /* Collective. What the sweep works on, by content. "" where there is no such file. */
 static gmf_status fingerprint_file(const gmf_grid *world, const char *path, char *out, gmf_error *err)
@@ -268,28 +38,28 @@ cleanup:
 }
 
 /* What the sweep says of a point, beside its options of the grid. */
-static void set_point_config(sweep *s, int i, double seconds_left)
+static void set_point_config(gmf_sweep_state *s, int i, double seconds_left)
 {
-  const point *p = &s->points[i];
+  const gmf_sweep_point *p = &s->points[i];
   gmf_config *c = s->point_config;
   char path[SWEEP_PATH_BYTES];
-  metrics_text(s->metrics, c->metrics, sizeof c->metrics);
-  point_path(s, p, ".h5", path);
+  gmf_sweep_metrics_text(s->metrics, c->metrics, sizeof c->metrics);
+  gmf_sweep_point_path(s, p, ".h5", path);
   snprintf(c->output, sizeof c->output, "%.*s", GMF_PATH_BYTES - 1, path);
-  point_path(s, p, ".jsonl", path);
+  gmf_sweep_point_path(s, p, ".jsonl", path);
   snprintf(c->log_json, sizeof c->log_json, "%.*s", GMF_PATH_BYTES - 1, path);
   c->quiet = true;
   c->max_time = seconds_left;
   bool has_sweeps = c->algorithm == GMF_ALGORITHM_ALS || c->algorithm == GMF_ALGORITHM_IALS;
   bool has_steps = c->algorithm == GMF_ALGORITHM_SVD && c->svd_method != GMF_SVD_GRAM;
   if (!has_sweeps && !has_steps) return; /* works in one piece, and takes no checkpoints */
-  checkpoint_path(s, p, path);
+  gmf_sweep_checkpoint_path(s, p, path);
   snprintf(c->checkpoint, sizeof c->checkpoint, "%.*s", GMF_PATH_BYTES - 1, path);
 }
 
 /* Local. The most groups of equal size that have a point each and whose ranks have the memory: each group holds all
  * ratings. */
-static int most_groups(sweep *s, const gmf_dataset *d, int64_t allowed)
+static int most_groups(gmf_sweep_state *s, const gmf_dataset *d, int64_t allowed)
 {
   gmf_error ignored = {0};
   for (int n = s->world->size; n > 1; n--) {
@@ -309,7 +79,7 @@ static int most_groups(sweep *s, const gmf_dataset *d, int64_t allowed)
 }
 
 /* Collective. */
-static gmf_status make_groups(sweep *s, const gmf_dataset *d, gmf_error *err)
+static gmf_status make_groups(gmf_sweep_state *s, const gmf_dataset *d, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int n = (int)s->config->groups, size = s->world->size, n_rows = 0, n_cols = 0;
@@ -334,109 +104,11 @@ cleanup:
   return status;
 }
 
-/* ---- what is done already ---------------------------------------------------------------------------------------- */
-
-/* Rank 0. Whether a record of an earlier run stands: a point that was refused for want of memory may fit now. */
-static bool is_final(const json_t *record)
-{
-  json_int_t code = json_integer_value(json_object_get(record, "exit_code"));
-  const char *status = json_string_value(json_object_get(record, "status"));
-  return status != NULL && (strcmp(status, "ok") == 0 || (code != GMF_ERR_PLAN && code != GMF_ERR_MEMORY));
-}
-
-/* Rank 0. The best of the records; -1 where there is none. */
-static int best_of(const sweep *s, const json_t *const *records, double *value)
-{
-  int best = -1;
-  *value = NAN;
-  for (int i = 0; i < s->n; i++) {
-    double v = records[i] != NULL ? gmf_sweep_value(&s->results, records[i]) : NAN;
-    if (!gmf_sweep_is_better(s->metrics, v, *value)) continue;
-    best = i;
-    *value = v;
-  }
-  return best;
-}
-
-/* Rank 0. Whether the model of a point is there: under its own name, or as best.h5. */
-static bool has_model(const sweep *s, const point *p)
-{
-  char path[SWEEP_PATH_BYTES], best[SWEEP_PATH_BYTES];
-  point_path(s, p, ".h5", path);
-  path_of(s, "best.h5", best);
-  if (access(path, R_OK) == 0) return true;
-  path_of(s, "best.json", path);
-  json_t *said = json_load_file(path, 0, NULL);
-  const char *id = json_string_value(json_object_get(said, "id"));
-  bool found = id != NULL && strcmp(id, p->id) == 0 && access(best, R_OK) == 0;
-  json_decref(said);
-  return found;
-}
-
-/* Rank 0. Reads what earlier runs left. The best of them counts only with its model: else it is trained again. */
-static gmf_status load_done(sweep *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  char path[SWEEP_PATH_BYTES];
-  json_t **records = NULL;
-  bool again = strcmp(s->config->resume, "never") != 0;
-  GMF_TRY(GMF_NEW_ZERO(records, s->n, err));
-  for (int i = 0; i < s->n && again; i++) {
-    point_path(s, &s->points[i], ".json", path);
-    records[i] = json_load_file(path, 0, NULL);
-    if (records[i] == NULL || is_final(records[i])) continue;
-    json_decref(records[i]);
-    records[i] = NULL;
-  }
-  s->best.point = best_of(s, (const json_t *const *)records, &s->best.value);
-  if (s->best.point >= 0 && !has_model(s, &s->points[s->best.point])) {
-    json_decref(records[s->best.point]);
-    records[s->best.point] = NULL;
-    s->best = (best_point){NAN, -1, false};
-  }
-  for (int i = 0; i < s->n; i++) {
-    s->points[i].is_done = records[i] != NULL;
-    if (records[i] == NULL) continue;
-    json_object_set_new(records[i], "point", json_integer(i + 1));
-    json_array_append_new(s->results.points, records[i]);
-  }
-cleanup:
-  gmf_free(records);
-  return status;
-}
-
-static int most_work_first(const void *a, const void *b)
-{
-  const point *x = *(const point *const *)a, *y = *(const point *const *)b;
-  if (x->work != y->work) return x->work > y->work ? -1 : 1;
-  return (x->entry > y->entry) - (x->entry < y->entry);
-}
-
-/* Collective. Agrees on what is left, in the order in which groups take it: long points first, so that the last ones
- * are short and groups end together (Graham 1969). */
-static gmf_status plan_rest(sweep *s, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  const point **order = NULL;
-  status = s->world->rank == 0 ? load_done(s, err) : GMF_OK;
-  if (status == GMF_OK) status = GMF_NEW(order, s->n, err);
-  GMF_TRY(gmf_agree(s->world, status, err));
-  gmf_broadcast(s->world, s->points, s->n * (int64_t)sizeof *s->points);
-  gmf_broadcast(s->world, &s->best, sizeof s->best);
-  for (int i = 0; i < s->n; i++)
-    if (!s->points[i].is_done) order[s->n_open++] = &s->points[i];
-  qsort(order, (size_t)s->n_open, sizeof *order, most_work_first);
-  for (int i = 0; i < s->n_open; i++) s->open[i] = (int)(order[i] - s->points);
-cleanup:
-  gmf_free(order);
-  return status;
-}
-
 /* ---- one point --------------------------------------------------------------------------------------------------- */
 
 /* The record of a point, for rank 0 of its group. status: what its training came to. */
-static json_t *make_record(const sweep *s, int i, const gmf_train_outcome *o, const double *metrics, double seconds,
-                           gmf_status status, const gmf_error *reason)
+static json_t *make_record(const gmf_sweep_state *s, int i, const gmf_train_outcome *o, const double *metrics,
+                           double seconds, gmf_status status, const gmf_error *reason)
 {
   char shape[32];
   const gmf_config *c = s->point_config;
@@ -461,7 +133,7 @@ static json_t *make_record(const sweep *s, int i, const gmf_train_outcome *o, co
 }
 
 /* Rank 0. "  1m05s left", by the work that is done and that is not; "" after the last point. */
-static void time_left(sweep *s, const json_t *record, char *out, size_t size)
+static void time_left(gmf_sweep_state *s, const json_t *record, char *out, size_t size)
 {
   char left[32];
   double all = 0, elapsed = gmf_monotonic_seconds() - s->began;
@@ -475,7 +147,7 @@ static void time_left(sweep *s, const json_t *record, char *out, size_t size)
 /* Rank 0 of the world: a point is done. */
 static void take_record(void *context, const char *text)
 {
-  sweep *s = context;
+  gmf_sweep_state *s = context;
   char options[512], left[48], value[64] = "failed";
   json_t *record = json_loads(text, 0, NULL);
   if (record == NULL) return;
@@ -492,23 +164,34 @@ static void take_record(void *context, const char *text)
   json_array_append_new(s->results.points, record);
 }
 
+/* Removes a folder and the files in it; what cannot be removed stays. */
+static void remove_folder(const char *path)
+{
+  DIR *folder = opendir(path);
+  if (folder == NULL) return;
+  for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
+    unlinkat(dirfd(folder), entry->d_name, 0);
+  closedir(folder);
+  rmdir(path);
+}
+
 /* Rank 0 of a group. First the model, then the record that says the point is done, then the older model goes. */
-static gmf_status keep_record(sweep *s, int i, json_t *record, gmf_error *err)
+static gmf_status keep_record(gmf_sweep_state *s, int i, json_t *record, gmf_error *err)
 {
   char path[SWEEP_PATH_BYTES];
   char *text = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(12));
   if (text == NULL) return gmf_out_of_memory(err, 1, 1, "a result");
-  point_path(s, &s->points[i], ".json", path);
+  gmf_sweep_point_path(s, &s->points[i], ".json", path);
   gmf_status status = gmf_small_file_write(path, text, strlen(text), err);
   if (status == GMF_OK) status = gmf_groups_post(s->groups, text, err);
   free(text);
-  checkpoint_path(s, &s->points[i], path);
+  gmf_sweep_checkpoint_path(s, &s->points[i], path);
   if (status == GMF_OK) remove_folder(path);
   return status;
 }
 
 /* Whether a point comes before the best in the ranking: of equal ones the first of the grid does. */
-static bool is_new_best(const sweep *s, int i, double value)
+static bool is_new_best(const gmf_sweep_state *s, int i, double value)
 {
   if (value == s->best.value) return i < s->best.point;
   return gmf_sweep_is_better(s->metrics, value, s->best.value);
@@ -517,12 +200,13 @@ static bool is_new_best(const sweep *s, int i, double value)
 /* Called by the training, on all ranks of the group. */
 static bool is_worth_a_model(void *context, const gmf_train_outcome *outcome)
 {
-  const sweep *s = context;
+  const gmf_sweep_state *s = context;
   return !outcome->has_metrics || is_new_best(s, s->training, outcome->metrics[0]);
 }
 
 /* Collective over the group. Trains a point whose configuration is set, and finds its metrics [n]. */
-static gmf_status train_point(sweep *s, gmf_log *log, gmf_train_outcome *outcome, double *metrics, gmf_error *err)
+static gmf_status train_point(gmf_sweep_state *s, gmf_log *log, gmf_train_outcome *outcome, double *metrics,
+                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_train_job job = {.dataset = s->dataset,
@@ -557,21 +241,21 @@ static bool is_of_point(gmf_status status, const gmf_error *err)
 }
 
 /* Local. After a point that did not fail: the better of it and the best stays. */
-static void compare_with_best(sweep *s, int i, double value)
+static void compare_with_best(gmf_sweep_state *s, int i, double value)
 {
   char path[SWEEP_PATH_BYTES];
   int loser = i;
   if (is_new_best(s, i, value)) {
     loser = s->best.is_mine ? s->best.point : -1;
-    s->best = (best_point){value, i, true};
+    s->best = (gmf_sweep_best){value, i, true};
   }
   if (loser < 0 || s->group->rank != 0) return;
-  point_path(s, &s->points[loser], ".h5", path);
+  gmf_sweep_point_path(s, &s->points[loser], ".h5", path);
   unlink(path);
 }
 
 /* Collective over the group. GMF_OK also for a point that failed, and is recorded as that. */
-static gmf_status run_point(sweep *s, int i, gmf_error *err)
+static gmf_status run_point(gmf_sweep_state *s, int i, gmf_error *err)
 {
   gmf_status status = GMF_OK, trained = GMF_OK;
   gmf_error reason = {0};
@@ -607,7 +291,7 @@ cleanup:
 /* ---- all points -------------------------------------------------------------------------------------------------- */
 
 /* Collective over the group. Another point while there is one, and nothing asks to stop. */
-static gmf_status run_points(sweep *s, gmf_error *err)
+static gmf_status run_points(gmf_sweep_state *s, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   for (;;) {
@@ -627,7 +311,7 @@ cleanup:
 
 /* One group's end is the others': one that is stopped tells them by the STOP file, which they see after a sweep, and
  * one that failed lets them finish their points. */
-static void tell_others(sweep *s, gmf_status status)
+static void tell_others(gmf_sweep_state *s, gmf_status status)
 {
   if (status == GMF_OK || s->group->rank != 0) return;
   gmf_groups_close(s->groups);
@@ -637,28 +321,28 @@ static void tell_others(sweep *s, gmf_status status)
 }
 
 /* Rank 0. The best model gets its name, and best.json says whose it is; while it is not there, nobody knows. */
-static gmf_status name_best(sweep *s, gmf_error *err)
+static gmf_status name_best(gmf_sweep_state *s, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   char model[SWEEP_PATH_BYTES], best[SWEEP_PATH_BYTES], about[SWEEP_PATH_BYTES];
   const json_t *record = json_array_get(s->results.points, 0);
-  const point *p = NULL;
+  const gmf_sweep_point *p = NULL;
   if (isnan(gmf_sweep_value(&s->results, record))) return GMF_OK;
   const char *id = json_string_value(json_object_get(record, "id"));
-  path_of(s, "best.h5", best);
-  path_of(s, "best.json", about);
+  gmf_sweep_path(s, "best.h5", best);
+  gmf_sweep_path(s, "best.json", about);
   for (int i = 0; i < s->n; i++) {
     bool is_best = strcmp(s->points[i].id, id) == 0;
     if (is_best) p = &s->points[i];
-    point_path(s, &s->points[i], ".h5", model);
+    gmf_sweep_point_path(s, &s->points[i], ".h5", model);
     if (!is_best) unlink(model);
   }
   GMF_CHECK(p != NULL);
-  if (!has_model(s, p)) { /* trained again with another outcome than before: it was the best, and no model is left */
+  if (!gmf_sweep_has_model(s, p)) { /* trained again with another outcome: it was the best, and no model is left */
     gmf_log_line(s->log, "warning: the model of the best point is lost; give the same command again to train it");
     return GMF_OK;
   }
-  point_path(s, p, ".h5", model);
+  gmf_sweep_point_path(s, p, ".h5", model);
   if (access(model, F_OK) == 0) {
     unlink(about);
     GMF_TRY(gmf_small_file_rename(model, best, err));
@@ -674,7 +358,7 @@ cleanup:
 }
 
 /* Rank 0. */
-static gmf_status write_results(sweep *s, void (*print)(const gmf_sweep_results *results), gmf_error *err)
+static gmf_status write_results(gmf_sweep_state *s, void (*print)(const gmf_sweep_results *results), gmf_error *err)
 {
   gmf_status status = GMF_OK;
   if (json_array_size(s->results.points) == 0) return GMF_OK;
@@ -687,7 +371,7 @@ cleanup:
 }
 
 /* Rank 0. The failure of the first point, when all failed. */
-static gmf_status check_some_good(const sweep *s, gmf_error *err)
+static gmf_status check_some_good(const gmf_sweep_state *s, gmf_error *err)
 {
   const json_t *first = json_array_get(s->results.points, 0);
   const char *error = json_string_value(json_object_get(first, "error"));
@@ -697,19 +381,20 @@ static gmf_status check_some_good(const sweep *s, gmf_error *err)
 }
 
 /* Collective. Checks, points and groups: everything before the first training. */
-static gmf_status prepare(sweep *s, const char *dataset, gmf_error *err)
+static gmf_status prepare(gmf_sweep_state *s, const char *dataset, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   char prints[3][GMF_FINGERPRINT_BYTES];
   gmf_dataset *d = NULL;
-  GMF_TRY(gmf_agree(s->world, s->world->rank == 0 ? open_folder(s, err) : GMF_OK, err));
+  GMF_TRY(gmf_agree(s->world, s->world->rank == 0 ? gmf_sweep_open_folder(s, err) : GMF_OK, err));
   GMF_TRY(gmf_sweep_grid_load(s->world, s->config->config_file, &s->grid, err));
   GMF_TRY(fingerprint_file(s->world, s->config->test, prints[1], err));
   GMF_TRY(fingerprint_file(s->world, s->config->fold_in, prints[2], err));
   GMF_TRY(gmf_dataset_open(s->world, dataset, &d, err));
   GMF_TRY(gmf_dataset_fingerprint(s->world, d, prints[0], err));
-  GMF_TRY(gmf_agree(s->world, list_points(s, d, (const char *const[]){prints[0], prints[1], prints[2]}, err), err));
-  GMF_TRY(plan_rest(s, err));
+  GMF_TRY(gmf_agree(s->world, gmf_sweep_list_points(s, d, (const char *const[]){prints[0], prints[1], prints[2]}, err),
+                    err));
+  GMF_TRY(gmf_sweep_plan_rest(s, err));
   GMF_TRY(make_groups(s, d, err));
   gmf_dataset_close(&d);
   GMF_TRY(gmf_agree(s->world, gmf_dataset_open(s->group, dataset, &s->dataset, err), err));
@@ -719,7 +404,7 @@ cleanup:
   return status;
 }
 
-static void log_start(const sweep *s)
+static void log_start(const gmf_sweep_state *s)
 {
   int n = gmf_groups_n(s->groups);
   gmf_log_line(s->log, "%s: %s users, %s items, %s ratings", s->dataset->path, gmf_thousands(s->dataset->n[GMF_USERS]),
@@ -732,7 +417,7 @@ static void log_start(const sweep *s)
                           "ranks_per_group", s->group->size, "metric", s->metrics->list[0].name));
 }
 
-static void free_sweep(sweep *s)
+static void free_sweep(gmf_sweep_state *s)
 {
   gmf_dataset_close(&s->dataset);
   gmf_grid_destroy(&s->group);
@@ -765,11 +450,12 @@ gmf_status gmf_sweep(const gmf_grid *world, const char *dataset, const gmf_confi
                      gmf_log *log, void (*print)(const gmf_sweep_results *results), gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  sweep s = {.world = world, .config = config, .log = log, .argc = argc, .argv = argv, .best = {NAN, -1, false}};
+  gmf_sweep_state s = {
+      .world = world, .config = config, .log = log, .argc = argc, .argv = argv, .best = {NAN, -1, false}};
 
   GMF_TRY(check_usage(config, err));
   s.results.points = json_array();
-  path_of(&s, "STOP", s.stop_file);
+  gmf_sweep_path(&s, "STOP", s.stop_file);
   gmf_stopping_start(&s.stopping, config->max_time, s.stop_file);
   GMF_TRY(gmf_agree(world, GMF_NEW(s.point_config, 1, err), err));
   GMF_TRY(prepare(&s, dataset, err));
