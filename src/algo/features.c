@@ -76,6 +76,8 @@ int64_t gmf_prior_bytes(int64_t p, int64_t n_rows, int64_t nnz, int k, int n_ran
   return 6 * p * k * word + matrix * word + n_rows * 2 * word + nnz * word;
 }
 
+int gmf_prior_steps(int64_t p) { return p <= GMF_RIDGE_REPLICATED ? 1 : 1 + REFINEMENTS; }
+
 /* ---- the matrix -------------------------------------------------------------------------------------------------- */
 
 /* Local. The largest |lambda_i| |f_ia| |f_ib| of my rows. */
@@ -204,7 +206,7 @@ gmf_status gmf_prior_create(const gmf_grid *grid, const gmf_axis *axis, const gm
   GMF_TRY(gmf_feature_rows_to_owners(grid, axis, slice, &f->rows, err));
   GMF_TRY(gmf_agree(grid, create_local(f, lambdas, err), err));
   bool replicated = f->p <= GMF_RIDGE_REPLICATED;
-  f->n_steps = replicated ? 1 : 1 + REFINEMENTS;
+  f->n_steps = gmf_prior_steps(f->p);
   status = replicated ? factor_replicated(f, &singular, err) : factor_distributed(f, axis, &singular, err);
   if (status == GMF_ERR_NUMERIC)
     gmf_fail(err, status,

@@ -28,6 +28,9 @@ void gmf_prior_destroy(gmf_prior **prior);
 /* Local. Bytes that a prior of p features, nnz of them on this rank's n rows, takes of a rank. */
 int64_t gmf_prior_bytes(int64_t n_features, int64_t n_rows, int64_t nnz, int k, int n_ranks);
 
+/* Local. Steps of the regression on p features: one, and with many those of refinement. */
+int gmf_prior_steps(int64_t n_features);
+
 /* Local. From now on gmf_prior_right is in the basis of the columns of q [ld][ld]; NULL: in that of the factors. */
 void gmf_prior_turn(gmf_prior *prior, const double *q, int ld);
 

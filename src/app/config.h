@@ -58,6 +58,8 @@ typedef enum gmf_values { GMF_VALUES_RATINGS, GMF_VALUES_BINARY } gmf_values;
 typedef enum gmf_precision { GMF_PRECISION_F8, GMF_PRECISION_F4 } gmf_precision;
 /* Whether ranks of a node share expanded rows. */
 typedef enum gmf_sharing { GMF_SHARE_AUTO, GMF_SHARE_ON, GMF_SHARE_OFF } gmf_sharing;
+/* The words of --hops. */
+typedef enum gmf_hops_option { GMF_HOPS_AUTO, GMF_HOPS_1, GMF_HOPS_2 } gmf_hops_option;
 typedef enum gmf_scaling { GMF_SCALING_USV, GMF_SCALING_SQRT } gmf_scaling;
 
 enum { GMF_PATH_BYTES = 4096 };
@@ -118,7 +120,7 @@ typedef struct gmf_config {
   int64_t keep_per_item;
   int store; /* gmf_precision */
   char grid[32];
-  int64_t hops;
+  int hops;              /* gmf_hops_option */
   int share_node;        /* gmf_sharing */
   int wire;              /* gmf_wire */
   int64_t expand_memory; /* bytes; 0: chosen */
@@ -135,6 +137,7 @@ typedef struct gmf_config {
   /* plan */
   int64_t planned_ranks; /* 0: several */
   int64_t planned_users, planned_items, planned_ratings;
+  int64_t ranks_per_node;                    /* 0: GMF_PLAN_NODE_RANKS at most */
   double flops, bandwidth, network, latency; /* NaN: not given */
   char bench[GMF_PATH_BYTES];
   /* evaluate */

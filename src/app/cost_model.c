@@ -1,6 +1,7 @@
 #include "app/cost_model.h"
 
 #include "algo/als.h"
+#include "algo/features.h"
 #include "app/roofline.h"
 #include "base/narrow.h"
 #include "dist/fold.h"
@@ -12,14 +13,16 @@ enum { F4 = 4, F8 = 8, I8 = 8, I4 = 4, AGREEMENT_BYTES = 4, TOTALS = 5 /* number
 
 const char *gmf_move_name(gmf_move move)
 {
-  static const char *const NAMES[] = {"gram", "agree", "basis", "expand", "fold", "spread", "failed", "totals"};
+  static const char *const NAMES[] = {"gram",   "agree",  "basis",  "expand", "fold",
+                                      "spread", "failed", "totals", "ridge",  "meet"};
   return NAMES[move];
 }
 
 const char *gmf_move_function(gmf_move move)
 {
   static const char *const FUNCTIONS[] = {"MPI_Allreduce",      "MPI_Allreduce",  "MPI_Bcast",     "MPI_Isend",
-                                          "MPI_Reduce_scatter", "MPI_Allgatherv", "MPI_Allreduce", "MPI_Allreduce"};
+                                          "MPI_Reduce_scatter", "MPI_Allgatherv", "MPI_Allreduce", "MPI_Allreduce",
+                                          "MPI_Allreduce",      "MPI_Barrier"};
   return FUNCTIONS[move];
 }
 
@@ -134,6 +137,25 @@ bool gmf_cost_has_basis(const gmf_row_options *row, const gmf_folding foldings[G
   return cg || gmf_loss_shared(row->loss) > 0;
 }
 
+/* gmf_prior_run: of each step two numbers that bound the terms, an exact sum of p x k terms in two levels, and the
+ * ranks' parts of the solution. */
+static void add_ridge(const gmf_train_shape *s, gmf_side side, gmf_traffic *t)
+{
+  int64_t words = s->n_features[side] * s->n_factors;
+  for (int step = 0; step < gmf_prior_steps(s->n_features[side]); step++) {
+    add_reduction(t, F8, s->n_ranks);
+    add_reduction(t, I8, s->n_ranks);
+    add_reduction(t, 2 * words * F8, s->n_ranks);
+    add_reduction(t, words * F8, s->n_ranks);
+  }
+}
+
+/* Whether a side has a regression: not where no row has a feature. */
+static bool has_ridge(const gmf_train_shape *s, gmf_side side)
+{
+  return s->n_features[side] > 0 && s->nnz_features[side] > 0;
+}
+
 void gmf_cost_traffic(const gmf_train_shape *s, const gmf_row_options *row, gmf_side side, const gmf_rank_cost *b,
                       gmf_traffic *out)
 {
@@ -144,9 +166,11 @@ void gmf_cost_traffic(const gmf_train_shape *s, const gmf_row_options *row, gmf_
   if (s->basis) out[GMF_MOVE_BASIS] = basis(s);
   out[GMF_MOVE_EXPAND] =
       (gmf_traffic){.calls = b->share.n_targets, b->share.given * row_bytes, b->share.fetched * row_bytes};
+  if (s->node_ranks > 1) out[GMF_MOVE_MEET] = (gmf_traffic){.calls = 2};
   if (b->folding != GMF_FOLDS_NOTHING) add_fold(row, b, out);
   add_reduction(&out[GMF_MOVE_TOTALS], TOTALS * F8, s->n_ranks);
   for (int sum = 0; s->deterministic && sum < 2; sum++) add_exact_sum(&out[GMF_MOVE_TOTALS], s->n_ranks);
+  if (has_ridge(s, side)) add_ridge(s, side, &out[GMF_MOVE_RIDGE]);
 }
 
 /* ---- in a rank --------------------------------------------------------------------------------------------------- */
@@ -195,12 +219,22 @@ gmf_row_work gmf_cost_row_work(const gmf_row_options *row, gmf_folding folding)
   return (gmf_row_work){heavy_shared, heavy_alone, row};
 }
 
+/* Of features, in double precision: their part of rows' right-hand sides, the exact sums of their products, which take
+ * six operations for one, a part of the solution's columns, and the weights in the rows' basis. */
+static int64_t ridge_work(const gmf_train_shape *s, gmf_side side)
+{
+  int64_t p = s->n_features[side], k = s->n_factors, nnz = s->nnz_features[side] / s->n_ranks;
+  if (!has_ridge(s, side)) return 0;
+  int64_t steps = gmf_prior_steps(p), turn = s->basis ? 2 * p * k * k : 0;
+  return 2 * (2 * nnz * k + steps * (nnz * k * 8 + 2 * p * p * k / s->n_ranks) + turn);
+}
+
 int64_t gmf_cost_shared_work(const gmf_train_shape *s, gmf_side side, const int64_t own[GMF_N_SIDES])
 {
   int64_t n = order_of(s), fixed = own[gmf_other_side(side)], work = 0;
   if (s->basis || s->all_pairs) work += 2 * fixed * n * (n + 1);
   if (s->basis) work += 2 * 2 * (fixed + own[side]) * n * n;
-  return work;
+  return work + ridge_work(s, side);
 }
 
 int64_t gmf_cost_memory_bytes(const gmf_train_shape *s, const gmf_share *b)

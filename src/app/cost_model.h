@@ -24,6 +24,8 @@ typedef enum gmf_move {
   GMF_MOVE_SPREAD, /* what owners have of their rows to the ranks that share them */
   GMF_MOVE_FAILED, /* whether rows failed that were solved so */
   GMF_MOVE_TOTALS, /* objective, regularisation and counts */
+  GMF_MOVE_RIDGE,  /* the regression on features */
+  GMF_MOVE_MEET,   /* ranks that share a node's rows wait for each other; the rows go through memory, not MPI */
   GMF_N_MOVES
 } gmf_move;
 

@@ -143,9 +143,59 @@ static double slots_of(const gmf_degree_model *fixed, int n_rows, int n_ranks, d
   return slots;
 }
 
+/* Fixed rows that one of n_parts parts of the ratings touches, of as many as there are for each of n_ranks. */
+static double needed_by(const gmf_degree_model *fixed, double n_parts, double n_ranks)
+{
+  double needed = 0;
+  for (int c = 0; c < fixed->n; c++)
+    needed += fixed->rows[c] * n_parts / n_ranks * (n_parts > 1 ? -expm1(fixed->degrees[c] * log1p(-1 / n_parts)) : 1);
+  return needed;
+}
+
+/* Messages of a rank that exchanges so many rows with some others. */
+static double messages_of(double rows, double others) { return others > 0 ? others * -expm1(-rows / others) : 0; }
+
+/* Both hops of a rectangle: a row of it needs what any of its ranks does. n_rows: ranks that may need a fixed row. */
+static void expect_hops(const gmf_degree_model *fixed, int n_rows, int n_ranks, int n_cols, gmf_share *typical,
+                        gmf_share *most)
+{
+  int n_rect_rows = n_ranks / n_cols, n_parts = n_rect_rows < n_rows ? n_rect_rows : n_rows;
+  double between = needed_by(fixed, n_parts, n_ranks), first = between * (1 - 1.0 / n_rect_rows);
+  double second = (double)typical->slots * (1 - 1.0 / n_cols);
+  double more = typical->slots > 0 ? (double)most->slots / (double)typical->slots : 1;
+  double gives = typical->given > 0 ? (double)most->given / (double)typical->given : 1;
+  typical->between = most->between = whole(between);
+  typical->hops[0] = (gmf_hop_share){.fetched = whole(first), .given = whole(first)};
+  typical->hops[1] = (gmf_hop_share){.fetched = whole(second), .given = whole(second)};
+  typical->hops[0].n_sources = typical->hops[0].n_targets = whole(messages_of(first, n_rect_rows - 1));
+  typical->hops[1].n_sources = typical->hops[1].n_targets = whole(messages_of(second, n_cols - 1));
+  for (int hop = 0; hop < 2; hop++) most->hops[hop] = typical->hops[hop];
+  most->hops[0].given = whole(first * gives);
+  most->hops[1].fetched = whole(second * more);
+}
+
+/* Rows that arrive once at each node. */
+static void expect_sharing(const gmf_degree_model *fixed, int n_rows, int n_ranks, int node_ranks, gmf_share *typical,
+                           gmf_share *most)
+{
+  int n_nodes = (n_ranks + node_ranks - 1) / node_ranks, n_parts = n_nodes < n_rows ? n_nodes : n_rows;
+  double alone = (double)typical->slots, arrive = fmin(needed_by(fixed, n_parts, n_ranks), alone);
+  double share = alone > 0 ? arrive / alone : 1, travels = 1 - 1.0 / n_nodes, direct = 1 - 1.0 / n_ranks;
+  gmf_share *const both[2] = {typical, most};
+  for (int e = 0; e < 2; e++) {
+    gmf_share *s = both[e];
+    s->shared = whole((double)s->slots * (1 - 1.0 / node_ranks));
+    s->slots = whole((double)s->slots * share);
+    s->sent = whole((double)s->sent * share);
+    s->fetched = whole((double)s->fetched * share * travels / direct);
+    s->given = whole((double)s->given * share * travels / direct);
+    s->n_sources = s->n_targets = whole(messages_of((double)s->fetched, n_ranks - node_ranks));
+  }
+}
+
 void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_rows, int n_cols,
-                            const gmf_layout *layout, const gmf_row_work *light, const gmf_row_work *heavy,
-                            gmf_share *typical, gmf_share *most)
+                            const gmf_layout *layout, const gmf_expected_ways *ways, const gmf_row_work *light,
+                            const gmf_row_work *heavy, gmf_share *typical, gmf_share *most)
 {
   const gmf_degree_model *updated = &models[side], *fixed = &models[gmf_other_side(side)];
   int n_ranks = n_rows * n_cols;
@@ -182,6 +232,36 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
   most->fetched = whole(most_slots * remote);
   most->sent = whole(fmin(slots * gives, n_fixed / n_ranks * n_rows));
   most->given = whole((double)most->sent * remote);
+  if (ways->hop_cols > 0) expect_hops(fixed, n_rows, n_ranks, ways->hop_cols, typical, most);
+  if (ways->node_ranks > 1) expect_sharing(fixed, n_rows, n_ranks, ways->node_ranks, typical, most);
+}
+
+void gmf_degree_model_cut(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks,
+                          const gmf_layout *layout, int64_t most_slots, gmf_share *s)
+{
+  const gmf_degree_model *fixed = &models[gmf_other_side(side)];
+  double low = 1, high = 1e9, all = (double)s->slots, heavy = (double)gmf_min64(s->heavy_ratings, s->slots);
+  double scale = all / fmax(needed_by(fixed, n_ranks, n_ranks), 1);
+  double longest = fmin(largest(&models[side], (double)layout->heavy_from), all),
+         limit = fmax((double)most_slots, longest);
+  if (all <= (double)most_slots) return;
+  for (int step = 0; step < 100; step++) { /* a panel touches what a rank of n_panels times as many would */
+    double middle = sqrt(low * high);
+    if (scale * needed_by(fixed, n_ranks * middle, n_ranks * middle) > limit)
+      low = middle;
+    else
+      high = middle;
+  }
+  double panels = ceil(fmin(high, (double)s->own)), slots = fmin(panels * limit + heavy, panels * all);
+  double more = slots / all, others = n_ranks - 1, pairs = 0;
+  if (n_ranks > 1) pairs = panels * others * -expm1(-slots / panels * (1 - 1.0 / n_ranks) / others);
+  s->sent = whole((double)s->sent * more);
+  s->given = whole((double)s->given * more);
+  s->fetched = whole((double)s->fetched * more);
+  s->n_sources = s->n_targets = whole(pairs);
+  s->n_panels = whole(panels) + gmf_layout_has_heavy(layout);
+  s->panel_slots = whole(fmin(limit, all));
+  s->panel_sent = whole((double)s->given / panels);
 }
 
 void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks, gmf_fetch_table *t)

@@ -23,13 +23,22 @@ typedef struct gmf_degree_model {
 /* n, nnz: users, items, ratings. */
 void gmf_degree_model_make(const int64_t n[GMF_N_SIDES], int64_t nnz, gmf_degree_model models[GMF_N_SIDES]);
 
+/* How fixed rows come to their ranks, see gmf_census_side. */
+typedef struct gmf_expected_ways {
+  int node_ranks, hop_cols;
+} gmf_expected_ways;
+
 /*
  * Of a rank whose side `side` is updated, on an n_rows x n_cols grid with heavy rows on another: *typical, the mean
  * over ranks, and *most, what the rank that has most of each can be expected to have. light, heavy: the work of rows.
  */
 void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_rows, int n_cols,
-                            const gmf_layout *layout, const gmf_row_work *light, const gmf_row_work *heavy,
-                            gmf_share *typical, gmf_share *most);
+                            const gmf_layout *layout, const gmf_expected_ways *ways, const gmf_row_work *light,
+                            const gmf_row_work *heavy, gmf_share *typical, gmf_share *most);
+
+/* What gmf_census_panels can be expected to make of a share: panels of most_slots fixed rows, as even as ranks are. */
+void gmf_degree_model_cut(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks,
+                          const gmf_layout *layout, int64_t most_slots, gmf_share *share);
 
 /* What gmf_fetch_table_count can be expected to find for n_ranks ranks. */
 void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/ways.h"
 #include "base/memory_limit.h"
 #include "base/narrow.h"
 
@@ -134,14 +135,40 @@ int64_t gmf_train_memory_expected(const gmf_config *c, const gmf_dataset *d, int
  * Where expanded rows alone are what does not fit, they get what the other parts leave, if that is a sixteenth of what
  * they would like or more: less would have them travel too often.
  */
+int64_t gmf_fit_expanded_rows(const gmf_train_shape *shape, const gmf_memory_share shares[GMF_N_SIDES], int64_t limit)
+{
+  gmf_train_shape s = *shape;
+  s.expand_bytes = 0;
+  gmf_memory_plan plan = gmf_plan_train(&s, shares);
+  if (plan.peak <= limit) return 0;
+  int64_t expanded = plan.parts[GMF_MEMORY_EXPANDED], room = limit - (plan.peak - expanded);
+  return room > expanded / 16 ? room : 0;
+}
+
 static void fit_expanded_rows(const gmf_memory_share shares[GMF_N_SIDES], gmf_train_memory *memory)
 {
-  gmf_train_shape *s = &memory->shape;
-  if (memory->fits_expanded) s->expand_bytes = 0;
-  gmf_memory_plan plan = gmf_plan_train(s, shares);
-  if (!memory->fits_expanded || plan.peak <= memory->allowed.bytes) return;
-  int64_t expanded = plan.parts[GMF_MEMORY_EXPANDED], room = memory->allowed.bytes - (plan.peak - expanded);
-  if (room > expanded / 16) s->expand_bytes = room;
+  if (!memory->fits_expanded) return;
+  memory->shape.expand_bytes = gmf_fit_expanded_rows(&memory->shape, shares, memory->allowed.bytes);
+}
+
+void gmf_sharing_fits(const gmf_train_shape *shape, int n, int64_t limit, int64_t fits[2])
+{
+  gmf_memory_share shares[GMF_N_SIDES];
+  gmf_train_shape s = *shape;
+  for (int shared = 0; shared < 2; shared++) {
+    s.node_ranks = shared ? n : 1;
+    gmf_expect_shares(&s, shares);
+    fits[shared] = gmf_plan_train(&s, shares).peak <= limit;
+  }
+}
+
+/* Collective. n: ranks of a node that may share. Where it is left to the program they do so for a run to fit. */
+static void choose_sharing(const gmf_grid *grid, const gmf_config *c, int n, gmf_train_memory *memory)
+{
+  int64_t fits[2];
+  gmf_sharing_fits(&memory->shape, n, memory->allowed.bytes, fits);
+  gmf_min_i64(grid, fits, 2);
+  memory->shape.node_ranks = c->share_node == GMF_SHARE_ON || (!fits[0] && fits[1]) ? n : 1;
 }
 
 /* Collective. Of a node, the ranks that will share expanded rows: the least of all nodes. 1: none do, on no node. */
@@ -152,22 +179,22 @@ static int ranks_that_share(const gmf_grid *grid, const gmf_config *c)
   int64_t least = n_here, most = n_here;
   gmf_min_i64(grid, &least, 1);
   gmf_max_i64(grid, &most, 1);
-  if (c->share_node == GMF_SHARE_OFF || c->hops > 1 || c->expand_memory > 0 || most == 1) return 1;
+  if (c->share_node == GMF_SHARE_OFF || c->hops == GMF_HOPS_2 || c->expand_memory > 0 || most == 1) return 1;
   return gmf_int(gmf_max64(least, 2));
 }
 
-/* Collective. n: ranks of a node that may share. Where it is left to the program they do so for a run to fit. */
-static void choose_sharing(const gmf_grid *grid, const gmf_config *c, int n, gmf_train_memory *memory)
+/* Collective. Two hops are considered only where the rows between them fit too: others come in panels, if need be. */
+static void choose_hops(const gmf_grid *grid, const gmf_config *c, const gmf_memory_share expected[GMF_N_SIDES],
+                        gmf_train_memory *memory)
 {
-  gmf_memory_share shares[GMF_N_SIDES];
-  int64_t fits[2] = {0, 0}; /* alone, shared */
-  for (int shared = 0; shared < 2; shared++) {
-    memory->shape.node_ranks = shared ? n : 1;
-    gmf_expect_shares(&memory->shape, shares);
-    fits[shared] = gmf_plan_train(&memory->shape, shares).peak <= memory->allowed.bytes;
+  gmf_memory_share shares[GMF_N_SIDES] = {expected[0], expected[1]};
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    shares[s].between = shares[s].slots;
+    shares[s].leaving *= 2;
   }
-  gmf_min_i64(grid, fits, 2);
-  memory->shape.node_ranks = c->share_node == GMF_SHARE_ON || (!fits[0] && fits[1]) ? n : 1;
+  int64_t fits = gmf_plan_train(&memory->shape, shares).peak <= memory->allowed.bytes;
+  gmf_min_i64(grid, &fits, 1);
+  memory->hops = gmf_hops_considered(c, grid->size, memory->shape.node_ranks) && (fits || c->hops == GMF_HOPS_2);
 }
 
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
@@ -185,9 +212,10 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
   choose_sharing(grid, c, is_als ? ranks_that_share(grid, c) : 1, memory);
   memory->fits_expanded =
-      is_als && grid->n_cols == 1 && c->expand_memory == 0 && c->hops == 1 && memory->shape.node_ranks == 1;
+      is_als && grid->n_cols == 1 && c->expand_memory == 0 && c->hops != GMF_HOPS_2 && memory->shape.node_ranks == 1;
   gmf_expect_shares(&memory->shape, shares);
   fit_expanded_rows(shares, memory);
+  choose_hops(grid, c, shares, memory);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
   GMF_TRY(check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err));
 cleanup:
@@ -210,8 +238,14 @@ gmf_memory_share gmf_memory_share_of(const gmf_grid *grid, const gmf_block *b)
                             .own = gmf_axis_n_own(b->axis, grid->rank),
                             .slots = b->expand->n_slots,
                             .sent = gmf_expand_n_sent(b->expand),
+                            .at_once = b->expand->n_slots,
+                            .leaving = b->expand->n_send,
                             .least = least_panel(b),
                             .fold_cols = folded->grid->n_cols};
+  if (b->expand->before != NULL) {
+    share.leaving = gmf_max64(share.leaving, b->expand->before->n_send);
+    share.between = b->expand->before->n_slots;
+  }
   if (heavy != NULL) share.heavy_rows = heavy->n_rows;
   if (heavy != NULL) share.heavy_ratings = heavy->row_ptr[heavy->n_rows];
   int first = folded->grid->row_index * folded->grid->n_cols;
@@ -227,6 +261,7 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
   gmf_train_shape *shape = &memory->shape;
   for (int s = 0; s < GMF_N_SIDES; s++) {
     shares[s] = gmf_memory_share_of(grid, blocks[s]);
+    if (blocks[s]->expand->before != NULL) memory->fits_expanded = false;
     shape->basis = shape->basis || (blocks[s]->next != NULL && shape->fold_heavy.cg_steps > 0);
   }
   fit_expanded_rows(shares, memory);

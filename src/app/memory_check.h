@@ -21,6 +21,7 @@ typedef struct gmf_train_memory {
   gmf_memory_allowance allowed;
   gmf_train_shape shape;
   bool fits_expanded; /* shape.expand_bytes is chosen here, not by --expand-memory */
+  bool hops;          /* two hops are to be considered, or taken */
   int64_t planned;    /* the peak of this rank by exact counts */
 } gmf_train_memory;
 
@@ -39,6 +40,14 @@ gmf_status gmf_train_memory_exact(const gmf_grid *grid, gmf_block *const blocks[
  * --test. */
 gmf_train_shape gmf_train_shape_of(const gmf_config *config, const int64_t n[GMF_N_SIDES], int64_t nnz, bool weighted,
                                    int n_grid_rows, int n_grid_cols);
+
+/* Local. expand_bytes of a rank with which a run keeps below the limit, where the program may choose; 0: all rows fit,
+ * or nothing helps. */
+int64_t gmf_fit_expanded_rows(const gmf_train_shape *shape, const gmf_memory_share shares[GMF_N_SIDES], int64_t limit);
+
+/* Local. Whether a run can be expected to keep below the limit: fits[0] with rows of each rank's own, fits[1] where n
+ * ranks of a node share them. */
+void gmf_sharing_fits(const gmf_train_shape *shape, int n, int64_t limit, int64_t fits[2]);
 
 /* Local. Adds the features that the options ask for, as far as the dataset has them. */
 void gmf_train_shape_features(const gmf_config *config, const gmf_dataset *dataset, gmf_train_shape *shape);

@@ -47,6 +47,8 @@ void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_S
                                       .sent = (int64_t)(s->n_grid_cols > 1 ? slots : slots * (1 - 1.0 / s->n_ranks)),
                                       .fold_cols = s->n_grid_cols,
                                       .longest = divide_up(s->n[side], s->n_ranks)};
+    shares[side].at_once = shares[side].slots;
+    shares[side].leaving = shares[side].sent;
   }
 }
 
@@ -78,13 +80,16 @@ static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_sha
   return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
 }
 
-/* Rows of the fixed side, as they are received and as they are sent. */
+/* Rows of the fixed side, as they are received, as they are sent and between two hops. */
 static int64_t expanded_rows(const gmf_memory_share b[GMF_N_SIDES])
 {
-  return gmf_max64(b[GMF_USERS].slots, b[GMF_ITEMS].slots) + gmf_max64(b[GMF_USERS].sent, b[GMF_ITEMS].sent);
+  int panels = b[GMF_USERS].is_cut || b[GMF_ITEMS].is_cut ? 2 : 1;
+  return panels * gmf_max64(b[GMF_USERS].at_once, b[GMF_ITEMS].at_once) +
+         gmf_max64(b[GMF_USERS].leaving, b[GMF_ITEMS].leaving) + gmf_max64(b[GMF_USERS].between, b[GMF_ITEMS].between);
 }
 
-/* The same in panels, of which two are there, and as many rows on their way out as on their way in. */
+/* The same where panels are meant that have not been cut yet, of which two are there, and as many rows on their way out
+ * as on their way in. */
 static int64_t expanded_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   int64_t row = row_length(s) * F4, all = expanded_rows(b) * row;

@@ -45,10 +45,13 @@ typedef struct gmf_memory_plan {
 /* What a rank has of one side's block. */
 typedef struct gmf_memory_share {
   int64_t ratings;
-  int64_t rows;  /* of the updated side, in the block */
-  int64_t own;   /* factor rows of this side that the rank owns */
-  int64_t slots; /* fixed rows that the ratings touch */
-  int64_t sent;  /* rows of the fixed side that the rank sends to others */
+  int64_t rows;             /* of the updated side, in the block */
+  int64_t own;              /* factor rows of this side that the rank owns */
+  int64_t slots;            /* fixed rows that the ratings touch */
+  int64_t sent;             /* rows of the fixed side that the rank sends to others, in all panels and hops */
+  int64_t at_once, leaving; /* of the slots and the sent, the most that are there at a time */
+  int64_t between;          /* fixed rows between two hops */
+  bool is_cut;              /* into panels, whose numbers these are: the next one comes in beside the one in use */
   int64_t least; /* fixed rows that must be there at once: of the longest row, of all heavy rows; 0: not known */
   int64_t heavy_rows, heavy_ratings; /* of the heavy block, beside `rows` and in `ratings` */
   int fold_cols;                     /* of the grid of the rows that are folded; 0 or 1: none are */

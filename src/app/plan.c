@@ -1,4 +1,4 @@
-#include "app/plan.h"
+#include "app/plan_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "app/bench.h"
-#include "app/degree_model.h"
 #include "app/memory_check.h"
 #include "app/placement.h"
 #include "base/memory.h"
@@ -21,32 +20,6 @@ static const int64_t MPI_BYTES = 4 << 20;
 
 /* Where nothing is stated or measured: a network of 100 Gb/s. */
 static const double NETWORK = 12.5e9, LATENCY = 2e-6, GIGA = 1e9, MICRO = 1e-6;
-
-struct gmf_planner {
-  const gmf_grid *grid;     /* borrowed */
-  const gmf_config *config; /* borrowed */
-  gmf_dataset *dataset;     /* owned; NULL: sizes alone */
-  gmf_rating_source source;
-  int64_t *degrees[GMF_N_SIDES]; /* owned [n]; with a dataset */
-  gmf_degree_model models[GMF_N_SIDES];
-  gmf_row_options row;
-  gmf_train_shape shape; /* but for ranks and grid */
-  int64_t id_bytes[GMF_N_SIDES];
-  gmf_plan_rates rates;
-};
-
-/* Of some ranks: what one of them has of each side. */
-typedef struct shares {
-  int n;                            /* entries */
-  double *alike;                    /* owned [n]: how many ranks an entry stands for */
-  gmf_rank_cost *side[GMF_N_SIDES]; /* owned [n] */
-} shares;
-
-static void free_shares(shares *s)
-{
-  gmf_free(s->alike);
-  for (int side = 0; side < GMF_N_SIDES; side++) gmf_free(s->side[side]);
-}
 
 void gmf_plan_free(gmf_plan *plan) { GMF_FREE(plan->by_rank); }
 
@@ -246,134 +219,6 @@ cleanup:
   return status;
 }
 
-/* ---- shares of the ranks ----------------------------------------------------------------------------------------- */
-
-/* Collective. What train would choose. */
-static gmf_status choose_layouts(gmf_planner *p, gmf_plan *plan, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  bool has_counts = gmf_place_wants_counts(p->shape.n);
-  if (p->dataset != NULL)
-    GMF_TRY(gmf_choose_layouts(p->grid, p->config, &p->source, plan->n_ranks, plan->n_grid_cols,
-                               has_counts ? p->degrees[GMF_ITEMS] : NULL, plan->choices, err));
-  for (int s = 0; s < GMF_N_SIDES && p->dataset == NULL; s++) {
-    gmf_fetch_table table;
-    bool is_free = false;
-    gmf_layout *given = &plan->choices[s].layout;
-    GMF_TRY(gmf_layout_given(p->config, (gmf_side)s, plan->n_ranks, plan->n_grid_cols, given, &is_free, err));
-    if (!is_free || (s == GMF_ITEMS && !has_counts)) continue;
-    gmf_degree_model_table(p->models, (gmf_side)s, plan->n_ranks, &table);
-    gmf_layout_best(&table, &p->row, p->shape.wire, &plan->choices[s]);
-  }
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    int64_t longest = 0; /* what is as long as no row makes none heavy */
-    for (int64_t r = 0; p->dataset != NULL && r < p->shape.n[s]; r++) longest = gmf_max64(longest, p->degrees[s][r]);
-    plan->layouts[s] = plan->choices[s].layout;
-    if (p->dataset != NULL && longest < plan->layouts[s].heavy_from) plan->layouts[s] = gmf_layout_light(plan->n_ranks);
-  }
-cleanup:
-  return status;
-}
-
-static gmf_folding folding_of(const gmf_plan *plan, gmf_side side)
-{
-  if (gmf_layout_has_heavy(&plan->layouts[side])) return GMF_FOLDS_HEAVY;
-  return plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING;
-}
-
-/* Which rows of a side are folded, on a grid of how many rows and columns; and for those that are, the most that a rank
- * of each grid row owns. */
-static void set_folds(const gmf_plan *plan, gmf_side side, gmf_rank_cost *ranks, int n)
-{
-  const gmf_layout *layout = &plan->layouts[side];
-  bool heavy = gmf_layout_has_heavy(layout);
-  int n_cols = heavy ? layout->n_cols : plan->n_grid_cols;
-  for (int r = 0; r < n; r++) {
-    const gmf_share *s = &ranks[r].share;
-    ranks[r].folding = folding_of(plan, side);
-    ranks[r].n_cols = n_cols;
-    ranks[r].folded = heavy ? s->heavy_rows : s->rows;
-    ranks[r].fold_own = heavy ? s->heavy_own : s->own;
-  }
-  for (int first = 0; first < n; first += n_cols) {
-    int64_t longest = 0;
-    int end = first + n_cols < n ? first + n_cols : n;
-    for (int r = first; r < end; r++) longest = gmf_max64(longest, ranks[r].fold_own);
-    for (int r = first; r < end; r++) ranks[r].longest = longest;
-  }
-}
-
-/* Local. The heavy items of a layout, *rows (owned by the caller), as placement takes them. */
-static gmf_status list_heavy(const gmf_planner *p, const gmf_layout *layout, int64_t **rows, gmf_shared_rows *shared,
-                             gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  *shared = (gmf_shared_rows){.n_cols = layout->n_cols};
-  if (!gmf_layout_has_heavy(layout)) return GMF_OK;
-  GMF_TRY(GMF_NEW(*rows, p->shape.n[GMF_ITEMS], err));
-  for (int64_t i = 0; i < p->shape.n[GMF_ITEMS]; i++)
-    if (p->degrees[GMF_ITEMS][i] >= layout->heavy_from) (*rows)[shared->n++] = i;
-  shared->rows = *rows;
-cleanup:
-  return status;
-}
-
-/* Collective. Counts every rank. */
-static gmf_status count_shares(gmf_planner *p, const gmf_plan *plan, shares *out, gmf_error *err)
-{
-  gmf_status status = GMF_OK, local = GMF_OK;
-  int n_ranks = plan->n_ranks;
-  int64_t *heavy_items = NULL;
-  gmf_shared_rows shared;
-  gmf_axis *axes[GMF_N_SIDES] = {NULL};
-  gmf_share *counted = NULL;
-  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
-  gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
-
-  out->n = n_ranks;
-  local = list_heavy(p, &plan->layouts[GMF_ITEMS], &heavy_items, &shared, err);
-  if (local == GMF_OK)
-    local =
-        gmf_place_rows(n_ranks, p->shape.n, p->config, p->degrees[GMF_ITEMS], shared.n > 0 ? &shared : NULL, axes, err);
-  if (local == GMF_OK) local = GMF_NEW(counted, n_ranks, err);
-  if (local == GMF_OK) local = GMF_NEW(out->alike, n_ranks, err);
-  for (int s = 0; s < GMF_N_SIDES && local == GMF_OK; s++) local = GMF_NEW_ZERO(out->side[s], n_ranks, err);
-  GMF_TRY(gmf_agree(p->grid, local, err));
-  for (int r = 0; r < n_ranks; r++) out->alike[r] = 1;
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    gmf_census_side side = {(gmf_side)s, plan->n_grid_rows, plan->n_grid_cols, plan->layouts[s], axes, p->degrees[s]};
-    GMF_TRY(gmf_census_run(p->grid, &p->source, &side, &light, &heavy, counted, err));
-    for (int r = 0; r < n_ranks; r++) out->side[s][r].share = counted[r];
-    set_folds(plan, (gmf_side)s, out->side[s], n_ranks);
-  }
-cleanup:
-  gmf_free(heavy_items);
-  gmf_free(counted);
-  for (int s = 0; s < GMF_N_SIDES; s++) gmf_axis_destroy(&axes[s]);
-  return status;
-}
-
-/* Local. Two entries: the mean of all ranks, and the most that one of them can be expected to have. */
-static gmf_status expect_shares(gmf_planner *p, const gmf_plan *plan, shares *out, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
-  gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
-  out->n = 2;
-  GMF_TRY(GMF_NEW(out->alike, out->n, err));
-  out->alike[0] = plan->n_ranks;
-  out->alike[1] = 0;
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    GMF_TRY(GMF_NEW_ZERO(out->side[s], out->n, err));
-    gmf_rank_cost *b = out->side[s];
-    gmf_degree_model_share(p->models, (gmf_side)s, plan->n_grid_rows, plan->n_grid_cols, &plan->layouts[s], &light,
-                           &heavy, &b[0].share, &b[1].share);
-    set_folds(plan, (gmf_side)s, b, out->n);
-  }
-cleanup:
-  return status;
-}
-
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 /* Adds an entry that stands for so many of n ranks. */
@@ -383,26 +228,15 @@ static void take(gmf_plan_spread *s, double value, double alike, int n_ranks)
   s->most = fmax(s->most, value);
 }
 
-static void plan_memory(const gmf_planner *p, const gmf_train_shape *shape, const shares *s, gmf_plan *out)
+static void plan_memory(const gmf_planner *p, const gmf_train_shape *shape, const gmf_plan_shares *s, gmf_plan *out)
 {
   gmf_train_shape rank_shape = *shape;
   rank_shape.program_bytes += (shape->n[GMF_USERS] / shape->n_ranks + 1) * (int64_t)sizeof(int64_t);
   if (shape->n_ranks > 1) rank_shape.program_bytes += MPI_BYTES;
   for (int e = 0; e < s->n; e++) {
     gmf_memory_share memory[GMF_N_SIDES];
-    for (int side = 0; side < GMF_N_SIDES; side++) {
-      const gmf_share *b = &s->side[side][e].share;
-      const gmf_rank_cost *cost = &s->side[side][e];
-      memory[side] = (gmf_memory_share){.ratings = b->ratings,
-                                        .rows = b->rows,
-                                        .own = b->own,
-                                        .slots = b->slots,
-                                        .sent = b->given,
-                                        .heavy_rows = b->heavy_rows,
-                                        .heavy_ratings = b->heavy_ratings,
-                                        .fold_cols = cost->folding != GMF_FOLDS_NOTHING ? cost->n_cols : 1,
-                                        .longest = cost->longest};
-    }
+    gmf_plan_memory_shares(s, e, memory);
+    rank_shape.expand_bytes = 0; /* panels are cut already */
     gmf_memory_plan of_rank = gmf_plan_train(&rank_shape, memory);
     take(&out->peak, (double)of_rank.peak, s->alike[e], shape->n_ranks);
     out->memory.peak = gmf_max64(out->memory.peak, of_rank.peak);
@@ -427,9 +261,11 @@ static void add_times(const gmf_planner *p, double work, double memory_bytes, co
   if (n_ranks > 1) half->network = fmax(half->network, received / r->network + messages * r->latency);
 }
 
-static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const shares *s, gmf_side side, gmf_plan *out)
+static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const gmf_plan_shares *s, gmf_side side,
+                      gmf_plan *out)
 {
   gmf_plan_half *half = &out->halves[side];
+  int64_t row_bytes = (int64_t)sizeof(float) * gmf_als_ld(&p->row);
   for (int e = 0; e < s->n; e++) {
     const gmf_rank_cost *b = &s->side[side][e];
     gmf_traffic traffic[GMF_N_MOVES];
@@ -446,6 +282,8 @@ static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const 
     take(&half->slots, (double)b->share.slots, alike, shape->n_ranks);
     take(&half->work, work, alike, shape->n_ranks);
     take(&half->received, (double)received, alike, shape->n_ranks);
+    take(&half->shared, (double)(b->share.shared * row_bytes), alike, shape->n_ranks);
+    half->n_panels = b->share.n_panels;
     add_times(p, work, (double)gmf_cost_memory_bytes(shape, &b->share), traffic, shape->n_ranks, half);
     if (out->by_rank != NULL)
       memcpy(out->by_rank + ((int64_t)side * out->n_by_rank + e) * GMF_N_MOVES, traffic, sizeof traffic);
@@ -457,7 +295,7 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
 {
   gmf_status status = GMF_OK;
   gmf_train_shape shape = p->shape;
-  shares s = {0};
+  gmf_plan_shares s = {0};
   *out = (gmf_plan){.n_ranks = n_ranks, .counted = p->dataset != NULL};
   if (out->counted && n_ranks > GMF_PLAN_MAX_COUNTED)
     GMF_TRY(gmf_fail(err, GMF_ERR_USAGE,
@@ -469,13 +307,14 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
   shape.n_grid_rows = out->n_grid_rows;
   shape.n_grid_cols = out->n_grid_cols;
   out->has_sweep = p->config->algorithm == GMF_ALGORITHM_ALS || p->config->algorithm == GMF_ALGORITHM_IALS;
-  GMF_TRY(choose_layouts(p, out, err));
-  gmf_folding foldings[GMF_N_SIDES] = {folding_of(out, GMF_USERS), folding_of(out, GMF_ITEMS)};
+  GMF_TRY(gmf_plan_choose_layouts(p, out, err));
+  gmf_folding foldings[GMF_N_SIDES] = {gmf_plan_folding(out, GMF_USERS), gmf_plan_folding(out, GMF_ITEMS)};
   if (out->has_sweep) shape.basis = gmf_cost_has_basis(&p->row, foldings);
+  gmf_plan_choose_sharing(p, &shape, out);
   if (out->counted)
-    GMF_TRY(count_shares(p, out, &s, err));
+    GMF_TRY(gmf_plan_count_shares(p, &shape, out, &s, err));
   else
-    GMF_TRY(gmf_agree(p->grid, expect_shares(p, out, &s, err), err));
+    GMF_TRY(gmf_agree(p->grid, gmf_plan_expect_shares(p, &shape, out, &s, err), err));
   plan_memory(p, &shape, &s, out);
   out->model_bytes = gmf_cost_model_bytes(&shape, false, p->config->iterations, 0, p->id_bytes);
   out->checkpoint_bytes = gmf_cost_model_bytes(&shape, true, p->config->iterations, 0, p->id_bytes);
@@ -485,6 +324,6 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
   }
   for (int side = 0; side < GMF_N_SIDES && out->has_sweep; side++) plan_half(p, &shape, &s, (gmf_side)side, out);
 cleanup:
-  free_shares(&s);
+  gmf_plan_shares_free(&s);
   return status;
 }

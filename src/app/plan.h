@@ -8,8 +8,13 @@
 #include "app/cost_model.h"
 #include "app/layout_choice.h"
 #include "app/log.h"
+#include "dist/hops_choice.h"
 
-enum { GMF_PLAN_MAX_RANKS = 1 << 20, GMF_PLAN_MAX_COUNTED = 1 << 14 /* ranks that ratings are counted for */ };
+enum {
+  GMF_PLAN_MAX_RANKS = 1 << 20,
+  GMF_PLAN_MAX_COUNTED = 1 << 14, /* ranks that ratings are counted for */
+  GMF_PLAN_NODE_RANKS = 64        /* on a node, where it is not said */
+};
 
 /* What a rank does in a second, and who says so. */
 typedef struct gmf_plan_rates {
@@ -32,6 +37,8 @@ typedef struct gmf_plan_move {
 /* Of a half-sweep. */
 typedef struct gmf_plan_half {
   gmf_plan_spread ratings, work, slots, received;
+  gmf_plan_spread shared; /* bytes of fixed rows that a rank reads where others of its node brought them: not by MPI */
+  int64_t n_panels;       /* 0: rows are not cut */
   gmf_plan_move moves[GMF_N_MOVES];
   double compute, memory, network; /* seconds of the rank that takes longest: of operations, of memory, of messages */
 } gmf_plan_half;
@@ -40,6 +47,9 @@ typedef struct gmf_plan {
   int n_ranks, n_grid_rows, n_grid_cols;
   gmf_layout layouts[GMF_N_SIDES];
   gmf_layout_choice choices[GMF_N_SIDES];
+  gmf_hops_choice hops[GMF_N_SIDES];
+  int node_ranks; /* of a node */
+  bool shares;    /* they share expanded rows */
   bool counted;   /* from the ratings; else what can be expected */
   bool has_sweep; /* als, ials */
   gmf_memory_plan memory;

@@ -13,6 +13,7 @@
 #include "app/train_items.h"
 #include "app/train_svd.h"
 #include "app/training.h"
+#include "app/ways.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "io/layout.h"
@@ -128,10 +129,16 @@ static gmf_status distribute(gmf_training *t, gmf_error *err)
   gmf_status status = GMF_OK;
   const gmf_dataset *d = t->dataset;
   gmf_rating_source source = gmf_dataset_source(d);
-  gmf_ways ways = {t->node, t->hops};
+  gmf_hops_choice choices[GMF_N_SIDES] = {{.considered = false}};
+  gmf_row_options row = gmf_config_row(t->config);
+  gmf_ways ways = {.node = t->node,
+                   .hops = t->hops,
+                   .choices = t->config->hops == GMF_HOPS_AUTO ? choices : NULL,
+                   .row_bytes = (int64_t)gmf_wire_bytes((gmf_wire)t->config->wire, gmf_als_ld(&row))};
   gmf_phase before = gmf_trace_phase(t->grid->trace, GMF_PHASE_DISTRIBUTE);
   GMF_TRY(place_rows(t, &source, err));
   GMF_TRY(gmf_blocks_create(t->grid, &ways, &source, t->axes, t->heavy, t->blocks, err));
+  gmf_hops_log(t->log, t->grid->size, choices);
   if (t->config->algorithm != GMF_ALGORITHM_POPULARITY) log_balance(t);
 cleanup:
   gmf_trace_phase(t->grid->trace, before);
@@ -409,7 +416,7 @@ gmf_status gmf_train_run(const gmf_grid *grid, const gmf_train_job *job, gmf_tra
   if (config->roofline) GMF_TRY(gmf_roofline_start(grid, config->memory_limit, t.log, &t.roofline, err));
   GMF_TRY(read_features(&t, err));
   if (memory.shape.node_ranks > 1) GMF_TRY(gmf_node_create(grid, &t.node, err));
-  if (config->hops > 1) GMF_TRY(gmf_hops_create(grid, &t.hops, err));
+  if (memory.hops) GMF_TRY(gmf_hops_create(grid, &t.hops, err));
   GMF_TRY(distribute(&t, err));
   GMF_TRY(gmf_train_memory_exact(grid, t.blocks, t.log, &memory, err));
   t.expand_bytes = memory.shape.expand_bytes;

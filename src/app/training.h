@@ -15,7 +15,7 @@ typedef struct gmf_training {
   gmf_dataset *dataset;          /* */
   gmf_axis *axes[GMF_N_SIDES];   /* owned, like the rest */
   gmf_node *node;                /* whose ranks share expanded rows, or NULL */
-  gmf_hops *hops;                /* of --hops 2, or NULL */
+  gmf_hops *hops;                /* where two hops are considered, or NULL */
   gmf_heavy *heavy[GMF_N_SIDES]; /* NULL where a side has no heavy rows */
   gmf_block *blocks[GMF_N_SIDES];
   gmf_side_features features[GMF_N_SIDES]; /* my slices, where they are asked for */

@@ -111,8 +111,8 @@ static const verb_text VERBS[] = {
      "--users, --items and --ratings instead it is what can be expected of degrees as gridmf synth has them. Without --np "
      "there is a line for each of 1, 2, 4, ... ranks. A collective's bytes are those of the vector that a rank hands over, "
      "and what it receives is the least that has to come from others. Time is what operations or memory take, whichever is "
-     "more, and then messages; nothing is taken to overlap. What panels "
-     "(--expand-memory) have travel again, what --hops 2 and --share-node save, and what features add is not counted. Exit code 69 says that it does not fit into --memory-limit.",
+     "more, and then messages; nothing is taken to overlap. Panels, two hops and features are counted like all else; with "
+     "--share-node MPI's bytes are counted, and those that a rank reads in its node's memory stand beside them. Exit code 69 says that it does not fit into --memory-limit.",
      "gridmf plan data.h5 --algorithm ials --factors 128 --np 64 --memory-limit 4G"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "app/ways.h"
 #include "base/narrow.h"
 #include "cli/verbs.h"
 #include "kernel/isa.h"
@@ -58,6 +59,16 @@ static json_t *json_of_traffic(const gmf_plan *p, int side, int move)
   return object;
 }
 
+static json_t *json_of_hops(const gmf_hops_choice *c)
+{
+  json_t *object = json_pack("{s:i}", "taken", c->taken ? 2 : 1);
+  for (int way = 0; way < GMF_N_HOP_WAYS; way++)
+    json_object_set_new(object, way == GMF_STRAIGHT ? "straight" : "two_hops",
+                        json_pack("{s:f, s:f, s:f}", "messages", c->most[way].messages, "received_bytes",
+                                  c->most[way].bytes, "seconds", c->most[way].seconds));
+  return object;
+}
+
 static json_t *json_of_half(const gmf_plan *p, int side)
 {
   const gmf_plan_half *h = &p->halves[side];
@@ -68,6 +79,9 @@ static json_t *json_of_half(const gmf_plan *p, int side)
                              "operations", json_of_spread(h->work), "expanded_rows", json_of_spread(h->slots),
                              "received_bytes", json_of_spread(h->received), "compute_seconds", h->compute,
                              "memory_seconds", h->memory, "network_seconds", h->network, "moves", moves);
+  if (h->n_panels > 0) json_object_set_new(object, "panels", json_integer(h->n_panels));
+  if (p->shares) json_object_set_new(object, "shared_bytes", json_of_spread(h->shared));
+  if (p->hops[side].considered) json_object_set_new(object, "hops", json_of_hops(&p->hops[side]));
   const gmf_layout *l = &p->layouts[side];
   const gmf_layout_choice *choice = &p->choices[side];
   if (choice->considered)
@@ -170,6 +184,10 @@ static void print_half(const gmf_plan *p, int side)
     printf("  %-20s %14.3f %14.3f %10.2f  %.0f x %s\n", name, move->received.mean / MEGA, move->received.most / MEGA,
            balance(move->received), move->calls.most, gmf_move_function((gmf_move)m));
   }
+  if (p->shares)
+    printf("  %-20s %14.3f %14.3f %10.2f  through a node's memory\n", "shared, MB", h->shared.mean / MEGA,
+           h->shared.most / MEGA, balance(h->shared));
+  if (h->n_panels > 0) printf("  %-20s %14lld\n", "panels", (long long)h->n_panels);
   printf("  %-20s %14.4f: %.4f operations, %.4f memory, %.4f messages\n", "seconds",
          fmax(h->compute, h->memory) + h->network, h->compute, h->memory, h->network);
 }
@@ -179,7 +197,11 @@ static void print_plan(const gmf_planner *planner, const gmf_plan *p, const gmf_
   printf("%d ranks x %d threads, grid %dx%d, %s\n", p->n_ranks, gmf_planner_threads(planner), p->n_grid_rows,
          p->n_grid_cols, p->counted ? "counted from the ratings" : "as expected of degrees like synth's");
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    char why[300] = "as given";
+    char why[300] = "as given", hops[300];
+    if (p->hops[s].considered) {
+      gmf_hops_reason(&p->hops[s], p->n_ranks, hops, sizeof hops);
+      printf("%s: %s\n", gmf_side_name((gmf_side)s), hops);
+    }
     if (p->choices[s].considered) gmf_layout_reason(&p->choices[s], (gmf_side)s, why, sizeof why);
     if (p->choices[s].considered)
       printf("%s: %s\n", gmf_side_name((gmf_side)s), why);

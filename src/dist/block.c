@@ -377,6 +377,49 @@ static void copy_heavy_counts(gmf_block *light)
   for (int64_t j = 0; j < gmf_axis_n_own(heavy->axis, rank); j++) light->counts[heavy->own_rows[j]] = counts[j];
 }
 
+/*
+ * Collective. Both ways to the rows [n] that I need are made, and the better one is kept. slot_of [n]: comes with the
+ * places of the straight one.
+ */
+static gmf_status choose_hops(const gmf_grid *grid, const gmf_ways *ways, const gmf_axis *axis, const int64_t *rows,
+                              int64_t n, int32_t *slot_of, gmf_hops_choice *choice, gmf_expand **plan, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int32_t *places = NULL;
+  gmf_expand *hops = NULL;
+  *choice = (gmf_hops_choice){.considered = true};
+  GMF_TRY(gmf_agree(grid, GMF_NEW(places, n, err), err));
+  GMF_TRY(gmf_expand_create_hops(grid, ways->hops, axis, rows, n, places, &hops, err));
+  const gmf_expand *of[GMF_N_HOP_WAYS] = {*plan, hops};
+  for (int way = 0; way < GMF_N_HOP_WAYS; way++)
+    gmf_hops_add(choice, way, gmf_expand_n_messages(of[way]), gmf_expand_n_received(of[way]), ways->row_bytes);
+  gmf_max_f64(grid, &choice->most[0].messages, 3 * GMF_N_HOP_WAYS);
+  gmf_hops_choose(choice);
+  if (choice->taken) {
+    gmf_expand_destroy(plan);
+    *plan = hops;
+    hops = NULL;
+    if (n > 0) memcpy(slot_of, places, (size_t)n * sizeof *slot_of);
+  }
+cleanup:
+  gmf_free(places);
+  gmf_expand_destroy(&hops);
+  return status;
+}
+
+/* Collective. The plan for the rows [n] of a side's fixed side that I need, as `ways` says. */
+static gmf_status make_plan(const gmf_grid *grid, const gmf_ways *ways, gmf_side side, const gmf_axis *axis,
+                            const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **plan, gmf_error *err)
+{
+  bool hops = ways != NULL && ways->hops != NULL, chooses = hops && ways->choices != NULL;
+  if (hops && !chooses) return gmf_expand_create_hops(grid, ways->hops, axis, rows, n, slot_of, plan, err);
+  if (ways != NULL && ways->node != NULL)
+    return gmf_expand_create_shared(grid, ways->node, axis, rows, n, slot_of, plan, err);
+  gmf_status status = gmf_expand_create(grid, axis, rows, n, slot_of, plan, err);
+  if (status != GMF_OK || !chooses) return status;
+  return choose_hops(grid, ways, axis, rows, n, slot_of, &ways->choices[side], plan, err);
+}
+
 /* Collective. Makes the blocks of one side of its piles, which are used up. */
 static gmf_status finish_side(const gmf_ways *ways, const part parts[N_PARTS], pile piles[N_PARTS], gmf_block **out,
                               gmf_error *err)
@@ -393,12 +436,7 @@ static gmf_status finish_side(const gmf_ways *ways, const part parts[N_PARTS], p
   GMF_FREE(set.before);
   for (gmf_block *b = made; b != NULL; b = b->next) count_rows(b);
   if (made->next != NULL) copy_heavy_counts(made);
-  if (ways != NULL && ways->hops != NULL)
-    GMF_TRY(gmf_expand_create_hops(grid, ways->hops, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
-  else if (ways != NULL && ways->node != NULL)
-    GMF_TRY(gmf_expand_create_shared(grid, ways->node, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
-  else
-    GMF_TRY(gmf_expand_create(grid, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  GMF_TRY(make_plan(grid, ways, made->side, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
   for (gmf_block *b = made; b != NULL; b = b->next) {
     int64_t nnz = b->row_ptr[b->n_rows];
 #pragma omp parallel for schedule(static)

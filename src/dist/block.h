@@ -12,6 +12,7 @@
 
 #include "dist/expand.h"
 #include "dist/heavy.h"
+#include "dist/hops_choice.h"
 #include "kernel/dense.h"
 
 typedef struct gmf_block gmf_block;
@@ -46,8 +47,10 @@ static inline gmf_ratings gmf_block_row(const gmf_block *b, int64_t r)
 
 /* How fixed rows come to their ranks; at most one of them. */
 typedef struct gmf_ways {
-  const gmf_node *node; /* borrowed: whose ranks share the expanded panel; NULL: each has its own */
-  const gmf_hops *hops; /* borrowed: two hops; NULL: from rank to rank */
+  const gmf_node *node;     /* borrowed: whose ranks share the expanded panel; NULL: each has its own */
+  const gmf_hops *hops;     /* borrowed: two hops; NULL: from rank to rank */
+  gmf_hops_choice *choices; /* borrowed [GMF_N_SIDES]: out, whether a side takes the two hops; NULL: both do */
+  int64_t row_bytes;        /* of a row that travels, for the choice */
 } gmf_ways;
 
 /* Local. Ratings that a rank has of a side, in both blocks. */

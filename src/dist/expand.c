@@ -54,6 +54,14 @@ int64_t gmf_expand_n_received(const gmf_expand *expand)
   return n;
 }
 
+int64_t gmf_expand_n_messages(const gmf_expand *expand)
+{
+  int64_t n = 0;
+  for (const gmf_expand *hop = expand; hop != NULL; hop = hop->before)
+    for (int r = 0; r < hop->grid->size; r++) n += hop->send_counts[r] > 0;
+  return n;
+}
+
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
 gmf_status gmf_wants_new(int64_t n, gmf_wants *w, gmf_error *err)

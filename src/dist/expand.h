@@ -52,6 +52,8 @@ gmf_status gmf_expand_create_hops(const gmf_grid *grid, const gmf_hops *hops, co
 /* Local. Rows that a rank sends to others, and receives from them, in all hops. */
 int64_t gmf_expand_n_sent(const gmf_expand *expand);
 int64_t gmf_expand_n_received(const gmf_expand *expand);
+/* Local. Messages that a rank sends, in all hops. */
+int64_t gmf_expand_n_messages(const gmf_expand *expand);
 
 /* Local. A plan for n_slots rows, n_own of them mine, for the caller to fill. */
 gmf_status gmf_expand_new(const gmf_grid *grid, int64_t n_slots, int64_t n_own, gmf_expand **out, gmf_error *err);

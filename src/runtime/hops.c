@@ -3,6 +3,14 @@
 
 #include "base/memory.h"
 
+int gmf_hops_cols(int n_ranks)
+{
+  int n_cols = 1;
+  for (int c = 1; (int64_t)c * c <= n_ranks; c++)
+    if (n_ranks % c == 0) n_cols = c;
+  return n_cols;
+}
+
 gmf_status gmf_hops_create(const gmf_grid *grid, gmf_hops **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -10,8 +18,7 @@ gmf_status gmf_hops_create(const gmf_grid *grid, gmf_hops **out, gmf_error *err)
 
   *out = NULL;
   GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(hops, 1, err), err));
-  for (int c = 1; c * c <= grid->size; c++)
-    if (grid->size % c == 0) hops->n_cols = c;
+  hops->n_cols = gmf_hops_cols(grid->size);
   hops->n_rows = grid->size / hops->n_cols;
   GMF_TRY(gmf_agree(grid, gmf_grid_split(grid, grid->rank % hops->n_cols, &hops->column, err), err));
   GMF_TRY(gmf_agree(grid, gmf_grid_split(grid, grid->rank / hops->n_cols, &hops->row, err), err));

@@ -14,6 +14,9 @@ typedef struct gmf_hops {
   gmf_grid *row;      /* owned: the ranks of my row, by column */
 } gmf_hops;
 
+/* Local. The columns of the rectangle of so many ranks. */
+int gmf_hops_cols(int n_ranks);
+
 /* Collective. */
 gmf_status gmf_hops_create(const gmf_grid *grid, gmf_hops **out, gmf_error *err);
 void gmf_hops_destroy(gmf_hops **hops);

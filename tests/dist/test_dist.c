@@ -291,6 +291,19 @@ static bool has_as_many(const int64_t *counts, int64_t n, int64_t least)
   return false;
 }
 
+/* The way that is there is the one that was chosen, and its figures are the plan's. */
+static void check_choice(const gmf_grid *grid, const gmf_expand *plan, const gmf_hops_choice *choice, int64_t row_bytes)
+{
+  const gmf_hops_cost *straight = &choice->most[GMF_STRAIGHT], *hops = &choice->most[GMF_TWO_HOPS];
+  double most[2] = {(double)gmf_expand_n_messages(plan), (double)(gmf_expand_n_received(plan) * row_bytes)};
+  gmf_max_f64(grid, most, 2);
+  CHECK(choice->considered);
+  CHECK(choice->taken == (plan->before != NULL));
+  CHECK(choice->most[choice->taken].messages == most[0] && choice->most[choice->taken].bytes == most[1]);
+  if (row_bytes == 1) CHECK(choice->taken == (hops->messages < 0.9 * straight->messages));
+  if (choice->taken) CHECK(hops->seconds < straight->seconds);
+}
+
 /* Blocks of both sides on the grid, and with heavy_from > 0 those of heavy rows on `n_cols` columns. */
 static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, int64_t nnz, int64_t heavy_from,
                         int n_cols)
@@ -308,7 +321,10 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
   gmf_hops *hops = NULL;
   if (heavy_from % 3 == 1) CHECK(gmf_node_create(grid, &node, NULL) == GMF_OK);
   if (heavy_from % 3 == 2 || heavy_from == 0) CHECK(gmf_hops_create(grid, &hops, NULL) == GMF_OK);
-  gmf_ways ways = {node, hops};
+  gmf_hops_choice choices[2];
+  gmf_ways ways = {.node = node, .hops = hops};
+  if (heavy_from == 0) ways.choices = choices; /* where a message outweighs its bytes, two hops pay if they save some */
+  if (heavy_from == 0) ways.row_bytes = source->has_weights ? 1 << 20 : 1;
   gmf_axis *axes[2] = {hashed(grid, USERS), balanced(grid, ITEMS)};
   gmf_heavy *heavy[2] = {NULL, NULL};
   gmf_block *blocks[2] = {NULL, NULL};
@@ -323,6 +339,7 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
   }
   CHECK(gmf_blocks_create(grid, &ways, source, axes, heavy, blocks, NULL) == GMF_OK);
   for (int s = 0; s < 2; s++) {
+    if (ways.choices != NULL) check_choice(grid, blocks[s]->expand, &choices[s], ways.row_bytes);
     check_blocks(grid, blocks[s], axes[1 - s], heavy[s], nnz, source->has_weights);
     for (const gmf_block *b = blocks[s]; b != NULL; b = b->next)
       check_fold(b->grid, b, b->n_rows % 2 == 0 ? GMF_FOLD_BYTES : 200);

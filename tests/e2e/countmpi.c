@@ -4,6 +4,7 @@
  * COUNTMPI is a path of the environment: a line "MPI_Name calls bytes" for every function that was called. Bytes are
  * those of the vector that the rank hands over: of messages what is sent (MPI_Irecv: what is waited for), of
  * MPI_Reduce_scatter all parts, of MPI_Allgather, MPI_Allgatherv, MPI_Alltoall and MPI_Alltoallv what the rank gets.
+ * With COUNTMPI_NODE_RANKS=N in the environment N ranks each count as those of a node.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -111,6 +112,15 @@ COUNTED(Get, n, type,
         (void *b, int n, MPI_Datatype type, int from, MPI_Aint at, int n_from, MPI_Datatype type_from, MPI_Win w),
         (b, n, type, from, at, n_from, type_from, w))
 COUNTED(Barrier, 0, MPI_BYTE, (MPI_Comm c), (c))
+
+int MPI_Comm_split_type(MPI_Comm c, int type, int key, MPI_Info info, MPI_Comm *out)
+{
+  const char *node_ranks = getenv("COUNTMPI_NODE_RANKS");
+  int rank = 0;
+  if (node_ranks == NULL) return PMPI_Comm_split_type(c, type, key, info, out);
+  PMPI_Comm_rank(c, &rank);
+  return PMPI_Comm_split(c, rank / atoi(node_ranks), key, out);
+}
 
 int MPI_Finalize(void)
 {

@@ -30,6 +30,20 @@ def power_law(path, n_users=400, n_items=150, nnz=9000, weights=None):
                                  weights=rng.random(len(pairs)) if weights else None)
 
 
+def attach_features(data, out, n):
+    """The dataset with n features of items, of which each has three, and five of users."""
+    rng, between = np.random.default_rng(11), out.with_suffix(".between")
+    for side, source, to, n_side in (("items", data, between, n), ("users", between, out, 5)):
+        with h5py.File(data) as f:
+            ids = f[side + "/id"][()]
+        rows = [f"{i},{'|'.join(f'f{j}' for j in rng.choice(n_side, 3))}" for i in ids]
+        if n_side > 3 * len(ids):
+            rows[0] = f"{ids[0]},{'|'.join(f'f{j}' for j in range(n_side))}"
+        table = out.with_suffix(".csv")
+        table.write_text("\n".join(["id,tags", *rows]) + "\n")
+        run_good(1, "attach", source, f"--{side}", table, "--id", "id", "--categories", "tags,|", "-o", to, "--quiet")
+
+
 @unittest.skipUnless(COUNTMPI, "nothing can be preloaded into this build")
 class Counted(harness.Case):
     """Calls and bytes of a sweep, of every rank and function, as a library between the program and MPI counts them."""
@@ -39,10 +53,12 @@ class Counted(harness.Case):
         super().setUpClass()
         cls.data = power_law(cls.folder / "data.h5")
 
-    def count(self, n_ranks, sweeps, words):
-        """By rank: function -> calls and bytes of a run."""
+    def count(self, n_ranks, sweeps, words, node_ranks):
+        """By rank: function -> calls and bytes of a run. node_ranks: of a node, as far as the program can see; None: all."""
         base = self.out / f"count{sweeps}"
         environment = {"LD_PRELOAD": COUNTMPI, "COUNTMPI": str(base)}
+        if node_ranks:
+            environment["COUNTMPI_NODE_RANKS"] = str(node_ranks)
         harness.execute([*harness.launch(n_ranks), *(harness.mpi_environment_words(environment) if n_ranks > 1 else []),
                          harness.GRIDMF, "train", self.data, "-o", self.out / "model.h5", "--iterations", sweeps, "--quiet",
                          *words], env=environment)
@@ -52,15 +68,17 @@ class Counted(harness.Case):
             found.append({name: np.array([int(calls), int(size)]) for name, calls, size in map(str.split, lines)})
         return found
 
-    def measure(self, n_ranks, words):
+    def measure(self, n_ranks, words, node_ranks=None):
         """The same of two sweeps more, which is what they take and nothing else."""
-        less, more = self.count(n_ranks, 1, words), self.count(n_ranks, 3, words)
+        less, more = self.count(n_ranks, 1, words, node_ranks), self.count(n_ranks, 3, words, node_ranks)
         sweeps = [{name: (b[name] - a.get(name, 0)) for name in b} for a, b in zip(less, more)]
         return [{name: tuple(value // 2) for name, value in s.items() if value.any()} for s in sweeps]
 
-    def check(self, n_ranks, *words):
-        plan = plans(self.data, "--np", n_ranks, *words)["plans"][0]
-        found = self.measure(n_ranks, words)
+    def check(self, n_ranks, *words, node_ranks=None):
+        """The plan, which is that of the run."""
+        node = ["--ranks-per-node", node_ranks] if node_ranks else []
+        plan = plans(self.data, "--np", n_ranks, *words, *node)["plans"][0]
+        found = self.measure(n_ranks, words, node_ranks)
         received = [f.pop("MPI_Irecv", (0, 0)) for f in found]
         for rank in range(n_ranks):
             planned = {}
@@ -72,8 +90,9 @@ class Counted(harness.Case):
             expands = [m["ranks"][rank]["received_bytes"] for side in ("users", "items") for m in plan[side]["moves"]
                        if m["move"] == "expand"]
             self.assertEqual(sum(expands), received[rank][1])
-        if n_ranks > 1 and plan["grid"] != f"1x{n_ranks}":  # there a rank's fixed rows are its own
-            self.assertGreater(sum(r[1] for r in received), 0)
+        if n_ranks > 1 and plan["grid"] != f"1x{n_ranks}" and ("--share-node" not in words or node_ranks):
+            self.assertGreater(sum(r[1] for r in received), 0)  # elsewhere a rank's fixed rows are its own
+        return plan
 
     def test_strategies(self):
         for n_ranks, words in ((1, ["--algorithm", "ials"]),
@@ -94,6 +113,48 @@ class Counted(harness.Case):
                                (3, ["--algorithm", "als", "--deterministic", "--solver", "cg"])):
             with self.subTest(ranks=n_ranks, words=words):
                 self.check(n_ranks, "--factors", 10, *words)
+
+
+    def test_panels(self):
+        """--expand-memory: what several panels need travels to each of them."""
+        for n_ranks, size, words in ((1, "6K", ["--algorithm", "ials"]), (3, "6K", ["--algorithm", "als", "--bias"]),
+                                     (4, "12K", ["--algorithm", "als", "--heavy-items", "60:2x2", "--heavy-users", "30:1x4"]),
+                                     (2, "1", ["--algorithm", "ials", "--wire", "bf16"]),
+                                     (2, "1G", ["--algorithm", "ials"])):
+            with self.subTest(ranks=n_ranks, size=size, words=words):
+                plan = self.check(n_ranks, "--factors", 10, *words, "--expand-memory", size)
+                for side in ("users", "items"):
+                    self.assertEqual("panels" in plan[side], size != "1G", plan[side])
+
+    def test_hops(self):
+        """--hops 2, on rectangles of 1x1, 3x1, 2x2 and 3x2 ranks."""
+        for n_ranks, words in ((1, ["--algorithm", "als"]), (3, ["--algorithm", "ials"]),
+                               (4, ["--algorithm", "als", "--grid", "2x2"]),
+                               (6, ["--algorithm", "als", "--bias", "--heavy-items", "60:3x2"]),
+                               (6, ["--algorithm", "ials", "--wire", "bf16"])):
+            with self.subTest(ranks=n_ranks, words=words):
+                self.check(n_ranks, "--factors", 10, *words, "--hops", 2)
+
+    def test_shared_nodes(self):
+        """--share-node: what MPI carries is counted, and rows that come through a node's memory are told beside it."""
+        for n_ranks, node_ranks, words in ((3, None, ["--algorithm", "als"]), (4, 2, ["--algorithm", "ials"]),
+                                           (6, 4, ["--algorithm", "als", "--heavy-items", "60:3x2", "--wire", "bf16"]),
+                                           (6, 3, ["--algorithm", "als", "--grid", "3x2"])):
+            with self.subTest(ranks=n_ranks, node=node_ranks, words=words):
+                plan = self.check(n_ranks, "--factors", 10, *words, "--share-node", "on", node_ranks=node_ranks)
+                for side in ("users", "items"):
+                    self.assertGreater(plan[side]["shared_bytes"]["mean"], 0)
+
+    def test_features(self):
+        """The regressions of --item-features and --user-features; of 2,100 features by ScaLAPACK."""
+        plain, self.data = self.data, self.folder / "features.h5"
+        self.addCleanup(setattr, self, "data", plain)
+        for n_features, n_ranks, words in ((7, 1, ["als", "--bias"]), (7, 3, ["ials", "--user-features"]),
+                                           (7, 4, ["als", "--grid", "2x2"]),
+                                           (2100, 2, ["ials"])):
+            with self.subTest(features=n_features, ranks=n_ranks, words=words):
+                attach_features(plain, self.data, n_features)
+                self.check(n_ranks, "--factors", 6, "--algorithm", *words, "--item-features")
 
 
 class Plans(harness.Case):
