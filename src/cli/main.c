@@ -29,16 +29,17 @@ typedef struct verb_entry {
   const char *name;
   gmf_verb verb;
   verb_function *run;
+  bool multiplies; /* has work for BLAS */
 } verb_entry;
 
 static const verb_entry VERBS[] = {
-    {"import", GMF_VERB_IMPORT, gmf_verb_import}, {"split", GMF_VERB_SPLIT, gmf_verb_split},
-    {"train", GMF_VERB_TRAIN, gmf_verb_train},    {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate},
-    {"synth", GMF_VERB_SYNTH, gmf_verb_synth},    {"info", GMF_VERB_INFO, gmf_verb_info},
-    {"verify", GMF_VERB_VERIFY, gmf_verb_verify}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend},
-    {"export", GMF_VERB_EXPORT, gmf_verb_export}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep},
-    {"bench", GMF_VERB_BENCH, gmf_verb_bench},    {"plan", GMF_VERB_PLAN, gmf_verb_plan},
-    {"attach", GMF_VERB_ATTACH, gmf_verb_attach},
+    {"import", GMF_VERB_IMPORT, gmf_verb_import, false}, {"split", GMF_VERB_SPLIT, gmf_verb_split, false},
+    {"train", GMF_VERB_TRAIN, gmf_verb_train, true},     {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate, true},
+    {"synth", GMF_VERB_SYNTH, gmf_verb_synth, false},    {"info", GMF_VERB_INFO, gmf_verb_info, false},
+    {"verify", GMF_VERB_VERIFY, gmf_verb_verify, false}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend, true},
+    {"export", GMF_VERB_EXPORT, gmf_verb_export, false}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep, true},
+    {"bench", GMF_VERB_BENCH, gmf_verb_bench, true},     {"plan", GMF_VERB_PLAN, gmf_verb_plan, false},
+    {"attach", GMF_VERB_ATTACH, gmf_verb_attach, false},
 };
 
 static const verb_entry *find_verb(const char *name)
@@ -263,7 +264,8 @@ static void fail_allocations(void)
 int main(int argc, char **argv)
 {
   if (answer_questions(argc, argv)) return 0;
-  gmf_blas_choose(argv);
+  const verb_entry *verb = argc > 1 ? find_verb(argv[1]) : NULL;
+  if (verb != NULL && verb->multiplies) gmf_blas_choose(argv);
   signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
   gmf_memory_setup();

@@ -25,11 +25,18 @@ struct gmf_text_slot {
 
 enum { MIN_SLOTS = 1024 };
 
+/*
+ * Ids that count from 0 or 1 are found in a table by themselves: it takes less memory than slots do, and no search. It
+ * has an entry for each integer up to FEW_DIRECT or, where that is more, up to DIRECT_PER_ID times the ids there are.
+ */
+enum { FEW_DIRECT = 1 << 16, DIRECT_PER_ID = 8 };
+
 void gmf_id_set_free(gmf_id_set *set)
 {
   gmf_free(set->keys);
   gmf_free(set->counts);
   gmf_free(set->arena);
+  gmf_free(set->direct);
   gmf_free(set->integers);
   gmf_free(set->texts);
   *set = (gmf_id_set){0};
@@ -41,6 +48,8 @@ static inline uint64_t hash_integer(int64_t key)
   uint64_t h = (uint64_t)key * UINT64_C(0x9e3779b97f4a7c15);
   return h ^ h >> 32;
 }
+
+static inline bool is_direct(const gmf_id_set *set, int64_t key) { return (uint64_t)key < (uint64_t)set->n_direct; }
 
 static inline int64_t integer_slot(const gmf_id_set *set, int64_t key)
 {
@@ -69,9 +78,27 @@ static gmf_status grow_integers(gmf_id_set *set, int64_t n_slots, gmf_error *err
   gmf_free(set->integers);
   set->integers = slots;
   set->n_integer_slots = n_slots;
+  set->n_hashed = 0;
+  for (int64_t i = 0; i < set->n; i++) {
+    if (set->keys[i].kind != GMF_ID_INTEGER || is_direct(set, set->keys[i].value)) continue;
+    slots[integer_slot(set, set->keys[i].value)] = (gmf_integer_slot){set->keys[i].value, (uint32_t)(i + 1)};
+    set->n_hashed++;
+  }
+  return GMF_OK;
+}
+
+/* A table up to `n`, which is more than before. What slots hold of it stays there, unused. */
+static gmf_status grow_direct(gmf_id_set *set, int64_t n, gmf_error *err)
+{
+  uint32_t *direct = NULL;
+  gmf_status status = GMF_NEW_ZERO(direct, n, err);
+  if (status != GMF_OK) return status;
+  gmf_free(set->direct);
+  set->direct = direct;
+  set->n_direct = n;
   for (int64_t i = 0; i < set->n; i++)
-    if (set->keys[i].kind == GMF_ID_INTEGER)
-      slots[integer_slot(set, set->keys[i].value)] = (gmf_integer_slot){set->keys[i].value, (uint32_t)(i + 1)};
+    if (set->keys[i].kind == GMF_ID_INTEGER && is_direct(set, set->keys[i].value))
+      direct[set->keys[i].value] = (uint32_t)(i + 1);
   return GMF_OK;
 }
 
@@ -101,8 +128,10 @@ static int64_t slots_for(int64_t n)
   return slots;
 }
 
-/* Room for n_integers and n_texts more ids, with text_bytes of text, so that adding them cannot fail. */
-static gmf_status make_room(gmf_id_set *set, int64_t n_integers, int64_t n_texts, int64_t text_bytes, gmf_error *err)
+/* Room for n_integers more integers, the largest of them `largest` (as an unsigned number), and n_texts more texts of
+ * text_bytes in all, so that adding them cannot fail. */
+static gmf_status make_room(gmf_id_set *set, int64_t n_integers, uint64_t largest, int64_t n_texts, int64_t text_bytes,
+                            gmf_error *err)
 {
   gmf_status status = GMF_OK;
   int64_t n = set->n + n_integers + n_texts, others = set->n_text + set->n_huge;
@@ -111,22 +140,47 @@ static gmf_status make_room(gmf_id_set *set, int64_t n_integers, int64_t n_texts
   GMF_TRY(GMF_RESERVE(set->keys, set->key_capacity, n, err));
   GMF_TRY(GMF_RESERVE(set->counts, set->count_capacity, n, err));
   GMF_TRY(GMF_RESERVE(set->arena, set->arena_capacity, set->arena_bytes + text_bytes, err));
-  if (2 * (set->n - others + n_integers) > set->n_integer_slots)
-    GMF_TRY(grow_integers(set, slots_for(set->n - others + n_integers), err));
+  if (n_integers > 0 && largest >= (uint64_t)set->n_direct) {
+    int64_t most = gmf_max64(FEW_DIRECT, DIRECT_PER_ID * (set->n - others));
+    if (largest < (uint64_t)most) GMF_TRY(grow_direct(set, gmf_max64(most, 2 * set->n_direct), err));
+    if (largest >= (uint64_t)most && 2 * (set->n_hashed + n_integers) > set->n_integer_slots)
+      GMF_TRY(grow_integers(set, slots_for(set->n_hashed + n_integers), err));
+  }
   if (2 * (others + n_texts) > set->n_text_slots) GMF_TRY(grow_texts(set, slots_for(others + n_texts), err));
 cleanup:
   return status;
 }
 
+/* A new integer. Returns its index + 1. */
+static inline uint32_t append_integer(gmf_id_set *set, int64_t value)
+{
+  set->keys[set->n] = (gmf_id_key){.value = value, .kind = GMF_ID_INTEGER};
+  set->counts[set->n] = 0;
+  return (uint32_t)++set->n;
+}
+
 static inline uint32_t add_integer(gmf_id_set *set, int64_t value)
 {
+  if (is_direct(set, value)) {
+    uint32_t *entry = &set->direct[value];
+    if (*entry == 0) *entry = append_integer(set, value);
+    return *entry - 1;
+  }
   gmf_integer_slot *slot = &set->integers[integer_slot(set, value)];
   if (slot->index_plus_1 == 0) {
-    set->keys[set->n] = (gmf_id_key){.value = value, .kind = GMF_ID_INTEGER};
-    set->counts[set->n] = 0;
-    *slot = (gmf_integer_slot){value, (uint32_t)++set->n};
+    *slot = (gmf_integer_slot){value, append_integer(set, value)};
+    set->n_hashed++;
   }
   return slot->index_plus_1 - 1;
+}
+
+/* Asks for the memory that add_integer will look at. */
+static inline void prefetch_integer(const gmf_id_set *set, int64_t value)
+{
+  if (is_direct(set, value))
+    __builtin_prefetch(&set->direct[value]);
+  else
+    __builtin_prefetch(&set->integers[hash_integer(value) & (uint64_t)(set->n_integer_slots - 1)]);
 }
 
 static inline uint32_t add_text(gmf_id_set *set, const char *text, int32_t length, gmf_text_id_kind kind, uint64_t hash)
@@ -149,20 +203,24 @@ gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rati
 {
   uint64_t hash[GMF_ID_BATCH];
   int64_t n_texts = 0, bytes = 0;
+  uint64_t largest = 0;
   GMF_CHECK(n <= GMF_ID_BATCH);
   for (int64_t j = 0; j < n; j++) {
     const gmf_text_id *id = &ratings[j].id[side];
-    if (id->kind == GMF_ID_INTEGER) continue;
+    if (id->kind == GMF_ID_INTEGER) {
+      largest = (uint64_t)id->integer > largest ? (uint64_t)id->integer : largest;
+      continue;
+    }
     n_texts++;
     bytes += id->length;
   }
-  gmf_status status = make_room(set, n - n_texts, n_texts, bytes, err);
+  gmf_status status = make_room(set, n - n_texts, largest, n_texts, bytes, err);
   if (status != GMF_OK) return status;
   /* All slots are fetched before the first is looked at, so that the cache misses overlap. */
   for (int64_t j = 0; j < n; j++) {
     const gmf_text_id *id = &ratings[j].id[side];
     if (id->kind == GMF_ID_INTEGER) {
-      __builtin_prefetch(&set->integers[hash_integer(id->integer) & (uint64_t)(set->n_integer_slots - 1)]);
+      prefetch_integer(set, id->integer);
     } else {
       hash[j] = XXH3_64bits(id->text, (size_t)id->length);
       __builtin_prefetch(&set->texts[hash[j] & (uint64_t)(set->n_text_slots - 1)]);
@@ -172,20 +230,25 @@ gmf_status gmf_id_set_intern(gmf_id_set *set, gmf_side side, const gmf_text_rati
     const gmf_text_id *id = &ratings[j].id[side];
     uint32_t i = id->kind == GMF_ID_INTEGER ? add_integer(set, id->integer)
                                             : add_text(set, id->text, id->length, id->kind, hash[j]);
-    set->counts[i]++;
     index[j] = i;
   }
+  for (int64_t j = 0; j < n; j++) set->counts[index[j]]++;
   return GMF_OK;
 }
 
 gmf_status gmf_id_set_intern_integers(gmf_id_set *set, const int64_t *values, int64_t n, uint32_t *index,
                                       gmf_error *err)
 {
-  for (int64_t j = 0; j < n; j++) {
-    gmf_status status = j % GMF_ID_BATCH == 0 ? make_room(set, gmf_min64(GMF_ID_BATCH, n - j), 0, 0, err) : GMF_OK;
+  for (int64_t begin = 0, end; begin < n; begin = end) {
+    uint64_t largest = 0;
+    end = gmf_min64(begin + GMF_ID_BATCH, n);
+    for (int64_t j = begin; j < end; j++) largest = (uint64_t)values[j] > largest ? (uint64_t)values[j] : largest;
+    gmf_status status = make_room(set, end - begin, largest, 0, 0, err);
     if (status != GMF_OK) return status;
-    index[j] = add_integer(set, values[j]);
-    set->counts[index[j]]++;
+    for (int64_t j = begin; j < end; j++) {
+      index[j] = add_integer(set, values[j]);
+      set->counts[index[j]]++;
+    }
   }
   return GMF_OK;
 }
@@ -193,7 +256,11 @@ gmf_status gmf_id_set_intern_integers(gmf_id_set *set, const int64_t *values, in
 gmf_status gmf_id_set_merge(gmf_id_set *set, const gmf_id_set *from, uint32_t *index, gmf_error *err)
 {
   int64_t others = from->n_huge + from->n_text;
-  gmf_status status = make_room(set, from->n - others, others, from->arena_bytes, err);
+  uint64_t largest = 0;
+  for (int64_t i = 0; i < from->n; i++)
+    if (from->keys[i].kind == GMF_ID_INTEGER && (uint64_t)from->keys[i].value > largest)
+      largest = (uint64_t)from->keys[i].value;
+  gmf_status status = make_room(set, from->n - others, largest, others, from->arena_bytes, err);
   if (status != GMF_OK) return status;
   for (int64_t i = 0; i < from->n; i++) {
     const gmf_id_key *key = &from->keys[i];

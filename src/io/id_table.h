@@ -27,9 +27,11 @@ typedef struct gmf_id_set {
   int64_t key_capacity, count_capacity;
   char *arena; /* owned [arena_bytes]: the texts, one after the other */
   int64_t arena_bytes, arena_capacity;
-  gmf_integer_slot *integers; /* owned: open addressing, linear probes, at most half full */
+  uint32_t *direct; /* owned [n_direct]: index + 1 of each integer from 0 to n_direct - 1, 0 of one not met */
+  int64_t n_direct;
+  gmf_integer_slot *integers; /* owned: the other integers; open addressing, linear probes, at most half full */
   gmf_text_slot *texts;       /* owned: the same for ids that are not integers of 64 bits */
-  int64_t n_integer_slots, n_text_slots;
+  int64_t n_integer_slots, n_text_slots, n_hashed; /* n_hashed: how many integers the slots were asked to hold */
 } gmf_id_set;
 
 void gmf_id_set_free(gmf_id_set *set);

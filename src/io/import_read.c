@@ -17,10 +17,58 @@
 enum { OPEN_FILES = 64 };       /* plain files that a rank has open at one time */
 static const int64_t RATIO = 4; /* text bytes in a compressed byte, for balance only */
 
+/* ---- where ratings stand ----------------------------------------------------------------------------------------- */
+
+/* Slabs begin small, so that little input takes little memory, and double up to this. */
+enum { LEAST_SLAB = 1 << 14, LARGEST_SLAB = 1 << 18 };
+
+static void leave_slab(gmf_slab **slab)
+{
+  gmf_slab *s = *slab;
+  *slab = NULL;
+  if (s == NULL || --s->n_users > 0) return;
+  gmf_free(s->ratings);
+  gmf_free(s->weights);
+  gmf_free(s);
+}
+
 void gmf_piece_free(gmf_piece *piece)
 {
-  GMF_FREE(piece->ratings);
-  GMF_FREE(piece->weights);
+  leave_slab(&piece->slab);
+  piece->ratings = NULL;
+  piece->weights = NULL;
+}
+
+static gmf_status new_slab(int64_t capacity, bool has_weight, gmf_slab **out, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_slab *s = NULL;
+  GMF_TRY(GMF_NEW_ZERO(s, 1, err));
+  *s = (gmf_slab){.n_users = 1, .capacity = capacity};
+  GMF_TRY(GMF_NEW(s->ratings, capacity, err));
+  if (has_weight) GMF_TRY(GMF_NEW(s->weights, capacity, err));
+  gmf_memory_prefer_huge_pages(s->ratings);
+  *out = s;
+  s = NULL;
+cleanup:
+  leave_slab(&s);
+  return status;
+}
+
+/* Room for `more` ratings behind the n of the block in work, which a new slab takes along. */
+static gmf_status reserve_slab(gmf_import_thread *thread, int64_t n, int64_t more, bool has_weight)
+{
+  gmf_status status = GMF_OK;
+  gmf_slab *old = thread->slab, *slab = NULL;
+  if (old != NULL && old->n + n + more <= old->capacity) return GMF_OK;
+  int64_t usual = old == NULL ? LEAST_SLAB : gmf_min64(2 * old->capacity, LARGEST_SLAB);
+  GMF_TRY(new_slab(gmf_max64(usual, 2 * (n + more)), has_weight, &slab, &thread->error));
+  if (n > 0) memcpy(slab->ratings, old->ratings + old->n, (size_t)n * sizeof *slab->ratings);
+  if (n > 0 && has_weight) memcpy(slab->weights, old->weights + old->n, (size_t)n * sizeof *slab->weights);
+  leave_slab(&thread->slab);
+  thread->slab = slab;
+cleanup:
+  return status;
 }
 
 void gmf_import_share_free(gmf_import_share *share)
@@ -28,8 +76,7 @@ void gmf_import_share_free(gmf_import_share *share)
   for (int t = 0; share->threads != NULL && t < share->n_threads; t++) {
     gmf_import_thread *thread = &share->threads[t];
     for (int s = 0; s < GMF_N_SIDES; s++) gmf_id_set_free(&thread->sets[s]);
-    gmf_free(thread->scratch);
-    gmf_free(thread->weights);
+    leave_slab(&thread->slab);
     gmf_input_block_free(&thread->block);
   }
   for (int64_t p = 0; p < share->n_pieces; p++) gmf_piece_free(&share->pieces[p]);
@@ -116,7 +163,7 @@ static void keep_first(gmf_bad_place *place, int file, int64_t block_offset, con
   if (is_before(&here, place)) *place = here;
 }
 
-/* The lines of a block to ratings in thread->scratch; *n_ratings of them. */
+/* The lines of a block to ratings behind those in the thread's slab; *n_ratings of them. */
 static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader, bool has_weight, int64_t *n_ratings)
 {
   gmf_status status = GMF_OK;
@@ -124,15 +171,13 @@ static gmf_status read_lines(gmf_import_thread *thread, gmf_text_reader *reader,
   uint32_t users[GMF_ID_BATCH], items[GMF_ID_BATCH];
   int64_t n = 0, m;
   while ((m = gmf_text_next(reader, batch, GMF_ID_BATCH)) > 0) {
-    GMF_TRY(GMF_RESERVE(thread->scratch, thread->scratch_capacity, n + m, &thread->error));
+    GMF_TRY(reserve_slab(thread, n, m, has_weight));
     GMF_TRY(gmf_id_set_intern(&thread->sets[GMF_USERS], GMF_USERS, batch, m, users, &thread->error));
     GMF_TRY(gmf_id_set_intern(&thread->sets[GMF_ITEMS], GMF_ITEMS, batch, m, items, &thread->error));
-    gmf_raw_rating *out = thread->scratch + n;
+    int64_t at = thread->slab->n + n;
+    gmf_raw_rating *out = thread->slab->ratings + at;
     for (int64_t j = 0; j < m; j++) out[j] = (gmf_raw_rating){batch[j].time, items[j], users[j], batch[j].value};
-    if (has_weight) {
-      GMF_TRY(GMF_RESERVE(thread->weights, thread->weight_capacity, n + m, &thread->error));
-      for (int64_t j = 0; j < m; j++) thread->weights[n + j] = batch[j].weight;
-    }
+    for (int64_t j = 0; has_weight && j < m; j++) thread->slab->weights[at + j] = batch[j].weight;
     n += m;
   }
   *n_ratings = n;
@@ -140,17 +185,17 @@ cleanup:
   return status;
 }
 
-/* The ratings that read_lines left, in arrays of their own. */
-static gmf_status keep_lines(gmf_import_thread *thread, bool has_weight, gmf_piece *piece)
+/* Makes the n ratings that read_lines left a piece. */
+static void keep_lines(gmf_import_thread *thread, int64_t n, gmf_piece *piece)
 {
-  gmf_status status = GMF_OK;
-  GMF_TRY(GMF_NEW(piece->ratings, piece->n, &thread->error));
-  if (has_weight) GMF_TRY(GMF_NEW(piece->weights, piece->n, &thread->error));
-  if (piece->n == 0) return GMF_OK;
-  memcpy(piece->ratings, thread->scratch, (size_t)piece->n * sizeof *piece->ratings);
-  if (has_weight) memcpy(piece->weights, thread->weights, (size_t)piece->n * sizeof *piece->weights);
-cleanup:
-  return status;
+  gmf_slab *slab = thread->slab;
+  piece->n = n;
+  if (n == 0) return;
+  piece->slab = slab;
+  piece->ratings = slab->ratings + slab->n;
+  piece->weights = slab->weights != NULL ? slab->weights + slab->n : NULL;
+  slab->n_users++;
+  slab->n += n;
 }
 
 /* Local, thread-safe. One block of `file` into *piece. True when there was a bad line that must not be. */
@@ -159,13 +204,11 @@ static bool read_block(gmf_import_share *share, const gmf_import_options *option
 {
   gmf_import_thread *thread = &share->threads[t];
   gmf_text_reader reader;
+  int64_t n = 0;
   *piece = (gmf_piece){.file = file, .thread = t};
   gmf_text_open(&reader, &share->layouts[file], block->begin, block->end, options->skip_bad_lines);
-  if (read_lines(thread, &reader, share->has_weight, &piece->n) != GMF_OK) return true;
-  if (keep_lines(thread, share->has_weight, piece) != GMF_OK) {
-    piece->n = 0;
-    return true;
-  }
+  if (read_lines(thread, &reader, share->has_weight, &n) != GMF_OK) return true;
+  keep_lines(thread, n, piece);
   thread->n_lines += reader.n_lines;
   thread->n_bad_lines += reader.n_bad_lines;
   keep_first(&thread->bad, file, block->offset, &reader.first_bad);
@@ -358,9 +401,7 @@ static gmf_status read_share(gmf_import_share *share, const gmf_import_options *
 cleanup:
   gmf_free(spans);
   for (int t = 0; share->threads != NULL && t < share->n_threads; t++) {
-    GMF_FREE(share->threads[t].scratch);
-    GMF_FREE(share->threads[t].weights);
-    share->threads[t].scratch_capacity = share->threads[t].weight_capacity = 0;
+    leave_slab(&share->threads[t].slab);
     gmf_input_block_free(&share->threads[t].block);
   }
   return status;

@@ -17,12 +17,22 @@ typedef struct gmf_raw_rating {
 } gmf_raw_rating;
 _Static_assert(sizeof(gmf_raw_rating) == 24, "a rating on its way takes 24 bytes");
 
+/* Where a thread puts the ratings it reads, those of one block of lines after those of another. Freed with the last of
+ * its users: the thread that fills it, and each piece in it. */
+typedef struct gmf_slab {
+  int n_users;
+  int64_t n, capacity;     /* ratings: of finished pieces, and that there is room for */
+  gmf_raw_rating *ratings; /* owned [capacity] */
+  float *weights;          /* owned [capacity]; NULL where the input has none */
+} gmf_slab;
+
 /* The ratings of one block of lines. */
 typedef struct gmf_piece {
   int file, thread;
   int64_t n;
-  gmf_raw_rating *ratings; /* owned [n], in the order of the text */
-  float *weights;          /* owned [n]; NULL where the input has none */
+  gmf_slab *slab;          /* shared; NULL where the block has no ratings */
+  gmf_raw_rating *ratings; /* in the slab [n], in the order of the text */
+  float *weights;          /* the same; NULL where the input has none */
 } gmf_piece;
 
 /* Where a line begins that is bad; file -1: there is none. */
@@ -36,9 +46,7 @@ typedef struct gmf_import_thread {
   gmf_id_set sets[GMF_N_SIDES];
   gmf_bad_place bad, huge[GMF_N_SIDES];
   int64_t n_lines, n_bad_lines;
-  gmf_raw_rating *scratch; /* owned: ratings of the block in work */
-  float *weights;          /* owned: their weights, where the input has any */
-  int64_t scratch_capacity, weight_capacity;
+  gmf_slab *slab; /* the one it fills; NULL before the first rating */
   gmf_input_block block;
   gmf_error error;
 } gmf_import_thread;
@@ -65,6 +73,7 @@ gmf_status gmf_import_probe(const gmf_grid *grid, const char *const *paths, int 
 gmf_status gmf_import_read(const gmf_grid *grid, const gmf_import_options *options, gmf_import_share *share,
                            gmf_import_report *report, gmf_error *err);
 
+/* Local. Gives the piece's part of its slab back. */
 void gmf_piece_free(gmf_piece *piece);
 
 /* Local. Frees the thread's sets and buffers, the pieces and the rest; NULL-safe. */

@@ -13,7 +13,10 @@
 #include "runtime/exchange.h"
 
 #ifndef GMF_IMPORT_BATCH
-#define GMF_IMPORT_BATCH (1 << 20) /* ratings that a rank sends at a time; a build may lower it for tests */
+#define GMF_IMPORT_BATCH (1 << 17) /* ratings that a rank sends at a time, or more; a build may lower it for tests */
+#endif
+#ifndef GMF_IMPORT_WORD_BITS
+#define GMF_IMPORT_WORD_BITS 64 /* of a word that is sorted; the same */
 #endif
 
 /* A bucket is a range of rows whose ratings fit the cache while they are sorted. */
@@ -400,13 +403,20 @@ cleanup:
   return status;
 }
 
+/* Ratings that a rank sends at a time: few, so that they stay in the cache, but not a few to each of many ranks. */
+static int64_t batch_for(int n_ranks)
+{
+  enum { RANKS = 128, MOST = 8 };
+  return (int64_t)GMF_IMPORT_BATCH * gmf_max64(1, gmf_min64(MOST, n_ranks / RANKS));
+}
+
 static gmf_status route(router *r, gmf_import_share *share, gmf_error *err)
 {
   gmf_status status = GMF_OK;
+  int64_t most = batch_for(r->grid->size);
   for (int64_t begin = 0, end = 0, more = 1; more > 0; begin = end) {
     batch b = {.pieces = share->pieces + begin};
-    while (end < share->n_pieces && (end == begin || b.n + share->pieces[end].n <= GMF_IMPORT_BATCH))
-      b.n += share->pieces[end++].n;
+    while (end < share->n_pieces && (end == begin || b.n + share->pieces[end].n <= most)) b.n += share->pieces[end++].n;
     b.n_pieces = end - begin;
     status = route_batch(r, &b, err);
     batch_free(&b);
@@ -437,8 +447,10 @@ typedef struct sorter {
   const router *router;              /* borrowed */
   gmf_rating_rows *rows;             /* borrowed; indptr[row + 1] collects the row's count */
   int item_bits;
-  gmf_keyed *pairs, *scratch; /* owned: for the bucket in work */
-  int64_t pair_capacity, scratch_capacity;
+  uint64_t *order, *scratch; /* owned: for the bucket in work, places of its ratings */
+  int64_t order_capacity, scratch_capacity;
+  gmf_keyed *pairs, *pair_scratch; /* owned: the same for a bucket whose keys are too long */
+  int64_t pair_capacity, pair_scratch_capacity;
   int64_t n_duplicates, n_dropped;
   conflict first_conflict;
   gmf_error error;
@@ -452,18 +464,18 @@ static void note_conflict(sorter *s, const gmf_raw_rating *rating, conflict_kind
 }
 
 /*
- * ratings[pairs[0 ... n].value]: all of one user and item, in the order of the input, n >= 2; *weight is that of the
+ * ratings[order[0 ... n]]: all of one user and item, in the order of the input, n >= 2; *weight is that of the
  * first. The last and the largest keep the weight of the rating that is kept; of equal ones the later is. A mean is
  * sum w r / sum w with the weights added up (the plain mean where all of them are 0).
  */
-static gmf_raw_rating merge_duplicates(sorter *s, rating_list list, const gmf_keyed *pairs, int64_t n, float *weight)
+static gmf_raw_rating merge_duplicates(sorter *s, rating_list list, const uint64_t *order, int64_t n, float *weight)
 {
   gmf_duplicates policy = s->options->duplicates;
-  gmf_raw_rating merged = list.ratings[pairs[0].value], kept = merged;
+  gmf_raw_rating merged = list.ratings[order[0]], kept = merged;
   double sum = 0, weighted = 0, weights = 0;
   for (int64_t j = 0; j < n; j++) {
-    const gmf_raw_rating *next = &list.ratings[pairs[j].value];
-    float next_weight = list.weights != NULL ? list.weights[pairs[j].value] : 1;
+    const gmf_raw_rating *next = &list.ratings[order[j]];
+    float next_weight = list.weights != NULL ? list.weights[order[j]] : 1;
     bool is_later = next->time >= kept.time;
     sum += (double)next->value;
     weighted += (double)next_weight * (double)next->value;
@@ -486,17 +498,46 @@ static gmf_raw_rating merge_duplicates(sorter *s, rating_list list, const gmf_ke
   return merged;
 }
 
-/* Keys of a bucket: (row within the bucket, item); equal keys stay in the order of the input. */
-static gmf_status sort_pairs(sorter *s, const gmf_raw_rating *ratings, int64_t n, uint32_t first_row)
+static int bits_for(int64_t n)
+{
+  int bits = 0;
+  while (bits < 63 && (int64_t)1 << bits < n) bits++;
+  return bits;
+}
+
+static uint64_t key_of(const sorter *s, const gmf_raw_rating *rating, uint32_t first_row)
+{
+  return (uint64_t)(rating->user - first_row) << s->item_bits | (uint64_t)rating->item;
+}
+
+/*
+ * s->order [n]: the places of a bucket's ratings by (row, item), equal ones in the order of the input. Key and place
+ * are sorted as one word, or as a pair where that has too few bits.
+ */
+static gmf_status order_bucket(sorter *s, const gmf_raw_rating *ratings, int64_t n, uint32_t first_row, int row_bits)
 {
   gmf_status status = GMF_OK;
-  GMF_TRY(GMF_RESERVE(s->pairs, s->pair_capacity, n, &s->error));
-  GMF_TRY(GMF_RESERVE(s->scratch, s->scratch_capacity, n, &s->error));
-  for (int64_t j = 0; j < n; j++)
-    s->pairs[j] = (gmf_keyed){(uint64_t)(ratings[j].user - first_row) << s->item_bits | (uint64_t)ratings[j].item, j};
-  gmf_sort_keyed(s->pairs, s->scratch, n);
+  int place_bits = bits_for(n);
+  GMF_TRY(GMF_RESERVE(s->order, s->order_capacity, n, &s->error));
+  if (place_bits + s->item_bits + row_bits <= GMF_IMPORT_WORD_BITS) {
+    GMF_TRY(GMF_RESERVE(s->scratch, s->scratch_capacity, n, &s->error));
+    for (int64_t j = 0; j < n; j++) s->order[j] = key_of(s, &ratings[j], first_row) << place_bits | (uint64_t)j;
+    gmf_sort_words(s->order, s->scratch, n, place_bits);
+    for (int64_t j = 0; j < n; j++) s->order[j] &= (UINT64_C(1) << place_bits) - 1;
+  } else {
+    GMF_TRY(GMF_RESERVE(s->pairs, s->pair_capacity, n, &s->error));
+    GMF_TRY(GMF_RESERVE(s->pair_scratch, s->pair_scratch_capacity, n, &s->error));
+    for (int64_t j = 0; j < n; j++) s->pairs[j] = (gmf_keyed){key_of(s, &ratings[j], first_row), j};
+    gmf_sort_keyed(s->pairs, s->pair_scratch, n);
+    for (int64_t j = 0; j < n; j++) s->order[j] = (uint64_t)s->pairs[j].value;
+  }
 cleanup:
   return status;
+}
+
+static bool is_same_pair(const gmf_raw_rating *a, const gmf_raw_rating *b)
+{
+  return a->user == b->user && a->item == b->item;
 }
 
 /* Writes the ratings of a bucket in order from position bucket_begin[b] on; returns how many. */
@@ -508,12 +549,13 @@ static gmf_status sort_bucket(sorter *s, int64_t b, int64_t *n_kept)
   rating_list list = behind(&r->placed, begin);
   float least = (float)s->options->min_rating;
   gmf_beat();
-  GMF_TRY(sort_pairs(s, list.ratings, n, (uint32_t)(b << r->shifts[r->grid->rank])));
+  int row_bits = r->shifts[r->grid->rank];
+  GMF_TRY(order_bucket(s, list.ratings, n, (uint32_t)(b << row_bits), row_bits));
   for (int64_t i = 0, end; i < n; i = end) {
-    for (end = i + 1; end < n && s->pairs[end].key == s->pairs[i].key;) end++;
-    gmf_raw_rating rating = list.ratings[s->pairs[i].value];
-    float weight = list.weights != NULL ? list.weights[s->pairs[i].value] : 1;
-    if (end - i > 1) rating = merge_duplicates(s, list, s->pairs + i, end - i, &weight);
+    gmf_raw_rating rating = list.ratings[s->order[i]];
+    for (end = i + 1; end < n && is_same_pair(&list.ratings[s->order[end]], &rating);) end++;
+    float weight = list.weights != NULL ? list.weights[s->order[i]] : 1;
+    if (end - i > 1) rating = merge_duplicates(s, list, s->order + i, end - i, &weight);
     if (s->options->has_min_rating && rating.value < least) {
       s->n_dropped++;
       continue;
@@ -537,13 +579,6 @@ static void close_gaps(const router *r, gmf_rating_rows *rows, const int64_t *n_
   for (int64_t b = 0; b < r->n_buckets; to += n_kept[b++])
     gmf_rating_rows_move(rows, to, r->bucket_begin[b], n_kept[b]);
   for (int64_t row = 0; row < rows->n_rows; row++) rows->indptr[row + 1] += rows->indptr[row];
-}
-
-static int bits_for(int64_t n)
-{
-  int bits = 0;
-  while (bits < 63 && (int64_t)1 << bits < n) bits++;
-  return bits;
 }
 
 /* Local. Sorts all buckets; adds to the counts of the report. */
@@ -575,8 +610,10 @@ static gmf_status sort_buckets(const router *r, const gmf_import_options *option
   if (status == GMF_OK) close_gaps(r, rows, n_kept);
 cleanup:
   for (int t = 0; sorters != NULL && t < r->n_threads; t++) {
-    gmf_free(sorters[t].pairs);
+    gmf_free(sorters[t].order);
     gmf_free(sorters[t].scratch);
+    gmf_free(sorters[t].pairs);
+    gmf_free(sorters[t].pair_scratch);
   }
   gmf_free(sorters);
   gmf_free(n_kept);

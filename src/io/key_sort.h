@@ -1,4 +1,4 @@
-/* Stable sort of (key, value) pairs by 64-bit keys. Local. */
+/* Stable sort of (key, value) pairs by 64-bit keys, and of words that hold both. Local. */
 #ifndef GMF_IO_KEY_SORT_H
 #define GMF_IO_KEY_SORT_H
 
@@ -11,5 +11,8 @@ typedef struct gmf_keyed {
 
 /* Radix sort over the bits in which keys differ, up to 12 at a time. scratch: [n]. */
 void gmf_sort_keyed(gmf_keyed *pairs, gmf_keyed *scratch, int64_t n);
+
+/* The same for words whose key is their bits from `low` on, and whose bits below travel along. scratch: [n]. */
+void gmf_sort_words(uint64_t *words, uint64_t *scratch, int64_t n, int low);
 
 #endif

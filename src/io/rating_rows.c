@@ -14,6 +14,9 @@ gmf_status gmf_rating_rows_new(int64_t n_rows, int64_t n, bool has_time, bool ha
   GMF_TRY(GMF_NEW(out->values, n, err));
   if (has_time) GMF_TRY(GMF_NEW(out->times, n, err));
   if (has_weight) GMF_TRY(GMF_NEW(out->weights, n, err));
+  gmf_memory_prefer_huge_pages(out->items);
+  gmf_memory_prefer_huge_pages(out->values);
+  if (has_time) gmf_memory_prefer_huge_pages(out->times);
 cleanup:
   return status;
 }

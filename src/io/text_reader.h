@@ -40,7 +40,8 @@ const char *gmf_text_role_name(gmf_text_role role);
 enum {
   GMF_TEXT_MAX_COLUMNS = 256,
   GMF_TEXT_MAX_ID_BYTES = 1024,
-  GMF_TEXT_HEAD_BYTES = 1 << 18 /* what gmf_text_resolve wants to see of a file */
+  GMF_TEXT_MAX_LINE_BYTES = 1 << 20, /* of a line of columns */
+  GMF_TEXT_HEAD_BYTES = 1 << 18      /* what gmf_text_resolve wants to see of a file */
 };
 
 /* How one file is to be read. Plain data. */

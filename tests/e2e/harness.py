@@ -249,6 +249,32 @@ class Ratings:
         return w
 
 
+def contents(path):
+    """Every array of a file as bytes, and every attribute but those of the run that wrote it."""
+    found = {}
+
+    def visit(name, thing):
+        if name.split("/")[0] in ("provenance", "integrity"):
+            return
+        found.update({"%s@%s" % (name, key): np.asarray(value).tobytes() for key, value in thing.attrs.items()})
+        if isinstance(thing, h5py.Dataset) and name != "history/seconds":
+            found[name] = thing[()].tobytes()
+
+    with h5py.File(path) as f:
+        f.visititems(visit)
+        found["@nnz"] = np.asarray(f.attrs.get("nnz", 0)).tobytes()
+    return found
+
+
+def extents(path):
+    """name: (offset, bytes) of all arrays of a file."""
+    found = {}
+    with h5py.File(path) as f:
+        f.visititems(lambda name, o: found.update({name: (o.id.get_offset(), o.id.get_storage_size())})
+                     if isinstance(o, h5py.Dataset) and o.id.get_storage_size() else None)
+    return found
+
+
 def read_factors(path):
     with h5py.File(path) as f:
         return f["users/factors"][()], f["items/factors"][()]

@@ -8,22 +8,12 @@ With GRIDMF_SLOW=1 many more bits are tried.
 import os
 import unittest
 
-import h5py
 import numpy as np
 
 import harness
 
 SLOW = os.environ.get("GRIDMF_SLOW") == "1"
 DAMAGED = 65
-
-
-def extents(path):
-    """name: (offset, bytes) of all arrays of a file."""
-    found = {}
-    with h5py.File(path) as f:
-        f.visititems(lambda name, o: found.update({name: (o.id.get_offset(), o.id.get_storage_size())})
-                     if isinstance(o, h5py.Dataset) and o.id.get_storage_size() else None)
-    return found
 
 
 class Damage(harness.Case):
@@ -77,7 +67,7 @@ class Damage(harness.Case):
         """verify finds each of them; the others find it, or take the value as it stands."""
         for path in (self.data, self.model):
             whole = path.read_bytes()
-            for name, (offset, size) in sorted(extents(path).items()):
+            for name, (offset, size) in sorted(harness.extents(path).items()):
                 for at in {0, size // 2, size - 1}:
                     content = bytearray(whole)
                     content[offset + at] ^= 1 << (at % 8)
@@ -92,7 +82,7 @@ class Damage(harness.Case):
         for path in (self.data, self.model):
             whole = np.frombuffer(path.read_bytes(), "u1")
             is_metadata = whole != 0  # space that nothing uses is zero
-            for offset, size in extents(path).values():
+            for offset, size in harness.extents(path).values():
                 is_metadata[offset:offset + size] = False
             places = np.flatnonzero(is_metadata)
             self.assertGreater(len(places), 1000)

@@ -331,13 +331,6 @@ class TestInfoAndVerify(harness.Case):
             self.assertEqual(len(said), 2)
             self.assertTrue(all(": good: " in line for line in said), said)
 
-    def datasets(self, path):
-        found = []
-        with h5py.File(path) as f:
-            f.visititems(lambda name, o: found.append((name, o.id.get_offset(), o.id.get_storage_size()))
-                         if isinstance(o, h5py.Dataset) else None)
-        return found
-
     def damaged(self, path, offset, bit):
         copy = self.out / "damaged.h5"
         content = bytearray(path.read_bytes())
@@ -348,7 +341,7 @@ class TestInfoAndVerify(harness.Case):
     def test_one_flipped_bit_in_any_dataset(self):
         n_checked = 0
         for path in (self.data, self.model):
-            for name, offset, size in self.datasets(path):
+            for name, (offset, size) in harness.extents(path).items():
                 if name.startswith("integrity") and path == self.data:
                     continue
                 with self.subTest(file=path.name, dataset=name):

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/id_table.h"
 #include "io/key_sort.h"
 #include "io/text_reader.h"
 
@@ -378,16 +379,18 @@ static void test_files_that_are_refused(void **state)
   }
 }
 
-/* One line among `before` and `after`, lines of "1,2,3,4" that are left out of what is returned. */
-static result read_among(const char *line, int before, int after)
+/* One line among `before` and `after`, lines of "1,2,3,4" that are left out of what is returned. format: "r.csv", or
+ * "r.dat" for lines of "::". */
+static result read_among(const char *format, const char *line, int before, int after)
 {
+  const char *usual = strcmp(format, "r.dat") == 0 ? "1::2::3::4\n" : "1,2,3,4\n";
   char text[1024] = "";
   result r;
   gmf_error err = {0};
-  for (int j = 0; j < before; j++) strcat(text, "1,2,3,4\n");
+  for (int j = 0; j < before; j++) strcat(text, usual);
   strcat(strcat(text, line), "\n");
-  for (int j = 0; j < after; j++) strcat(text, "1,2,3,4\n");
-  assert_int_equal(read_text("r.csv", text, (int64_t)strlen(text), "user=1,item=2,rating=3,time=4", true, &r, &err),
+  for (int j = 0; j < after; j++) strcat(text, usual);
+  assert_int_equal(read_text(format, text, (int64_t)strlen(text), "user=1,item=2,rating=3,time=4", true, &r, &err),
                    GMF_OK);
   assert_in_range(r.n, before + after, before + after + 1);
   assert_int_equal(r.reader.n_bad_lines, before + after + 1 - r.n);
@@ -407,9 +410,9 @@ static void assert_same_id(const gmf_text_id *a, const gmf_text_id *b)
   assert_memory_equal(a->text, b->text, (size_t)a->length);
 }
 
-static void assert_same_line(const char *line, const char *quoted, int before, int after)
+static void assert_same_line(const char *format, const char *line, const char *quoted, int before, int after)
 {
-  result a = read_among(line, before, after), b = read_among(quoted, before, after);
+  result a = read_among(format, line, before, after), b = read_among("r.csv", quoted, before, after);
   assert_int_equal(a.n, b.n);
   for (int s = 0; s < GMF_N_SIDES && a.n > 0; s++) assert_same_id(&a.ratings[0].id[s], &b.ratings[0].id[s]);
   if (a.n > 0) assert_memory_equal(&a.ratings[0].value, &b.ratings[0].value, sizeof(float));
@@ -477,9 +480,13 @@ static void test_quick_ways_agree(void **state)
     snprintf(wide, sizeof wide, "%s,a column that nobody asked for", line);
     snprintf(windows, sizeof windows, "%s\r", line);
     for (int after = 0; after < 12; after += 3)
-      assert_same_line(line, quoted, 1 + round % 4, after); /* the first may be a header */
-    assert_same_line(wide, quoted, 4, 12);
-    assert_same_line(windows, quoted, 4, 12);
+      assert_same_line("r.csv", line, quoted, 1 + round % 4, after); /* the first may be a header */
+    assert_same_line("r.csv", wide, quoted, 4, 12);
+    assert_same_line("r.csv", windows, quoted, 4, 12);
+    snprintf(line, sizeof line, "%s::%s::%s::%s", f[0], f[1], f[2], f[3]);
+    snprintf(windows, sizeof windows, "%s\r", line);
+    assert_same_line("r.dat", line, quoted, 4, 12);
+    assert_same_line("r.dat", windows, quoted, 4, 12);
   }
 }
 
@@ -530,6 +537,85 @@ static void test_key_sort_is_stable(void **state)
   free(scratch);
 }
 
+/* Words whose lowest 13 bits are places, and of which these bits are no part of the key. */
+static void test_sort_of_words_is_stable(void **state)
+{
+  (void)state;
+  enum { N = 5000, PLACE_BITS = 13 };
+  uint64_t *words = malloc(N * sizeof *words), *scratch = malloc(N * sizeof *scratch);
+  static const uint64_t MASKS[] = {0, 1, 0xff, 0xffff00, ~UINT64_C(0), 0x1fffff};
+  static const int64_t SIZES[] = {0, 1, 2, 40, 41, 300, N};
+  uint64_t seed = 7, low = (UINT64_C(1) << PLACE_BITS) - 1;
+  for (size_t m = 0; m < sizeof MASKS / sizeof MASKS[0]; m++)
+    for (size_t s = 0; s < sizeof SIZES / sizeof SIZES[0]; s++) {
+      int64_t n = SIZES[s];
+      for (int64_t i = 0; i < n; i++) { /* places fall, so that an order by all bits would not be stable */
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        words[i] = ((seed ^ seed >> 29) & MASKS[m]) << PLACE_BITS | (uint64_t)(n - i);
+      }
+      gmf_sort_words(words, scratch, n, PLACE_BITS);
+      for (int64_t i = 1; i < n; i++) {
+        uint64_t before = words[i - 1] >> PLACE_BITS, here = words[i] >> PLACE_BITS;
+        assert_true(before < here || (before == here && (words[i - 1] & low) > (words[i] & low)));
+      }
+    }
+  free(words);
+  free(scratch);
+}
+
+/* Sets of integers of every kind, as batches bring them: ids that count from 0, with gaps, far apart, below 0; an id
+ * has one index, that of its first meeting, and its count. */
+static void test_sets_of_integers(void **state)
+{
+  (void)state;
+  enum { N = 60000, DISTINCT = 5000 };
+  static const int64_t STEPS[] = {1, 7, 8, 100, -1, INT64_C(1) << 40, 17179869184};
+  int64_t *values = malloc(N * sizeof *values), *counts = malloc(DISTINCT * sizeof *counts);
+  uint32_t *index = malloc(N * sizeof *index), *seen = malloc(DISTINCT * sizeof *seen),
+           *joined = malloc(2 * DISTINCT * 4);
+  for (size_t k = 0; k < sizeof STEPS / sizeof STEPS[0]; k++)
+    for (int far = 0; far < 2; far++) { /* far: every 50th id is, so that both ways to look one up are in use */
+      gmf_id_set set = {0}, half = {0};
+      gmf_error err = {0};
+      uint64_t seed = 11 + k;
+      for (int64_t j = 0; j < N; j++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        int64_t most = 1 + (DISTINCT - 1) * j / N,
+                which = (int64_t)(seed >> 33) % most; /* they come little by little */
+        values[j] = which;
+      }
+      memset(counts, 0, DISTINCT * sizeof *counts);
+      memset(seen, 0, DISTINCT * sizeof *seen);
+      int64_t *ids = malloc(N * sizeof *ids), n_distinct = 0;
+      for (int64_t j = 0; j < N; j++)
+        ids[j] = far && values[j] % 50 == 49 ? INT64_MAX - values[j] : values[j] * STEPS[k];
+      assert_int_equal(gmf_id_set_intern_integers(&set, ids, N, index, &err), GMF_OK);
+      for (int64_t j = 0; j < N; j++) {
+        if (counts[values[j]]++ == 0) {
+          seen[values[j]] = (uint32_t)n_distinct++;
+          assert_int_equal(set.keys[index[j]].value, ids[j]);
+        }
+        assert_int_equal(index[j], seen[values[j]]);
+      }
+      assert_int_equal(set.n, n_distinct);
+      for (int64_t v = 0; v < DISTINCT; v++)
+        if (counts[v] > 0) assert_int_equal(set.counts[seen[v]], counts[v]);
+      assert_int_equal(gmf_id_set_intern_integers(&half, ids + N / 2, N - N / 2, index, &err), GMF_OK);
+      int64_t n_before = set.n;
+      assert_int_equal(gmf_id_set_merge(&set, &half, joined, &err), GMF_OK);
+      assert_int_equal(set.n, n_before);
+      for (int64_t i = 0; i < half.n; i++) assert_int_equal(set.keys[joined[i]].value, half.keys[i].value);
+      gmf_id_set_free(&set);
+      gmf_id_set_free(&half);
+      free(ids);
+    }
+  free(values);
+  free(counts);
+  free(index);
+  free(seen);
+  free(joined);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -543,6 +629,8 @@ int main(void)
       cmocka_unit_test(test_files_that_are_refused),
       cmocka_unit_test(test_random_bytes),
       cmocka_unit_test(test_key_sort_is_stable),
+      cmocka_unit_test(test_sort_of_words_is_stable),
+      cmocka_unit_test(test_sets_of_integers),
       cmocka_unit_test(test_weights),
       cmocka_unit_test(test_bad_weights),
       cmocka_unit_test(test_quick_ways_agree),
