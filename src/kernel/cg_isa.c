@@ -11,10 +11,20 @@
 /* A residual from f4 products is good enough for steps down to this; then it is found in f8, from the ratings. */
 static const double F4_STEP = 1e-5;
 
+/* Ratings of a panel that the diagonal of a row of several panels is taken from. */
+enum { DIAGONAL_RATINGS = 32 };
+
 /* ---- a panel of ratings ------------------------------------------------------------------------------------------ */
 
-/* Vectors of a row that are taken at once; ratings are taken LANES at a time. */
-enum { WIDTH = 4, STEP = WIDTH * LANES, LINE_FLOATS = 16 };
+/* Vectors of a row that are taken at once by products; ratings are taken LANES at a time. */
+enum { WIDTH = 4, STEP = WIDTH * LANES };
+/* Vectors of a sum of rows that stay in registers, two of each, while the rows go by. */
+enum { ADD_WIDTH = LANES == 16 ? 8 : 4 };
+/*
+ * Rows of so many ratings, or of so many floats, are taken twice before the next ones come: multiplied with x, which
+ * brings them from the second cache to the first (of 32 or 48 KB), then added.
+ */
+enum { BLOCK_RATINGS = 64, BLOCK_FLOATS = 8192 };
 
 /* w and t of n ratings; kind is a constant where this is expanded, so that the loop has no branches. */
 static inline void weigh(gmf_loss loss, gmf_loss_kind kind, const float *values, const float *weights, int n,
@@ -65,6 +75,13 @@ static const gmf_cg_panel *panel_at(const gmf_cg_system *s, int64_t begin, bool 
   return p;
 }
 
+/* The sum of the lanes, in f8. */
+static inline double sum_of_f4(vector_f4 v)
+{
+  const float *lanes = (const float *)&v;
+  return sum_f8(load_widened(lanes) + load_widened(lanes + LANES_F8));
+}
+
 /* sum[d] += x . y_d over `width` vectors from column j, for a group's rows. */
 ALWAYS_INLINE void multiply(const float *const *rows, const float *x, int j, int width, vector_f4 sum[LANES])
 {
@@ -85,54 +102,76 @@ ALWAYS_INLINE vector_f4 products(const float *const *rows, const float *x, int l
   return sums_of_lanes_f4(sum);
 }
 
-/* q += sum_d c_d y_d, and square += sum_d w_d y_d^2 where that is asked for, over `width` vectors from column j. */
-ALWAYS_INLINE void add(const float *const *rows, const float *c, const float *w, int j, int width, bool with_square,
-                       float *q, float *square)
+/* q += sum_d c_d y_d, or c_d y_d^2, over n rows, an even number, and `width` vectors from column j. */
+ALWAYS_INLINE void add_strip(const float *const *rows, const float *c, int n, int j, int width, bool squared, float *q)
 {
-  vector_f4 qj[WIDTH], odd[WIDTH], sj[WIDTH];
+  vector_f4 even[ADD_WIDTH], odd[ADD_WIDTH];
   for (int v = 0; v < width; v++) {
-    qj[v] = *(const vector_f4 *)(q + j + v * LANES);
-    odd[v] = c[1] * *(const vector_f4 *)(rows[1] + j + v * LANES);
-    if (with_square) sj[v] = *(const vector_f4 *)(square + j + v * LANES);
+    even[v] = *(const vector_f4 *)(q + j + v * LANES);
+    odd[v] = (vector_f4){0};
   }
-#pragma GCC unroll 16
-  for (int d = 0; d < LANES; d++)
+  for (int d = 0; d < n; d += 2)
     for (int v = 0; v < width; v++) {
       vector_f4 y = *(const vector_f4 *)(rows[d] + j + v * LANES);
-      if (d % 2 == 0)
-        qj[v] += c[d] * y;
-      else if (d > 1)
-        odd[v] += c[d] * y;
-      if (with_square) sj[v] += (w[d] * y) * y;
+      vector_f4 next = *(const vector_f4 *)(rows[d + 1] + j + v * LANES);
+      even[v] += squared ? (c[d] * y) * y : c[d] * y;
+      odd[v] += squared ? (c[d + 1] * next) * next : c[d + 1] * next;
     }
-  for (int v = 0; v < width; v++) {
-    *(vector_f4 *)(q + j + v * LANES) = qj[v] + odd[v];
-    if (with_square) *(vector_f4 *)(square + j + v * LANES) = sj[v];
-  }
+  for (int v = 0; v < width; v++) *(vector_f4 *)(q + j + v * LANES) = even[v] + odd[v];
 }
 
-ALWAYS_INLINE void add_group(const float *const *rows, const float *c, const float *w, int ld, bool with_square,
-                             float *q, float *square)
+/* The same over all columns. Behind an odd number of rows c is zero. */
+ALWAYS_INLINE void add(const float *const *rows, const float *c, int n, int ld, bool squared, float *q)
 {
+  enum { HALF = ADD_WIDTH / 2 };
   int j = 0;
-  for (; j + STEP <= ld; j += STEP) add(rows, c, w, j, WIDTH, with_square, q, square);
-  for (; j < ld; j += LANES) add(rows, c, w, j, 1, with_square, q, square);
+  n += n % 2;
+  for (; j + ADD_WIDTH * LANES <= ld; j += ADD_WIDTH * LANES) add_strip(rows, c, n, j, ADD_WIDTH, squared, q);
+  for (; j + HALF * LANES <= ld; j += HALF * LANES) add_strip(rows, c, n, j, HALF, squared, q);
+  for (; j < ld; j += LANES) add_strip(rows, c, n, j, 1, squared, q);
 }
 
-/*
- * q [ld] += sum_d w_d (x . y_d) y_d of a panel. Each group is added while the next one's lanes are summed, whose steps
- * wait for each other.
- */
+static void add_rows(const float *const *rows, const float *c, int n, int ld, float *q)
+{
+  add(rows, c, n, ld, false, q);
+}
+
+static void add_squares(const float *const *rows, const float *w, int n, int ld, float *square)
+{
+  add(rows, w, n, ld, true, square);
+}
+
+static inline int least(int a, int b) { return a < b ? a : b; }
+
+static inline int block_ratings(int ld)
+{
+  int n = least(BLOCK_FLOATS / ld / LANES * LANES, BLOCK_RATINGS);
+  return n < LANES ? LANES : n;
+}
+
+/* q [ld] += sum_d w_d (x . y_d) y_d of a panel. */
 static void product_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *q)
 {
-  vector_f4 c = *(const vector_f4 *)p->w * products(p->rows, x, ld);
-  int d = 0;
-  for (; d + LANES < p->n; d += LANES) {
-    vector_f4 next = *(const vector_f4 *)(p->w + d + LANES) * products(p->rows + d + LANES, x, ld);
-    add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
-    c = next;
+  int step = block_ratings(ld);
+  float c[BLOCK_RATINGS] __attribute__((aligned(64)));
+  for (int begin = 0; begin < p->n; begin += step) {
+    int n = least(step, p->n - begin);
+    const float *const *rows = p->rows + begin;
+    for (int d = 0; d < n; d += LANES)
+      *(vector_f4 *)(c + d) = *(const vector_f4 *)(p->w + begin + d) * products(rows + d, x, ld);
+    add_rows(rows, c, n, ld, q);
   }
-  add_group(p->rows + d, (const float *)&c, NULL, ld, false, q, NULL);
+}
+
+/* sum_d w_d (x . y_d)^2 of a panel. */
+static double square_of_panel(const gmf_cg_panel *p, int ld, const float *x)
+{
+  vector_f4 sum = {0};
+  for (int d = 0; d < p->n; d += LANES) {
+    vector_f4 yhat = products(p->rows + d, x, ld);
+    sum += *(const vector_f4 *)(p->w + d) * yhat * yhat;
+  }
+  return sum_of_f4(sum);
 }
 
 void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_ratings *ratings, gmf_loss loss, int ld,
@@ -145,47 +184,33 @@ void GMF_ISA_NAME(gmf_row_product)(const float *y, int64_t stride, const gmf_rat
   }
 }
 
-/* Asks for the rows of a group that the first pass will come to. */
-static inline void fetch_group(const gmf_cg_panel *p, int d, int ld)
+/* r [ld] = sum_d (t_d - w_d x . y_d) y_d of a panel. Returns its loss, see gmf_row_residual. */
+static double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, float *r)
 {
-  for (int r = d; r < d + LANES && r < p->n; r++)
-    for (int j = 0; j < ld; j += LINE_FLOATS) __builtin_prefetch(p->rows[r] + j);
-}
-
-/* t - w yhat of a group, whose loss is added. */
-ALWAYS_INLINE vector_f4 error_of_group(const gmf_cg_panel *p, int d, int ld, const float *x, vector_f4 *loss)
-{
-  vector_f4 w = *(const vector_f4 *)(p->w + d), t = *(const vector_f4 *)(p->t + d), yhat = products(p->rows + d, x, ld);
-  *loss += yhat * (w * yhat - 2 * t);
-  return t - w * yhat;
-}
-
-/* r [ld] = sum_d (t_d - w_d x . y_d) y_d and, where that is asked for, square [ld] = sum_d w_d y_d^2 of a panel.
- * Returns its loss, see gmf_row_residual. */
-ALWAYS_INLINE double residual_of_panel(const gmf_cg_panel *p, int ld, const float *x, bool with_square, float *r,
-                                       float *square)
-{
-  vector_f4 loss = {0}, c = error_of_group(p, 0, ld, x, &loss);
-  int d = 0;
+  int step = block_ratings(ld);
+  vector_f4 loss = {0};
+  float c[BLOCK_RATINGS] __attribute__((aligned(64)));
   memset(r, 0, (size_t)ld * sizeof *r);
-  if (with_square) memset(square, 0, (size_t)ld * sizeof *square);
-  for (; d + LANES < p->n; d += LANES) {
-    fetch_group(p, d + 2 * LANES, ld);
-    vector_f4 next = error_of_group(p, d + LANES, ld, x, &loss);
-    add_group(p->rows + d, (const float *)&c, p->w + d, ld, with_square, r, square);
-    c = next;
+  for (int begin = 0; begin < p->n; begin += step) {
+    int n = least(step, p->n - begin);
+    const float *const *rows = p->rows + begin;
+    for (int d = 0; d < n; d += LANES) {
+      vector_f4 w = *(const vector_f4 *)(p->w + begin + d), t = *(const vector_f4 *)(p->t + begin + d);
+      vector_f4 yhat = products(rows + d, x, ld);
+      loss += yhat * (w * yhat - 2 * t);
+      *(vector_f4 *)(c + d) = t - w * yhat;
+    }
+    add_rows(rows, c, n, ld, r);
   }
-  add_group(p->rows + d, (const float *)&c, p->w + d, ld, with_square, r, square);
-  const float *lanes = (const float *)&loss;
-  return sum_f8(load_widened(lanes) + load_widened(lanes + LANES_F8));
+  return sum_of_f4(loss);
 }
 
 /* ---- the row's own vectors --------------------------------------------------------------------------------------- */
 
-/* to += from */
-static inline void accumulate(double *to, const float *from, int ld)
+/* to += scale from */
+static inline void accumulate(double *to, const float *from, double scale, int ld)
 {
-  for (int j = 0; j < ld; j += LANES_F8) store(to + j, load(to + j) + load_widened(from + j));
+  for (int j = 0; j < ld; j += LANES_F8) store(to + j, load(to + j) + scale * load_widened(from + j));
 }
 
 /* x4 = x, and x rounded to it. */
@@ -205,8 +230,8 @@ double GMF_ISA_NAME(gmf_row_residual_f4)(const float *y, int64_t stride, const g
   double total = 0;
   for (int64_t begin = 0; begin < ratings->n; begin += GMF_CG_PANEL) {
     load_panel(y, stride, ratings, loss, begin, &panel);
-    total += residual_of_panel(&panel, ld, x, false, work, NULL);
-    accumulate(r, work, ld);
+    total += residual_of_panel(&panel, ld, x, work);
+    accumulate(r, work, 1, ld);
   }
   return total;
 }
@@ -244,20 +269,27 @@ static double start_residual(const gmf_cg_system *s, const state *v)
 /*
  * v->x = x, v->r what it leaves, by f4 products, and v->diagonal that of the whole matrix. Returns the objective: its
  * error is that of a few f4 roundings of each rating's yhat, which are as good as independent.
+ *
+ * Where a row has several panels the diagonal is that of some of its ratings, in proportion: a preconditioner does not
+ * have to be exact, and of so many ratings a part says nearly the same.
  */
 static double start(const gmf_cg_system *s, const float *x, const state *v)
 {
-  int ld = s->ld;
+  int ld = s->ld, sampled = s->ratings->n > GMF_CG_PANEL ? DIAGONAL_RATINGS : GMF_CG_PANEL;
   memset(v->x, 0, (size_t)ld * sizeof *v->x);
-  accumulate(v->x, x, ld);
+  accumulate(v->x, x, 1, ld);
   if (s->fixed >= 0) v->x[s->fixed] = 1;
   round_to_f4(v->x, ld, v->p4);
   double objective = start_residual(s, v);
   memcpy(v->diagonal, s->diagonal, (size_t)ld * sizeof *v->diagonal);
   for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
-    objective += residual_of_panel(panel_at(s, begin, true), ld, v->p4, true, v->q4, v->square4);
-    accumulate(v->r, v->q4, ld);
-    accumulate(v->diagonal, v->square4, ld);
+    const gmf_cg_panel *p = panel_at(s, begin, true);
+    int n = least(p->n, sampled);
+    objective += residual_of_panel(p, ld, v->p4, v->q4);
+    accumulate(v->r, v->q4, 1, ld);
+    memset(v->square4, 0, (size_t)ld * sizeof *v->square4);
+    add_squares(p->rows, p->w, n, ld, v->square4);
+    accumulate(v->diagonal, v->square4, (double)p->n / n, ld);
   }
   return objective;
 }
@@ -280,20 +312,41 @@ static double renew(const gmf_cg_system *s, const state *v)
   return regularisation + GMF_ISA_NAME(gmf_row_residual)(s->y, s->stride, s->ratings, s->loss, s->ld, v->x, v->r, NULL);
 }
 
-/* v->q = the matrix times v->p, which is rounded to f4. Returns p'q. */
+/* v->q = D times v->p, which is rounded to f4. */
+static void start_product(const gmf_cg_system *s, const state *v)
+{
+  round_to_f4(v->p, s->ld, v->p4);
+  for (int j = 0; j < s->ld; j += LANES_F8) store(v->q + j, load(s->diagonal + j) * load(v->p + j));
+}
+
+/* p'q */
+static double product_of_vectors(const double *p, const double *q, int ld)
+{
+  vector_f8 sum = {0};
+  for (int j = 0; j < ld; j += LANES_F8) sum += load(p + j) * load(q + j);
+  return sum_f8(sum);
+}
+
+/* v->q = the matrix times v->p. Returns p'q. */
 static double multiply_matrix(const gmf_cg_system *s, const state *v)
 {
-  int ld = s->ld;
-  round_to_f4(v->p, ld, v->p4);
-  for (int j = 0; j < ld; j += LANES_F8) store(v->q + j, load(s->diagonal + j) * load(v->p + j));
+  start_product(s, v);
   for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
-    memset(v->q4, 0, (size_t)ld * sizeof *v->q4);
-    product_of_panel(panel_at(s, begin, false), ld, v->p4, v->q4);
-    accumulate(v->q, v->q4, ld);
+    memset(v->q4, 0, (size_t)s->ld * sizeof *v->q4);
+    product_of_panel(panel_at(s, begin, false), s->ld, v->p4, v->q4);
+    accumulate(v->q, v->q4, 1, s->ld);
   }
-  vector_f8 curvature = {0};
-  for (int j = 0; j < ld; j += LANES_F8) curvature += load(v->p + j) * load(v->q + j);
-  return sum_f8(curvature);
+  return product_of_vectors(v->p, v->q, s->ld);
+}
+
+/* p'q alone, which is all that the last step asks for: half the work. */
+static double find_curvature(const gmf_cg_system *s, const state *v)
+{
+  start_product(s, v);
+  double curvature = product_of_vectors(v->p, v->q, s->ld);
+  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL)
+    curvature += square_of_panel(panel_at(s, begin, false), s->ld, v->p4);
+  return curvature;
 }
 
 /* r'z with z = r over the diagonal; *size: x'x in the norm of the diagonal. */
@@ -362,7 +415,8 @@ bool GMF_ISA_NAME(gmf_cg_run)(const gmf_cg_system *s, int steps, float *x, doubl
   memset(v.p, 0, (size_t)ld * sizeof *v.p);
   turn(&v, 0, ld);
   for (int step = 1; step <= steps && !(rho <= GMF_CG_STEP * GMF_CG_STEP * size); step++) {
-    double curvature = multiply_matrix(s, &v), alpha = rho / curvature, before = rho;
+    double curvature = step < steps ? multiply_matrix(s, &v) : find_curvature(s, &v);
+    double alpha = rho / curvature, before = rho;
     if (!(curvature > 0)) return false;
     add_multiple(v.x, alpha, v.p, ld);
     *objective -= alpha * rho;
