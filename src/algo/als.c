@@ -53,18 +53,16 @@ void gmf_als_destroy(gmf_als **solver)
 {
   gmf_als *als = *solver;
   if (als == NULL) return;
+  gmf_als_rows_destroy(als);
   for (int s = 0; s < GMF_N_SIDES; s++) {
     gmf_factor_destroy(&als->factors[s]);
     gmf_als_fold_destroy(&als->folds[s]);
-    gmf_panels_destroy(&als->panels[s]);
     gmf_prior_destroy(&als->priors[s]);
+    gmf_panels_destroy(&als->panels[s]);
   }
-  for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
-  gmf_free(als->solvers);
   gmf_expand_space_destroy(&als->space);
-  void *const arrays[] = {als->row_objective,   als->row_regularisation, als->gram,   als->thread_gram,
-                          als->shared_diagonal, als->diagonals,          als->rights, als->rotation,
-                          als->rotated,         als->row_counts,         als->kept};
+  void *const arrays[] = {als->row_objective, als->row_regularisation, als->gram, als->shared_diagonal, als->rotation,
+                          als->rotated,       als->row_counts,         als->kept};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_eigen_destroy(&als->basis);
   gmf_exact_gram_destroy(&als->exact);
@@ -139,40 +137,27 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
   gmf_status status = GMF_OK;
   int64_t square = (int64_t)als->ld * als->ld, n_own = 0;
 
+  als->n_threads = omp_get_max_threads();
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
     if (folded_block(als, s) != NULL) GMF_TRY(gmf_als_fold_create(als, folded_block(als, s), &als->folds[s], err));
     n_own = gmf_max64(n_own, als->factors[s]->n);
   }
-  als->n_threads = omp_get_max_threads();
   if (gmf_als_relaxes(&als->options)) GMF_TRY(GMF_NEW(als->kept, n_own * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
-  GMF_TRY(GMF_NEW_ZERO(als->gram, square, err));
+  GMF_TRY(GMF_NEW_ZERO(als->gram, square + als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->shared_diagonal, als->ld, err));
-  GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
-  GMF_TRY(GMF_NEW_ZERO(als->rights, (int64_t)als->n_threads * als->ld, err));
-  if (needs_basis(als) || is_over_all_pairs(als)) {
-    GMF_TRY(GMF_NEW(als->thread_gram, als->n_threads * square, err));
-    if (als->options.deterministic) GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
-  }
+  if (als->options.deterministic && (needs_basis(als) || is_over_all_pairs(als)))
+    GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
   if (needs_basis(als)) {
     GMF_TRY(GMF_NEW_ZERO(als->rotation, square, err));
     GMF_TRY(GMF_NEW_ZERO(als->rotated, n_own * als->ld, err));
     if (!is_over_all_pairs(als)) GMF_TRY(GMF_NEW_ZERO(als->row_counts, n_own, err));
   }
-  GMF_TRY(GMF_NEW_ZERO(als->solvers, als->n_threads, err));
-  for (int t = 0; t < als->n_threads; t++) GMF_TRY(gmf_row_solver_create(&als->solvers[t], &als->options.row, err));
+  GMF_TRY(gmf_als_rows_create(als, err));
 cleanup:
   return status;
-}
-
-static int own_bias(const gmf_als *als, gmf_side side) { return gmf_bias_column(als->k, side); }
-
-/* The column that is 1 in a side's rows; -1: there is none. */
-static int fixed_column(const gmf_als *als, gmf_side side)
-{
-  return als->options.row.bias ? own_bias(als, gmf_other_side(side)) : -1;
 }
 
 /* My rows of a side among those of its block, whose first they are on a grid of one column. */
@@ -184,7 +169,7 @@ static int64_t own_begin(const gmf_als *als, gmf_side side)
 static void start_factor(gmf_als *als, gmf_side side)
 {
   gmf_factor *f = als->factors[side];
-  int one = fixed_column(als, side);
+  int one = gmf_als_fixed_column(als, side);
   gmf_factor_randomize(als->grid, f, als->options.seed, 0.1 / sqrt((double)als->k));
   for (int64_t r = 0; r < f->n; r++) {
     float *row = f->rows + r * als->ld;
@@ -253,12 +238,6 @@ static int64_t count_negative(const gmf_als *als)
   return n;
 }
 
-static double lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
-{
-  return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
-                           als->factors[gmf_other_side(side)]->axis->n);
-}
-
 /* Collective. The prior of a side, where it has features. */
 static gmf_status create_prior(gmf_als *als, gmf_side side, gmf_error *err)
 {
@@ -270,7 +249,7 @@ static gmf_status create_prior(gmf_als *als, gmf_side side, gmf_error *err)
   if (als->options.features[side] == NULL) return GMF_OK;
   GMF_TRY(gmf_agree(als->grid, GMF_NEW(lambdas, x->n, err), err));
   for (int64_t r = 0; r < x->n; r++)
-    lambdas[r] = counts[r] > 0 ? als->options.regularisation.lambda * lambda_factor(als, side, counts[r]) : 0;
+    lambdas[r] = counts[r] > 0 ? als->options.regularisation.lambda * gmf_als_lambda_factor(als, side, counts[r]) : 0;
   GMF_TRY(
       gmf_prior_create(als->grid, x->axis, als->options.features[side], lambdas, &options, &als->priors[side], err));
 cleanup:
@@ -318,7 +297,8 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
   int64_t word = (int64_t)sizeof(float);
   GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, factors, als->k * word, f->rows, f->ld * word, err));
   if (als->options.row.bias)
-    GMF_TRY(gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + own_bias(als, side), f->ld * word, err));
+    GMF_TRY(
+        gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + gmf_als_own_bias(als, side), f->ld * word, err));
   const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
   for (int64_t r = 0; r < f->n; r++) /* what was written of them may be what features say */
     if (counts[r] == 0) gmf_als_clear_row(als, side, f->rows + r * als->ld);
@@ -349,8 +329,8 @@ int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }
 
 /* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
 
-/* Collective. als->gram = Y' diag(weights) Y (upper triangle) of a side's factor; weights NULL: 1. Threads take fixed
- * parts of the rows and are summed in order, so the bits depend on ranks and threads only. */
+/* Collective. als->gram = Y' diag(weights) Y (upper triangle) of a side's factor; weights NULL: 1. Its bits depend on
+ * ranks only. */
 static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
 {
   const gmf_factor *y = als->factors[side];
@@ -359,17 +339,8 @@ static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
     gmf_exact_gram_run(als->grid, als->exact, y->rows, weights, y->n, als->gram);
     return;
   }
-#pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
-  for (int t = 0; t < als->n_threads; t++) { /* parts, not threads: OpenMP may give fewer threads than asked for */
-    int64_t begin = gmf_slice_begin(y->n, als->n_threads, t), end = gmf_slice_begin(y->n, als->n_threads, t + 1);
-    gmf_ratings rows = {NULL, NULL, weights != NULL ? weights + begin : NULL, end - begin};
-    double *mine = als->thread_gram + t * square;
-    memset(mine, 0, (size_t)square * sizeof *mine);
-    gmf_gram_f8(y->rows + begin * y->ld, y->ld, &rows, als->options.row.loss, y->ld, als->solvers[t].work8, mine, NULL);
-  }
   memset(als->gram, 0, (size_t)square * sizeof *als->gram);
-  for (int t = 0; t < als->n_threads; t++)
-    for (int64_t j = 0; j < square; j++) als->gram[j] += als->thread_gram[t * square + j];
+  gmf_sum_factor_gram(&als->team, y->rows, y->n, als->ld, weights, als->gram);
   gmf_sum_f64(als->grid, als->gram, square);
 }
 
@@ -431,77 +402,6 @@ typedef struct sums {
   double n_singular, n_retried, n_jittered;
 } sums;
 
-gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t count)
-{
-  const gmf_regularisation *reg = &als->options.regularisation;
-  double *diagonal = als->diagonals + (int64_t)omp_get_thread_num() * als->ld;
-  double scale = lambda_factor(als, side, count), shared = gmf_loss_shared(als->options.row.loss);
-  for (int c = 0; c < als->k; c++) diagonal[c] = als->shared_diagonal[c] + reg->lambda * scale;
-  if (als->options.row.bias) diagonal[own_bias(als, side)] = reg->lambda_bias * scale;
-  double *right = NULL;
-  if (als->priors[side] != NULL) {
-    right = als->rights + (int64_t)omp_get_thread_num() * als->ld;
-    gmf_prior_right(als->priors[side], j, right);
-  }
-  return (gmf_row){.y = als->panel,
-                   .stride = als->ld,
-                   .diagonal = diagonal,
-                   .shared = shared > 0 && als->basis == NULL ? als->gram : NULL,
-                   .prior = right,
-                   .fixed = fixed_column(als, side),
-                   .has_lambda = scale * reg->lambda > 0 && (!als->options.row.bias || reg->lambda_bias > 0)};
-}
-
-void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row)
-{
-  int one = fixed_column(als, side);
-  memset(row, 0, (size_t)als->ld * sizeof *row);
-  if (one >= 0) row[one] = 1;
-}
-
-int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j)
-{
-  const gmf_axis *axis = als->factors[side]->axis;
-  return gmf_axis_row(axis, axis->prefix[als->grid->rank] + j);
-}
-
-/* Local. Tells how far a loop over n things has come. Things are handed out in order, so one thread's place stands for
- * all, and thread 0 comes by often enough. */
-static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64_t n)
-{
-  if (at % 64 != 0) return;
-  gmf_beat();
-  if (als->options.progress == NULL || omp_get_thread_num() != 0) return;
-  als->options.progress(als->options.context, side, (double)at / (double)n);
-}
-
-/* Local. Forms and solves my rows by_work[first_row] to by_work[end_row] from all their ratings; heavy ones have theirs
- * elsewhere. first_singular: lowered to the lowest row in dataset order that failed. */
-static void solve_rows(gmf_als *als, gmf_side side, int64_t first_row, int64_t end_row, int64_t *first_singular)
-{
-  const gmf_block *b = als->blocks[side];
-  gmf_factor *x = als->factors[side];
-  int64_t first = *first_singular;
-#pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
-  for (int64_t j = first_row; j < end_row; j++) {
-    int64_t r = b->by_work[j], begin = b->row_ptr[r], n = b->row_ptr[r + 1] - begin;
-    float *to = x->rows + r * als->ld;
-    report_progress(als, side, j, b->n_rows);
-    if (omp_get_thread_num() == 0) gmf_expand_poll(als->space);
-    if (n == 0 && b->counts[r] > 0) continue;
-    als->row_objective[r] = 0;
-    if (n == 0) {
-      gmf_als_clear_row(als, side, to);
-      continue;
-    }
-    gmf_row row = gmf_als_row_system(als, side, r, n);
-    row.ratings = gmf_block_row(b, r);
-    if (!gmf_row_solve(&als->solvers[omp_get_thread_num()], &row, to, &als->row_objective[r]))
-      first = gmf_min64(first, gmf_als_own_row(als, side, r));
-  }
-  *first_singular = first;
-}
-
 /* Collective. What the rows of a half-sweep add up to. */
 static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
 {
@@ -512,10 +412,10 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
 #pragma omp parallel for schedule(static) num_threads(als->n_threads)
   for (int64_t r = 0; r < x->n; r++) {
     const float *row = x->rows + r * als->ld;
-    double bias = als->options.row.bias ? (double)row[own_bias(als, side)] : 0;
+    double bias = als->options.row.bias ? (double)row[gmf_als_own_bias(als, side)] : 0;
     double square = gmf_sum_of_squares(row, als->k);
     als->row_regularisation[r] =
-        lambda_factor(als, side, counts[r]) * (reg->lambda * square + reg->lambda_bias * bias * bias);
+        gmf_als_lambda_factor(als, side, counts[r]) * (reg->lambda * square + reg->lambda_bias * bias * bias);
   }
   for (int64_t r = 0; r < x->n; r++) {
     total.regularisation += als->row_regularisation[r];
@@ -562,8 +462,6 @@ static void start_panel(gmf_als *als, gmf_side side, int panel)
 static void solve_panels(gmf_als *als, gmf_side side, int64_t *first_singular)
 {
   gmf_trace *trace = als->grid->trace;
-  const gmf_panels *cut = als->panels[side];
-  int64_t n_rows = als->blocks[side]->n_rows;
   int n = gmf_als_n_panels(als, side);
   gmf_trace_phase(trace, GMF_PHASE_EXPAND);
   start_panel(als, side, 0);
@@ -573,8 +471,7 @@ static void solve_panels(gmf_als *als, gmf_side side, int64_t *first_singular)
     als->panel = (const float *)(const void *)als->space->panel;
     if (p + 1 < n) start_panel(als, side, p + 1);
     gmf_trace_phase(trace, GMF_PHASE_SOLVE);
-    if (als->grid->n_cols == 1)
-      solve_rows(als, side, cut != NULL ? cut->begin[p] : 0, cut != NULL ? cut->begin[p + 1] : n_rows, first_singular);
+    if (als->grid->n_cols == 1) gmf_als_rows_solve(als, side, p, first_singular);
     if (p + 1 == n && als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], first_singular);
   }
 }

@@ -230,7 +230,7 @@ static bool start_row(gmf_als *als, const gmf_als_fold_cg *c, const cg_row *w, c
   double least = INFINITY;
   memset(s->x8, 0, (size_t)als->ld * sizeof *s->x8);
   memcpy(s->x8, w->x, (size_t)n * sizeof *w->x);
-  als->row_objective[w->place] = gmf_row_find_residual(s, &row, NULL);
+  als->row_objective[w->place] = gmf_row_find_residual(s, &row);
   memcpy(w->r, s->r8, (size_t)n * sizeof *w->r);
   widen(sums, bytes, n, s->x8);
   for (int k = 0; k < n; k++) w->r[k] += k != row.fixed ? s->x8[k] : 0;

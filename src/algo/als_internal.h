@@ -1,9 +1,10 @@
-/* What als.c and als_fold.c share. */
+/* What als.c, als_rows.c and als_fold.c share. */
 #ifndef GMF_ALGO_ALS_INTERNAL_H
 #define GMF_ALGO_ALS_INTERNAL_H
 
 #include "algo/als.h"
 #include "algo/features.h"
+#include "algo/row_schedule.h"
 #include "dist/panels.h"
 #include "linalg/eigen.h"
 #include "linalg/exact.h"
@@ -27,17 +28,21 @@ struct gmf_als {
   const float *panel;              /* of it: the expanded rows of the side that is fixed */
   double *row_objective;           /* owned: of each of my rows, so that the sum does not depend on threads */
   double *row_regularisation;      /* owned, likewise */
-  double *gram;                    /* owned [ld][ld] */
+  double *gram;                    /* owned [ld][ld], and a row of no use */
   double *shared_diagonal;         /* owned [ld]: s times the basis' eigenvalues; zero without basis */
-  double *thread_gram;             /* owned [threads][ld][ld] */
   gmf_row_solver *solvers;         /* owned [threads] */
-  double *diagonals;               /* owned [threads][ld] */
-  double *rights;                  /* owned [threads][ld]: the priors of rows */
-  gmf_eigen *basis;                /* owned; NULL where rows are solved in the basis that they stand in */
-  double *rotation;                /* owned [ld][ld]: Q, row by row; with basis */
-  float *rotated;                  /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
-  float *row_counts;               /* owned [rows of a side]: their numbers of ratings; with basis, for als */
-  gmf_exact_gram *exact;           /* owned; where bits must not depend on ranks */
+  double **rooms;                  /* owned [threads]: the solvers' copy8 and, the next, their work, for the team */
+  float **work;
+  gmf_team team;                            /* all threads */
+  gmf_row_schedule *schedules[GMF_N_SIDES]; /* owned [panels]; NULL where all ratings are cut among ranks */
+  double *seconds[GMF_N_SIDES];             /* owned [threads]: of processors, that rows of a side took each thread */
+  double *diagonals;                        /* owned [threads][ld] */
+  double *rights;                           /* owned [threads][ld]: the priors of rows */
+  gmf_eigen *basis;                         /* owned; NULL where rows are solved in the basis that they stand in */
+  double *rotation;                         /* owned [ld][ld]: Q, row by row; with basis */
+  float *rotated;                           /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *row_counts;                        /* owned [rows of a side]: their numbers of ratings; with basis, for als */
+  gmf_exact_gram *exact;                    /* owned; where bits must not depend on ranks */
   float *kept;      /* owned [rows of a side][ld]: where they were before a half-sweep; with relaxation */
   int64_t n_sweeps; /* done */
   double objective; /* after the last half-sweep */
@@ -48,7 +53,37 @@ struct gmf_als {
   int64_t n_negative; /* ratings of negative weight, see gmf_als_n_negative */
 };
 
-/* ---- als.c: rows. Local ------------------------------------------------------------------------------------------ */
+/* A side's own bias among its columns. */
+static inline int gmf_als_own_bias(const gmf_als *als, gmf_side side) { return gmf_bias_column(als->k, side); }
+
+/* The column that is 1 in a side's rows; -1: there is none. */
+static inline int gmf_als_fixed_column(const gmf_als *als, gmf_side side)
+{
+  return als->options.row.bias ? gmf_als_own_bias(als, gmf_other_side(side)) : -1;
+}
+
+/* What lambda is multiplied by for a row of a side. */
+static inline double gmf_als_lambda_factor(const gmf_als *als, gmf_side side, int64_t count)
+{
+  return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
+                           als->factors[gmf_other_side(side)]->axis->n);
+}
+
+/* ---- als_rows.c. Local ------------------------------------------------------------------------------------------- */
+
+/* Solvers and schedules. The panels are there; destroy comes before theirs. */
+gmf_status gmf_als_rows_create(gmf_als *als, gmf_error *err);
+void gmf_als_rows_destroy(gmf_als *als);
+
+/*
+ * Forms and solves my rows of a panel from all their ratings; heavy ones have theirs elsewhere. *first_singular:
+ * lowered to the lowest row in dataset order that failed.
+ */
+void gmf_als_rows_solve(gmf_als *als, gmf_side side, int panel, int64_t *first_singular);
+
+/* The solver of rows that all threads solve together. gmf_als_apart: they solve rows apart again. */
+gmf_row_solver *gmf_als_together(gmf_als *als, gmf_side side);
+void gmf_als_apart(gmf_als *als);
 
 /* The system of my row j, of `count` ratings, but for these; the diagonal and the prior are the calling thread's. */
 gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t count);

@@ -2,11 +2,11 @@
 
 #include "algo/als.h"
 #include "algo/features.h"
-#include "app/roofline.h"
 #include "base/narrow.h"
 #include "dist/fold.h"
 #include "kernel/cg.h"
 #include "kernel/dense.h"
+#include "kernel/row_operations.h"
 #include "linalg/exact.h"
 
 enum { F4 = 4, F8 = 8, I8 = 8, I4 = 4, AGREEMENT_BYTES = 4, TOTALS = 5 /* numbers that a half-sweep sums */ };

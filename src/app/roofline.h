@@ -28,9 +28,6 @@ typedef struct gmf_roofline {
   double before[GMF_N_PHASES]; /* seconds of the phases when the sweeps began */
 } gmf_roofline;
 
-/* Local. Operations that count in a row of d ratings, from forming its system to the solution. */
-double gmf_row_operations(const gmf_row_options *row, double d);
-
 /* Local. The rows of `block`, solved on `grid`; row: how they are solved; wire: how fixed rows travel. */
 void gmf_half_load_count(const gmf_grid *grid, const gmf_block *block, const gmf_axis *fixed,
                          const gmf_row_options *row, gmf_wire wire, gmf_half_load *out);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CLOCK_SLACK_SECONDS = 60 };
@@ -80,4 +81,11 @@ bool gmf_process_may_have_written(int64_t pid, int64_t modified)
   int64_t began = ticks_of(pid, &ended), boot = boot_time(), hertz = sysconf(_SC_CLK_TCK);
   if (ended) return false;
   return began < 0 || boot == 0 || hertz <= 0 || boot + began / hertz <= modified + CLOCK_SLACK_SECONDS;
+}
+
+double gmf_thread_seconds(void)
+{
+  struct timespec t = {0};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

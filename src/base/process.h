@@ -30,4 +30,7 @@ gmf_process_state gmf_process_look(const gmf_process *process);
  */
 bool gmf_process_may_have_written(int64_t pid, int64_t modified);
 
+/* Seconds that processors have worked for the calling thread. */
+double gmf_thread_seconds(void);
+
 #endif

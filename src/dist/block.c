@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "base/order.h"
 #include "runtime/exchange.h"
 #include "runtime/limits.h"
 
@@ -274,22 +275,12 @@ static void sort_pile(const pile *p, gmf_block *b, pile *sorted)
   }
 }
 
-/* Local. Rows with many ratings first, so that the last row to be solved is a short one: a counting sort by log2. */
-static gmf_status order_by_work(gmf_block *b, gmf_error *err)
+/* Local. counts: of my ratings; and rows with many of them first. */
+static gmf_status count_and_order(gmf_block *b, gmf_error *err)
 {
-  enum { CLASSES = 64 };
-  int64_t next[CLASSES + 1] = {0};
   if (GMF_NEW(b->by_work, b->n_rows, err) != GMF_OK) return GMF_ERR_MEMORY;
-  for (int pass = 0; pass < 2; pass++) {
-    for (int64_t r = 0; r < b->n_rows; r++) {
-      int class = __builtin_clzll((uint64_t)(b->row_ptr[r + 1] - b->row_ptr[r]) | 1);
-      if (pass == 0)
-        next[class + 1]++;
-      else
-        b->by_work[next[class]++] = (int32_t)r;
-    }
-    for (int c = 0; pass == 0 && c < CLASSES; c++) next[c + 1] += next[c];
-  }
+  for (int64_t r = 0; r < b->n_rows; r++) b->counts[r] = b->row_ptr[r + 1] - b->row_ptr[r];
+  gmf_order_by_count(b->counts, b->n_rows, b->by_work);
   return GMF_OK;
 }
 
@@ -313,7 +304,7 @@ static gmf_status compress(pile *p, const row_set *set, gmf_block *b, gmf_error 
     if (b->weights != NULL) b->weights[j] = weight_at(&sorted, j);
   }
   GMF_TRY(GMF_NEW(b->counts, b->n_rows, err));
-  GMF_TRY(order_by_work(b, err));
+  GMF_TRY(count_and_order(b, err));
 cleanup:
   gmf_free(sorted.ratings);
   return status;
@@ -340,11 +331,10 @@ cleanup:
   return status;
 }
 
-/* Collective. counts: my ratings of each row, summed over the ranks of my grid row. */
+/* Collective. counts, which are those of my ratings, summed over the ranks of my grid row. */
 static void count_rows(gmf_block *b)
 {
   const gmf_grid *grid = b->grid;
-  for (int64_t r = 0; r < b->n_rows; r++) b->counts[r] = b->row_ptr[r + 1] - b->row_ptr[r];
   for (int64_t done = 0, n = 0; grid->n_cols > 1 && done < b->n_rows; done += n) {
     n = gmf_limit_piece(b->n_rows - done, 8);
     GMF_COLLECTIVE(grid->row,

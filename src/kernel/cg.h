@@ -1,12 +1,14 @@
 /*
  * Preconditioned conjugate gradients for one row of an ALS half-sweep: products with the ratings' factor rows in f4, a
- * panel of ratings at a time, and everything of the row's own length in f8. One thread, no MPI, no I/O, allocates
- * nothing. Versions for each instruction set (cg_isa.c); the functions without suffix choose at run time.
+ * panel of ratings at a time, and everything of the row's own length in f8. One thread, or a team for the passes over a
+ * long row (slices.h); no MPI, no I/O, allocates nothing. Versions for each instruction set (cg_isa.c); the functions
+ * without suffix choose at run time.
  */
 #ifndef GMF_KERNEL_CG_H
 #define GMF_KERNEL_CG_H
 
 #include "kernel/dense.h"
+#include "kernel/slices.h"
 
 /* cg stops when its step, relative to x, both in the norm of the diagonal, is below this. */
 #define GMF_CG_STEP 1e-7
@@ -39,6 +41,7 @@ typedef struct gmf_cg_system {
   int fixed;              /* the coordinate of x that is 1; -1: none */
   double *work;           /* [GMF_CG_VECTORS + GMF_CG_VECTORS_F4 / 2][ld] */
   gmf_cg_panel *panels;   /* [GMF_CG_PANELS] */
+  const gmf_team *team;   /* for the slices of a long row */
 } gmf_cg_system;
 
 /*

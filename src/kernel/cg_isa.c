@@ -236,13 +236,89 @@ double GMF_ISA_NAME(gmf_row_residual_f4)(const float *y, int64_t stride, const g
   return total;
 }
 
+/* ---- long rows --------------------------------------------------------------------------------------------------- */
+
+/* A pass over a row that is cut into slices. */
+typedef struct pass {
+  const gmf_cg_system *system;
+  const float *x; /* what it is multiplied by */
+} pass;
+
+static inline bool is_long(const gmf_cg_system *s) { return s->ratings->n > GMF_SLICE; }
+
+/*
+ * The first pass over a panel: r [ld] += its residual; diagonal [ld] += that of its first ratings, `sampled` at most,
+ * in proportion. Returns its loss. work [ld].
+ */
+static double start_of_panel(const gmf_cg_panel *p, int ld, const float *x, int sampled, float *work, double *r,
+                             double *diagonal)
+{
+  int n = least(p->n, sampled);
+  double loss = residual_of_panel(p, ld, x, work);
+  accumulate(r, work, 1, ld);
+  memset(work, 0, (size_t)ld * sizeof *work);
+  add_squares(p->rows, p->w, n, ld, work);
+  accumulate(diagonal, work, (double)p->n / n, ld);
+  return loss;
+}
+
+/* The first pass over a slice; sums [2][ld]: residual and diagonal; work [ld]. */
+static double start_of_slice(const void *context, const gmf_ratings *slice, int64_t first, float *work, void *sums)
+{
+  const pass *of = context;
+  const gmf_cg_system *s = of->system;
+  double *r = sums, loss = 0;
+  gmf_cg_panel panel;
+  (void)first;
+  for (int64_t begin = 0; begin < slice->n; begin += GMF_CG_PANEL) {
+    load_panel(s->y, s->stride, slice, s->loss, begin, &panel);
+    loss += start_of_panel(&panel, s->ld, of->x, DIAGONAL_RATINGS, work, r, r + s->ld);
+  }
+  return loss;
+}
+
+/* A later one; sums [ld]: the product; work [ld]. */
+static double product_of_slice(const void *context, const gmf_ratings *slice, int64_t first, float *work, void *sums)
+{
+  const pass *of = context;
+  const gmf_cg_system *s = of->system;
+  gmf_cg_panel panel;
+  (void)first;
+  for (int64_t begin = 0; begin < slice->n; begin += GMF_CG_PANEL) {
+    load_panel(s->y, s->stride, slice, s->loss, begin, &panel);
+    memset(work, 0, (size_t)s->ld * sizeof *work);
+    product_of_panel(&panel, s->ld, of->x, work);
+    accumulate(sums, work, 1, s->ld);
+  }
+  return 0;
+}
+
+/* The last one: a slice's part of the curvature. */
+static double square_of_slice(const void *context, const gmf_ratings *slice, int64_t first, float *work, void *sums)
+{
+  const pass *of = context;
+  const gmf_cg_system *s = of->system;
+  gmf_cg_panel panel;
+  double square = 0;
+  (void)first;
+  (void)work;
+  (void)sums;
+  for (int64_t begin = 0; begin < slice->n; begin += GMF_CG_PANEL) {
+    load_panel(s->y, s->stride, slice, s->loss, begin, &panel);
+    square += square_of_panel(&panel, s->ld, of->x);
+  }
+  return square;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
 /* The state of a run: [ld] each, in gmf_cg_system's work. */
 typedef struct state {
   double *x, *r;    /* and what it leaves of the right-hand side */
-  double *diagonal; /* of the whole matrix; zero where x is not solved */
+  double *diagonal; /* of the whole matrix; zero where x is not solved. Behind r */
   double *inverse;  /* of the same; zero likewise */
   double *p, *q;    /* direction; the matrix times it */
-  float *p4, *q4, *square4;
+  float *p4, *q4;
 } state;
 
 static state state_of(const gmf_cg_system *s)
@@ -250,7 +326,7 @@ static state state_of(const gmf_cg_system *s)
   size_t ld = (size_t)s->ld;
   double *w = s->work;
   float *f4 = (float *)(w + GMF_CG_VECTORS * ld);
-  return (state){w, w + ld, w + 2 * ld, w + 3 * ld, w + 4 * ld, w + 5 * ld, f4, f4 + ld, f4 + 2 * ld};
+  return (state){w, w + ld, w + 2 * ld, w + 3 * ld, w + 4 * ld, w + 5 * ld, f4, f4 + ld};
 }
 
 /* v->r = q - D x. Returns x'Dx - 2 q'x. */
@@ -282,15 +358,10 @@ static double start(const gmf_cg_system *s, const float *x, const state *v)
   round_to_f4(v->x, ld, v->p4);
   double objective = start_residual(s, v);
   memcpy(v->diagonal, s->diagonal, (size_t)ld * sizeof *v->diagonal);
-  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
-    const gmf_cg_panel *p = panel_at(s, begin, true);
-    int n = least(p->n, sampled);
-    objective += residual_of_panel(p, ld, v->p4, v->q4);
-    accumulate(v->r, v->q4, 1, ld);
-    memset(v->square4, 0, (size_t)ld * sizeof *v->square4);
-    add_squares(p->rows, p->w, n, ld, v->square4);
-    accumulate(v->diagonal, v->square4, (double)p->n / n, ld);
-  }
+  if (is_long(s))
+    return objective + gmf_slices_sum_f8(s->team, s->ratings, start_of_slice, &(pass){s, v->p4}, v->r, 2 * ld);
+  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL)
+    objective += start_of_panel(panel_at(s, begin, true), ld, v->p4, sampled, v->q4, v->r, v->diagonal);
   return objective;
 }
 
@@ -309,7 +380,8 @@ static bool invert(const gmf_cg_system *s, const state *v)
 static double renew(const gmf_cg_system *s, const state *v)
 {
   double regularisation = start_residual(s, v);
-  return regularisation + GMF_ISA_NAME(gmf_row_residual)(s->y, s->stride, s->ratings, s->loss, s->ld, v->x, v->r, NULL);
+  gmf_rated_row row = {s->y, s->stride, s->ratings, s->loss, s->ld};
+  return regularisation + gmf_sum_residual(s->team, &row, v->x, false, v->r);
 }
 
 /* v->q = D times v->p, which is rounded to f4. */
@@ -331,7 +403,8 @@ static double product_of_vectors(const double *p, const double *q, int ld)
 static double multiply_matrix(const gmf_cg_system *s, const state *v)
 {
   start_product(s, v);
-  for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL) {
+  if (is_long(s)) gmf_slices_sum_f8(s->team, s->ratings, product_of_slice, &(pass){s, v->p4}, v->q, s->ld);
+  for (int64_t begin = 0; begin < s->ratings->n && !is_long(s); begin += GMF_CG_PANEL) {
     memset(v->q4, 0, (size_t)s->ld * sizeof *v->q4);
     product_of_panel(panel_at(s, begin, false), s->ld, v->p4, v->q4);
     accumulate(v->q, v->q4, 1, s->ld);
@@ -344,6 +417,8 @@ static double find_curvature(const gmf_cg_system *s, const state *v)
 {
   start_product(s, v);
   double curvature = product_of_vectors(v->p, v->q, s->ld);
+  if (is_long(s))
+    return curvature + gmf_slices_sum_f8(s->team, s->ratings, square_of_slice, &(pass){s, v->p4}, NULL, 0);
   for (int64_t begin = 0; begin < s->ratings->n; begin += GMF_CG_PANEL)
     curvature += square_of_panel(panel_at(s, begin, false), s->ld, v->p4);
   return curvature;

@@ -25,15 +25,15 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *optio
   *s = (gmf_row_solver){.options = *options, .n = gmf_row_order(options->k, options->bias)};
   s->ld = gmf_pad(s->n);
   int64_t ld = s->ld;
-  GMF_TRY(GMF_NEW_ZERO(s->a, ld * ld, err));
-  GMF_TRY(GMF_NEW_ZERO(s->b, ld, err));
+  GMF_TRY(GMF_NEW_ZERO(s->a, (ld + 1) * ld, err));
+  s->b = s->a + ld * ld;
   GMF_TRY(GMF_NEW_ZERO(s->work, gmf_gram_work(s->ld), err));
-  GMF_TRY(GMF_NEW_ZERO(s->a8, ld * ld, err));
-  GMF_TRY(GMF_NEW_ZERO(s->b8, ld, err));
+  GMF_TRY(GMF_NEW_ZERO(s->a8, (ld + 1) * ld, err));
+  s->b8 = s->a8 + ld * ld;
   GMF_TRY(GMF_NEW_ZERO(s->x8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->r8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->work8, 2 * GMF_GRAM_DEPTH * ld, err));
-  GMF_TRY(GMF_NEW_ZERO(s->copy8, ld * ld, err));
+  GMF_TRY(GMF_NEW_ZERO(s->copy8, (ld + 1) * ld, err));
   if (options->solver == GMF_SOLVER_CG && !options->nonnegative) GMF_TRY(GMF_NEW(s->panels, GMF_CG_PANELS, err));
 cleanup:
   if (status != GMF_OK) gmf_row_solver_destroy(s);
@@ -42,11 +42,9 @@ cleanup:
 
 void gmf_row_solver_destroy(gmf_row_solver *s)
 {
-  GMF_FREE(s->a);
-  GMF_FREE(s->b);
+  GMF_FREE(s->a); /* and b */
   GMF_FREE(s->work);
-  GMF_FREE(s->a8);
-  GMF_FREE(s->b8);
+  GMF_FREE(s->a8); /* and b8 */
   GMF_FREE(s->x8);
   GMF_FREE(s->r8);
   GMF_FREE(s->work8);
@@ -61,6 +59,11 @@ static double dot(const double *x, const double *y, int n)
   double sum = 0;
   for (int j = 0; j < n; j++) sum += x[j] * y[j];
   return sum;
+}
+
+static gmf_rated_row rated(const gmf_row_solver *s, const gmf_row *row)
+{
+  return (gmf_rated_row){row->y, row->stride, &row->ratings, s->options.loss, s->ld};
 }
 
 /* D of a coordinate that is solved, zero for the others. */
@@ -92,10 +95,12 @@ static double start_residual(gmf_row_solver *s, const gmf_row *row)
   return regularisation;
 }
 
-double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diagonal)
+double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row)
 {
   double objective = start_residual(s, row);
-  objective += gmf_row_residual(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->x8, s->r8, diagonal);
+  gmf_rated_row ratings = rated(s, row);
+  gmf_team team = gmf_row_team(s);
+  objective += gmf_sum_residual(&team, &ratings, s->x8, false, s->r8);
   if (row->fixed >= 0) s->r8[row->fixed] = 0;
   return objective;
 }
@@ -104,7 +109,9 @@ double gmf_row_find_residual(gmf_row_solver *s, const gmf_row *row, double *diag
 static double find_residual_f4(gmf_row_solver *s, const gmf_row *row, const float *x4)
 {
   double objective = start_residual(s, row);
-  objective += gmf_row_residual_f4(row->y, row->stride, &row->ratings, s->options.loss, s->ld, x4, s->work, s->r8);
+  gmf_rated_row ratings = rated(s, row);
+  gmf_team team = gmf_row_team(s);
+  objective += gmf_sum_residual_f4(&team, &ratings, x4, s->r8);
   if (row->fixed >= 0) s->r8[row->fixed] = 0;
   return objective;
 }
@@ -163,18 +170,18 @@ static bool solve_f8(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   return false;
 }
 
-/* a8, b8 = the sums over the row's ratings. */
-static void form_f8(gmf_row_solver *s, const gmf_row *row)
+void gmf_row_form(gmf_row_solver *s, const gmf_row *row)
 {
-  memset(s->a8, 0, (size_t)s->ld * (size_t)s->ld * sizeof *s->a8);
-  memset(s->b8, 0, (size_t)s->ld * sizeof *s->b8);
-  gmf_gram_f8(row->y, row->stride, &row->ratings, s->options.loss, s->ld, s->work8, s->a8, s->b8);
+  gmf_rated_row ratings = rated(s, row);
+  gmf_team team = gmf_row_team(s);
+  memset(s->a8, 0, (size_t)(s->ld + 1) * (size_t)s->ld * sizeof *s->a8); /* and b8 */
+  gmf_sum_gram_f8(&team, &ratings, s->a8);
 }
 
 bool gmf_row_solve_f8(gmf_row_solver *s, const gmf_row *row, float *x)
 {
   double objective = 0;
-  form_f8(s, row);
+  gmf_row_form(s, row);
   return solve_f8(s, row, x, &objective);
 }
 
@@ -192,7 +199,7 @@ bool gmf_row_solve_sums(gmf_row_solver *s, const gmf_row *row, float *x, double 
  */
 static double refine(gmf_row_solver *s, const gmf_row *row, bool is_f4, float *step, double *objective)
 {
-  *objective = is_f4 ? find_residual_f4(s, row, step) : gmf_row_find_residual(s, row, NULL);
+  *objective = is_f4 ? find_residual_f4(s, row, step) : gmf_row_find_residual(s, row);
   for (int j = 0; j < s->ld; j++) step[j] = (float)s->r8[j];
   gmf_cholesky_solve_f4(s->a, s->n, s->ld, step);
   double square = 0;
@@ -214,9 +221,10 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
 {
   int n = s->n, ld = s->ld;
   float *step = s->b;
-  memset(s->a, 0, (size_t)ld * (size_t)ld * sizeof *s->a);
-  memset(s->b, 0, (size_t)ld * sizeof *s->b);
-  gmf_gram_f4(row->y, row->stride, &row->ratings, s->options.loss, ld, s->work, s->a, s->b);
+  gmf_rated_row ratings = rated(s, row);
+  gmf_team team = gmf_row_team(s);
+  memset(s->a, 0, (size_t)(ld + 1) * (size_t)ld * sizeof *s->a); /* and b */
+  gmf_sum_gram_f4(&team, &ratings, s->a);
   for (int i = 0; i < n; i++) s->a[i * ld + i] += (float)diagonal_of(row, i);
   for (int i = 0; i < n; i++) s->b[i] += (float)prior_of(row, i);
   if (row->fixed >= 0) gmf_fix_coordinate_f4(s->a, s->b, n, ld, row->fixed);
@@ -268,6 +276,7 @@ static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
   if (row->fixed >= 0) diagonal[row->fixed] = 0;
   for (int j = 0; j < n && row->ratings.n < n - (row->fixed >= 0); j++)
     if (j != row->fixed && !(diagonal[j] > 0)) return false;
+  gmf_team team = gmf_row_team(s);
   gmf_cg_system system = {.y = row->y,
                           .stride = row->stride,
                           .ratings = &row->ratings,
@@ -278,7 +287,8 @@ static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
                           .ld = ld,
                           .fixed = row->fixed,
                           .work = s->work8,
-                          .panels = s->panels};
+                          .panels = s->panels,
+                          .team = &team};
   return gmf_cg_run(&system, s->options.cg_steps, x, objective);
 }
 
@@ -322,7 +332,7 @@ bool gmf_row_solve_by(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, fl
     if (way != GMF_ROW_CHOLESKY && solve_f4(s, row, x, objective)) return true;
     s->n_retried++;
   }
-  form_f8(s, row);
+  gmf_row_form(s, row);
   return solve_f8(s, row, x, objective);
 }
 

@@ -19,15 +19,21 @@
  * A row that f8 cannot factor although its lambda is above zero is tried once more with GMF_JITTER times the mean of
  * the matrix's diagonal added to it. What fails then, or has no lambda, is singular.
  *
+ * Sums over many ratings are cut into slices (slices.h), so that threads can solve a row together: its solver is then
+ * that of the team's first thread.
+ *
  * Local, one solver a thread; allocates only in gmf_row_solver_create.
  */
 #ifndef GMF_KERNEL_ROW_SOLVER_H
 #define GMF_KERNEL_ROW_SOLVER_H
 
+#include <stddef.h>
+
 #include "base/error.h"
 #include "base/side.h"
 #include "kernel/cg.h"
 #include "kernel/dense.h"
+#include "kernel/slices.h"
 
 /* Relative to the mean of the diagonal; see above. */
 #define GMF_JITTER 1e-6
@@ -63,9 +69,10 @@ typedef struct gmf_row_solver {
   gmf_row_options options;
   int n;                             /* coordinates of the system: gmf_row_order */
   int ld;                            /* gmf_pad(n) */
-  float *a, *b, *work;               /* owned [ld][ld], [ld], [gmf_gram_work] */
-  double *a8, *b8, *x8, *r8, *work8; /* owned [ld][ld], [ld] three times, [2 GMF_GRAM_DEPTH][ld] */
-  double *copy8;                     /* owned [ld][ld]: a8 before it is factored */
+  float *a, *b, *work;               /* owned [ld][ld] and behind it [ld]; owned [gmf_gram_work] */
+  double *a8, *b8, *x8, *r8, *work8; /* owned [ld][ld] and behind it [ld]; [ld] twice, [2 GMF_GRAM_DEPTH][ld] */
+  double *copy8;                     /* owned [ld + 1][ld]: a8 before it is factored; before that, sums of a slice */
+  const gmf_team *team;              /* borrowed: who takes the slices of rows, me first; NULL: I, all of them */
   gmf_cg_panel *panels;              /* owned [GMF_CG_PANELS]; with cg */
   int64_t n_retried;                 /* rows that needed f8 */
   int64_t n_jittered;                /* rows that needed jitter */
@@ -103,9 +110,18 @@ bool gmf_row_solve_f8(gmf_row_solver *solver, const gmf_row *row, float *x);
 
 /*
  * r8 = what x8 leaves of the normal equations; it returns the row's objective at x8 but for its constant,
- * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x. diagonal: as in gmf_row_residual.
+ * sum_j yhat_j (w_j yhat_j - 2 t_j) + x'Dx - 2 q'x.
  */
-double gmf_row_find_residual(gmf_row_solver *solver, const gmf_row *row, double *diagonal);
+double gmf_row_find_residual(gmf_row_solver *solver, const gmf_row *row);
+
+/* a8, b8 = the sums over the row's ratings, without D, S and q. */
+void gmf_row_form(gmf_row_solver *solver, const gmf_row *row);
+
+/* The team that takes a solver's slices. */
+static inline gmf_team gmf_row_team(gmf_row_solver *s)
+{
+  return s->team != NULL ? *s->team : (gmf_team){.n_threads = 1, .rooms = &s->copy8, .work = &s->work};
+}
 
 /* x [ld] = x8 rounded to f4. False when a value is not finite, or too large for a model. */
 bool gmf_row_round(const gmf_row_solver *solver, const gmf_row *row, float *x);
