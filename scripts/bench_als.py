@@ -16,6 +16,9 @@ the difference of two trainings, and their sweeps to the target by trainings of 
 within 0.1 % of the one that implicit's exact ALS has after --sweeps of them; implicit and irspack start where gridmf does, cmfrec, lenskit and
 Spark from starts of their own. Ratios are taken turn by turn, and their
 medians are what the targets are held against.
+
+--short is for data of tens of millions of ratings: the loss to come to is the one of gridmf's exact sweeps, --sweeps of them; of the
+peers CG alone goes for it, the others are timed, for two sweeps.
 """
 
 import argparse
@@ -40,7 +43,10 @@ from bench_als_report import NAMES, markdown, print_plain, write_figures
 
 SPARK_SWEEPS = 10  # its default
 EQUAL = 1.001  # losses up to this factor are equal
-SOLVERS = {"auto": "auto", "cholesky": "Cholesky", "cg": "CG"}
+# Of gridmf, by what they are called in the tables. Three steps of cg are its default, as its peers'; relaxed sweeps need two.
+SOLVERS = {"auto": ["--solver", "auto"], "Cholesky": ["--solver", "cholesky"], "CG": ["--solver", "cg"],
+           "auto, relaxed 1.5": ["--solver", "auto", "--relaxation", 1.5],
+           "CG(2), relaxed 1.5": ["--solver", "cg", "--cg-steps", 2, "--relaxation", 1.5]}
 MODES = {"implicit": ["CG", "Cholesky"], "irspack": ["CG", "Cholesky", "iALS++"], "cmfrec": ["CG", "Cholesky"],
          "lenskit": ["Cholesky"], "spark": ["Cholesky"]}
 
@@ -207,7 +213,9 @@ class Bench:
         if "libmf" in args.peers:
             execute(args.gridmf, "split", self.stars, "--train", folder / "train.h5", "--test", folder / "test.h5", "--method",
                     "random", "--fraction", 0.1, "--quiet")
-            for part in ("train", "test"):
+            execute(args.gridmf, "split", folder / "train.h5", "--train", folder / "fit.h5", "--test", folder / "valid.h5", "--method",
+                    "random", "--fraction", 0.1, "--seed", 2, "--quiet")
+            for part in ("train", "test", "fit", "valid"):
                 Ratings.of_dataset(folder / f"{part}.h5").save(folder / part)
 
     def worker(self, peer, threads):
@@ -242,7 +250,7 @@ class Bench:
     def implicit_options(self, solver, race):
         lam, scale = ((self.problem["spark_lambda"], "count") if race == "count" else (self.problem["lambda"], "none"))
         return ["--algorithm", "ials", "--loss", "hkv", "--alpha", self.problem["alpha"], "--lambda", lam, "--lambda-scale", scale,
-                "--solver", solver]
+                *SOLVERS[solver]]
 
     def layouts(self, threads):
         return [(1, threads)] if threads == 1 else [(1, threads), (threads, 1)]
@@ -255,7 +263,7 @@ class Bench:
             return {}
         first = min(limit, SPARK_SWEEPS if peer == "spark" else self.args.sweeps)
         answer = worker.ask(self.args.limit, ask="curve", mode=mode, factors=factors, limit=limit, target=target, first=first,
-                            budget=self.args.budget)
+                            budget=self.args.budget, since=self.args.sweeps // 2 if self.args.short else 1)
         if "error" in answer:
             self.failed[peer] = answer["error"]
             say(f"{peer}: {answer['error']}")
@@ -264,14 +272,15 @@ class Bench:
         return {int(sweep): loss for sweep, loss in answer.get("losses", {}).items()}
 
     def curve_of_gridmf(self, solver, factors, race):
-        run = self.gridmf(self.data, factors, (1, max(self.args.threads)), 2 * self.args.sweeps, *self.implicit_options(solver, race))
+        sweeps = self.args.sweeps + 1 if self.args.short else 2 * self.args.sweeps
+        run = self.gridmf(self.data, factors, (1, max(self.args.threads)), sweeps, *self.implicit_options(solver, race))
         with h5py.File(self.folder / "model.h5") as f:
             x, y = f["users/factors"][()], f["items/factors"][()]
         lam = self.problem["spark_lambda" if race == "count" else "lambda"]
         found = hkv_loss(self.ratings, self.problem["alpha"], lam, x, y, race == "count")
         said = run["objectives"][max(run["objectives"])]
         if abs(said / found - 1) > 1e-4:
-            sys.exit(f"gridmf --solver {solver} says that its objective is {said}, but it is {found}")
+            sys.exit(f"gridmf {solver} says that its objective is {said}, but it is {found}")
         return run["objectives"]
 
     def note(self, factors, race, program, mode, losses, target):
@@ -290,26 +299,28 @@ class Bench:
     def find_sweeps(self, factors):
         sweeps, target = self.args.sweeps, None
         self.make_start(factors)
-        if "implicit" in self.args.peers:
+        if "implicit" in self.args.peers and not self.args.short:
             reference = self.curve_of_peer("implicit", "Cholesky", factors, sweeps, None)
             target = EQUAL * reference[sweeps] if reference else None
         ours = {solver: self.curve_of_gridmf(solver, factors, "none") for solver in SOLVERS}
         if target is None:
-            target = EQUAL * ours["cholesky"][sweeps]
-            say("without implicit the target is the loss of gridmf's exact sweeps")
+            target = EQUAL * ours["Cholesky"][sweeps]
+            say("the target is the loss of gridmf's exact sweeps")
         else:
             self.note(factors, "none", "implicit", "Cholesky", reference, target)
         for solver, losses in ours.items():
-            self.note(factors, "none", "gridmf", SOLVERS[solver], losses, target)
+            self.note(factors, "none", "gridmf", solver, losses, target)
         for peer in self.args.peers:
             for mode in MODES.get(peer, []):
+                if self.args.short and mode != "CG":
+                    continue
                 if peer == "spark":
                     losses = self.curve_of_peer(peer, mode, factors, SPARK_SWEEPS, "own")
                     if losses:
                         own = EQUAL * losses[SPARK_SWEEPS]
                         self.note(factors, "count", peer, mode, losses, own)
                         for solver in SOLVERS:
-                            self.note(factors, "count", "gridmf", SOLVERS[solver], self.curve_of_gridmf(solver, factors, "count"), own)
+                            self.note(factors, "count", "gridmf", solver, self.curve_of_gridmf(solver, factors, "count"), own)
                 elif (factors, "none", peer, mode) not in self.needed:
                     losses = self.curve_of_peer(peer, mode, factors, 2 * sweeps, target)
                     if losses:
@@ -318,7 +329,7 @@ class Bench:
     # ---- seconds -----------------------------------------------------------------------------------------------------
 
     def rows(self, threads):
-        for solver in SOLVERS.values():
+        for solver in SOLVERS:
             for layout in self.layouts(threads):
                 yield Row("gridmf", solver, threads, layout, "none")
                 if "spark" in self.args.peers and "spark" not in self.failed:
@@ -333,11 +344,10 @@ class Bench:
     def measure(self, row, factors):
         """One turn of one row; {} when it does not run."""
         n = self.args.turn_sweeps
-        solver = {word: name for name, word in SOLVERS.items()}.get(row.mode)
         if row.program == "gridmf":
-            return self.gridmf(self.data, factors, row.layout, n + 1, *self.implicit_options(solver, row.race))
+            return self.gridmf(self.data, factors, row.layout, n + 1, *self.implicit_options(row.mode, row.race))
         if row.program == "gridmf als":
-            return self.gridmf(self.stars, factors, row.layout, n + 1, "--algorithm", "als", "--solver", solver)
+            return self.gridmf(self.stars, factors, row.layout, n + 1, "--algorithm", "als", *SOLVERS[row.mode])
         worker = self.worker(row.program, row.threads)
         if worker is None:
             return {}
@@ -370,24 +380,29 @@ class Bench:
 
     # ---- ratings held out --------------------------------------------------------------------------------------------
 
-    def race_setting(self, factors, target, layout):
-        """The setting of gridmf als that comes to the target with the least work: (sweeps, options), or None."""
-        def tried(lam, more, solver):
-            options = ["--algorithm", "als", "--lambda", lam, "--solver", solver, *more]
-            run = self.gridmf(self.folder / "train.h5", factors, layout, self.args.sweeps, *options, "--test",
-                              self.folder / "test.h5", "--metrics", "rmse", "--early-stop", 2)
-            sweeps = first_at_most(run["rmse"], target)
-            say(f"{' '.join(map(str, options))}: rmse {min(run['rmse'].values()):.4f}" + (f", {target:.4f} after {sweeps}" if sweeps else ""))
-            return (sweeps * statistics.median(run["sweep"]), sweeps, options) if sweeps else None
+    def als_rmse(self, train, held_out, factors, options, layout):
+        """A training of gridmf als, with the rmse of what is held out after each sweep, until it has been worse twice."""
+        run = self.gridmf(self.folder / train, factors, layout, self.args.sweeps, "--algorithm", "als", *options, "--test",
+                          self.folder / held_out, "--metrics", "rmse", "--early-stop", 2)
+        say(f"als {train} {factors} factors {' '.join(map(str, options))}: rmse {min(run['rmse'].values()):.4f}")
+        return run
 
-        found = {(lam, *more): tried(lam, more, "auto") for lam in (0.02, 0.035, 0.05, 0.07, 0.1)
-                 for more in (["--center", "global"], ["--bias"])}
-        good = {setting: result for setting, result in found.items() if result}
-        if not good:
-            return None
-        lam, *more = min(good, key=lambda setting: good[setting][0])
-        both = [good[lam, *more], tried(lam, more, "cg")]
-        return min((result for result in both if result), key=lambda result: result[0])[1:]
+    def choose_als(self, factors, layout):
+        """Factors and options of gridmf als whose rmse of the validation part is least."""
+        tried = [(k, ["--lambda", lam, *more]) for k in fewer(factors) for lam in (0.015, 0.02, 0.03, 0.05, 0.07)
+                 for more in (["--center", "global"], ["--bias"])]
+        return min(tried, key=lambda setting: min(self.als_rmse("fit.h5", "valid.h5", *setting, layout)["rmse"].values()))
+
+    def sweeps_to_rmse(self, chosen, target, layout):
+        """Of the exact solver and cg, what comes to the target with less work: (sweeps, factors, options), or None."""
+        found = []
+        for solver in ("auto", "cg"):
+            factors, options = chosen[0], [*chosen[1], "--solver", solver]
+            run = self.als_rmse("train.h5", "test.h5", factors, options, layout)
+            sweeps = first_at_most(run["rmse"], target)
+            if sweeps:
+                found.append((sweeps * statistics.median(run["sweep"]), (sweeps, factors, options)))
+        return min(found)[1] if found else None
 
     def ask_libmf(self, threads, **request):
         """LIBMF's answer; {} when it has none. On a busy machine it was seen to stand still, so that it is asked again, once."""
@@ -403,24 +418,33 @@ class Bench:
         return {}
 
     def race(self, factors):
+        """Both have the setting, with as many factors or fewer, that is best on a part of the training, and LIBMF the number of
+        epochs; what it comes to with them on the test set is the target."""
         threads = max(self.args.threads)
-        answer = self.ask_libmf(threads, ask="race", factors=factors, epochs=self.args.epochs)
+        runs = []
+        for k in fewer(factors):
+            answer = self.ask_libmf(threads, ask="race", factors=k, epochs=self.args.epochs)
+            runs += [{**run, "setting": {"factors": k, **run["setting"]}} for run in answer.get("runs", [])]
+        if not runs:
+            return
+        best, epochs, setting = best_of_race(runs)
+        answer = self.ask_libmf(threads, ask="test", setting=setting, epochs=epochs)
         if not answer:
             return
-        best, epochs, setting = best_of_race(answer["runs"])
-        say(f"{factors} factors, LIBMF: rmse {best:.4f} after {epochs} epochs, {setting}")
-        chosen = self.race_setting(factors, best, (1, threads))
-        found = {"factors": factors, "rmse": best, "epochs": epochs, "setting": setting, "libmf": {}, "gridmf": {}}
+        target = answer["rmse"]
+        say(f"{factors} factors, LIBMF: rmse {best:.4f} of the validation part after {epochs} epochs, {setting}; of the test set {target:.4f}")
+        found = {"factors": factors, "rmse": target, "epochs": epochs, "setting": setting, "libmf": {}, "gridmf": {}}
+        chosen = self.sweeps_to_rmse(self.choose_als(factors, (1, threads)), target, (1, threads))
         for turn in range(self.args.repeat):
             for t in self.args.threads:
-                answer = self.ask_libmf(t, ask="time", factors=factors, setting=setting, epochs=epochs)
+                answer = self.ask_libmf(t, ask="time", setting=setting, epochs=epochs)
                 if answer:
                     found["libmf"].setdefault(t, []).append(answer["seconds"])
                 for layout in self.layouts(t) if chosen else []:
-                    sweeps, options = chosen
-                    run = self.gridmf(self.folder / "train.h5", factors, layout, sweeps, *options)
+                    sweeps, k, options = chosen
+                    run = self.gridmf(self.folder / "train.h5", k, layout, sweeps, "--algorithm", "als", *options)
                     found["gridmf"].setdefault((t, layout), []).append(run["total"])
-        found["sweeps"], found["options"] = chosen or (None, [])
+        found["sweeps"], found["ours"], found["options"] = chosen or (None, None, [])
         self.races.append(found)
 
     # ---- what came out -----------------------------------------------------------------------------------------------
@@ -468,9 +492,9 @@ class Bench:
         for race in self.races:
             if race["factors"] == factors:
                 ours = min((times for (t, _), times in race["gridmf"].items() if t == threads), key=statistics.median, default=[])
-                self.check(f"{k}: held-out rmse {race['rmse']:.4f}, LIBMF / gridmf", 1, race["libmf"].get(threads, []), ours, "libmf")
+                self.check(f"at most {k}: held-out rmse {race['rmse']:.4f}, LIBMF / gridmf", 1, race["libmf"].get(threads, []), ours, "libmf")
         if not any(race["factors"] == factors for race in self.races):
-            self.check(f"{k}: held-out rmse, LIBMF / gridmf", 1, [], [], "libmf")
+            self.check(f"at most {k}: held-out rmse, LIBMF / gridmf", 1, [], [], "libmf")
 
     def table(self):
         """Dicts of what the printed table, the Markdown and the JSON have."""
@@ -487,11 +511,20 @@ class Bench:
                           "loss": self.losses.get((factors, row.race, row.program, row.mode))})
         for race in self.races:
             for threads, times in race["libmf"].items():
-                lines.append(race_line(race, "LIBMF", "SGD, " + ", ".join(f"{name} {value:g}" for name, value in race["setting"].items()), threads, None, race["epochs"], times))
+                lines.append(race_line(race, "LIBMF", "SGD, " + libmf_words(race["setting"]), threads, None, race["epochs"], times))
             for (threads, layout), times in race["gridmf"].items():
-                options = " ".join(str(word) for word in race["options"][2:]).replace(" --", ", ").lstrip("-")
+                options = f"{race['ours']} factors, " + " ".join(str(word) for word in race["options"]).replace(" --", ", ").lstrip("-")
                 lines.append(race_line(race, "gridmf als", options, threads, layout[0], race["sweeps"], times))
         return lines
+
+
+def libmf_words(setting):
+    return f"{setting['factors']} factors, " + ", ".join(f"{name} {value:g}" for name, value in setting.items() if name != "factors")
+
+
+def fewer(factors):
+    """Numbers of factors for a race: that one, a half and a quarter of it."""
+    return sorted({factors, factors // 2 or 1, factors // 4 or 1}, reverse=True)
 
 
 def race_line(race, program, mode, threads, ranks, sweeps, times):
@@ -544,27 +577,31 @@ def main():
     parser.add_argument("--gridmf", required=True)
     parser.add_argument("--like", default="ml-1m")
     parser.add_argument("--data")
-    parser.add_argument("--peers", type=lambda t: [p for p in t.split(",") if p], default="implicit,irspack,spark,cmfrec,lenskit,libmf")
+    parser.add_argument("--peers", type=lambda t: [p for p in t.split(",") if p])
     parser.add_argument("--factors", type=numbers)
     parser.add_argument("--threads", type=numbers)
     parser.add_argument("--repeat", type=int)
-    parser.add_argument("--sweeps", type=int, default=15)
-    parser.add_argument("--turn-sweeps", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--sweeps", type=int)
+    parser.add_argument("--turn-sweeps", type=int)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--alpha", type=float, default=1)
     parser.add_argument("--lambda", type=float, default=5, dest="lam")
     parser.add_argument("--limit", type=float, help="seconds for one answer of a peer; default 600, in proportion more for over 2 million ratings")
     parser.add_argument("--slow", type=float, default=8, help="seconds of a turn after which a row is not taken again")
     parser.add_argument("--budget", type=float, default=40, help="seconds for the sweeps that a peer needs which cannot be watched")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--markdown")
     parser.add_argument("--json")
     parser.add_argument("--figures", action="store_true")
     parser.add_argument("--missing", type=lambda t: tuple(t.split("=", 1)), action="append", default=[])
     args = parser.parse_args()
-    args.factors = args.factors or ([64] if args.quick else [64, 128])
-    args.threads = args.threads or ([2] if args.quick else [1, 2])
-    args.repeat = args.repeat or (2 if args.quick else 3)
+    args.peers = args.peers or (["implicit", "irspack"] if args.short else [*MODES, "libmf"])
+    args.factors = args.factors or ([64] if args.quick or args.short else [64, 128])
+    args.threads = args.threads or ([2] if args.quick or args.short else [1, 2])
+    args.repeat = args.repeat or (1 if args.short else 2 if args.quick else 3)
+    args.sweeps = args.sweeps or (8 if args.short else 15)
+    args.turn_sweeps = args.turn_sweeps or (1 if args.short else 3)
     unknown = sorted(set(args.peers) - set(MODES) - {"libmf"})
     if unknown:
         sys.exit(f"--peers: no {unknown[0]}; there are {', '.join([*MODES, 'libmf'])}")
@@ -587,7 +624,7 @@ def compare(args, bench):
         bench.judge(factors)
     title = (f"{bench.name}: {m:,} users, {n:,} items, {bench.ratings.nnz:,} ratings; alpha {args.alpha:g}, lambda {args.lam:g}; {machine()}; "
              + ", ".join(f"{peer} {version}" for peer, version in versions(args.peers).items()))
-    result = {"title": title, "rows": bench.table(), "targets": bench.targets, "failed": {p: bench.failed[p] for p in args.peers if p in bench.failed}}
+    result = {"title": title, "shape": bench.name, "rows": bench.table(), "targets": bench.targets, "failed": {p: bench.failed[p] for p in args.peers if p in bench.failed}}
     print_plain(result)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=1) + "\n")

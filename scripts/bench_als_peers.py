@@ -14,6 +14,7 @@ a start, it gets gridmf's.
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -78,12 +79,16 @@ class Peer:
         each = np.diff(clock.marks)
         return {"setup": max(0.0, clock.marks[0] - float(np.median(each))), "sweep": each.tolist()}
 
-    def curve(self, mode, factors, limit, target, **_):
-        losses = {}
+    def curve(self, mode, factors, limit, target, since=1, **_):
+        """since: the first sweep whose loss is asked for; it takes longer than a sweep does."""
+        losses, sweeps = {}, itertools.count(1)
 
         def visit(factors_now):
-            losses[len(losses) + 1] = self.loss(*factors_now())
-            if target is not None and losses[len(losses)] <= target:
+            sweep = next(sweeps)
+            if sweep < since:
+                return
+            losses[sweep] = self.loss(*factors_now())
+            if target is not None and losses[sweep] <= target:
                 raise Enough
 
         with contextlib.suppress(Enough):
@@ -103,7 +108,7 @@ class Unwatched(Peer):
         each = max(1e-9, (seconds[1 + sweeps] - seconds[1]) / sweeps)
         return {"setup": max(0.0, seconds[1] - each), "sweep": [each]}
 
-    def curve(self, mode, factors, limit, target, first=None, budget=np.inf):
+    def curve(self, mode, factors, limit, target, first=None, budget=np.inf, **_):
         """first: what is trained first, and "own" is about. No training is begun after `budget` seconds: then the first
         sweep that reaches the target may be an earlier one than was found ("rough")."""
         losses, begin, first = {}, time.perf_counter(), first or limit
@@ -256,40 +261,45 @@ class Spark(Unwatched):
 
 
 class Libmf:
-    """SGD on explicit ratings. {"ask": "race", "factors": .., "epochs": ..} -> the held-out rmse after each epoch, for each of
-    a few settings; {"ask": "time", "factors": .., "setting": .., "epochs": ..} -> seconds."""
+    """SGD on explicit ratings, for settings that may have fewer factors than others. {"ask": "race", "factors": .., "epochs": ..} ->
+    the rmse of the validation part after each epoch, for each of a few settings; {"ask": "test", "setting": .., "epochs": ..} -> the rmse
+    of the test set after them; {"ask": "time", ..} likewise -> seconds."""
 
-    SETTINGS = [{"lambda": lam, "eta": eta} for lam in (0.01, 0.025, 0.05, 0.1) for eta in (0.05, 0.1)]
+    SETTINGS = [{"lambda": lam, "eta": eta} for lam in (0.01, 0.025, 0.05) for eta in (0.05, 0.1, 0.2)]
 
     def __init__(self, folder, threads):
         with quiet_c():
             from libmf import mf
         self.mf, self.threads = mf, threads
-        self.train_set, self.test_set = (self.triples(Ratings.load(part)) for part in (folder, folder.with_name("test")))
+        self.parts = {part: self.triples(Ratings.load(folder.with_name(part))) for part in ("fit", "valid", "train", "test")}
 
     @staticmethod
     def triples(ratings):
         coo = ratings.matrix().tocoo()
         return np.stack([coo.row, coo.col, coo.data], axis=1).astype("f4")
 
-    def model(self, factors, setting, epochs):
-        return self.mf.MF(fun=0, k=factors, nr_threads=self.threads, nr_iters=epochs, nr_bins=max(20, 2 * self.threads),
+    def model(self, setting, epochs):
+        return self.mf.MF(fun=0, k=setting["factors"], nr_threads=self.threads, nr_iters=epochs, nr_bins=max(20, 2 * self.threads),
                           lambda_p1=0.0, lambda_q1=0.0, lambda_p2=setting["lambda"], lambda_q2=setting["lambda"],
                           eta=setting["eta"], quiet=False)
 
-    def race(self, factors, epochs):
-        found = []
-        for setting in self.SETTINGS:
-            with quiet_c() as printed:
-                self.model(factors, setting, epochs).mf_train_test(self.train_set, self.test_set)
-            found.append({"setting": setting, "rmse": parse_libmf(printed())})
-        return {"runs": found}
+    def rmse(self, setting, epochs, train, held_out):
+        with quiet_c() as printed:
+            self.model(setting, epochs).mf_train_test(self.parts[train], self.parts[held_out])
+        return parse_libmf(printed())
 
-    def time(self, factors, setting, epochs):
-        model = self.model(factors, setting, epochs)
+    def race(self, factors, epochs):
+        return {"runs": [{"setting": setting, "rmse": self.rmse({**setting, "factors": factors}, epochs, "fit", "valid")}
+                         for setting in self.SETTINGS]}
+
+    def test(self, setting, epochs):
+        return {"rmse": self.rmse(setting, epochs, "train", "test")[-1]}
+
+    def time(self, setting, epochs):
+        model = self.model(setting, epochs)
         with quiet_c():
             begin = time.perf_counter()
-            model.fit(self.train_set)
+            model.fit(self.parts["train"])
             seconds = time.perf_counter() - begin
         return {"seconds": seconds}
 

@@ -92,15 +92,14 @@ def label(row):
     return f"{row['program']}, {mode}" + (", lambda as Spark" if row["race"] == "count" and row["program"] == "gridmf" else "")
 
 
-def summary(result):
-    """Seconds a sweep and to equal loss, side by side for each number of factors."""
-    rows = best_rows(result["rows"])
-    factors = sorted({row["factors"] for row in rows})
+def summary(parts):
+    """Seconds a sweep and to equal loss, side by side for each part: what it is called, and its rows."""
     order = ["none", "count", "als", "rmse"]
     found = {}
-    for row in rows:
-        found.setdefault((order.index(row["race"]), label(row)), {})[row["factors"]] = row
-    first = factors[0]
+    for name, rows in parts:
+        for row in rows:
+            found.setdefault((order.index(row["race"]), label(row)), {})[name] = row
+    first = parts[0][0]
 
     def seconds(row, what):
         if row is None or row[what] is None:
@@ -108,20 +107,58 @@ def summary(result):
         return f"{row[what]:.3f}" if what == "sweep" else f"{row[what]:.2f}"
 
     lines = sorted(found.items(), key=lambda item: (item[0][0], (item[1].get(first) or {}).get("to_loss") or 1e9, item[0][1]))
-    cells_of = [[name, *(seconds(by_factors.get(k), what) for k in factors for what in ("sweep", "to_loss"))] for (_, name), by_factors in lines]
-    heads = [f"best of {max(row['threads'] for row in rows)} threads or ranks",
-             *(f"{k} factors: {what}" for k in factors for what in ("s a sweep", "s to equal loss"))]
+    cells_of = [[name, *(seconds(by_part.get(part), what) for part, _ in parts for what in ("sweep", "to_loss"))] for (_, name), by_part in lines]
+    heads = [f"best of {max(row['threads'] for _, rows in parts for row in rows)} threads or ranks",
+             *(f"{part}: {what}" for part, _ in parts for what in ("s a sweep", "s to equal loss"))]
     return table(heads, "l" + "r" * (len(heads) - 1), cells_of)
 
 
-def write_figures(result):
-    """scripts/figures/als.{json,md,svg}, and the part of the README between two comments."""
-    folder = ROOT / "scripts" / "figures"
-    (folder / "als.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "als.md").write_text(markdown(result))
-    subprocess.run(["/usr/bin/python3", folder / "als.py", folder / "als.json", "-o", folder / "als.svg"], check=True)
-    text = "\n".join([BEGIN, result["title"] + ".", "", *summary(result), "", *failures(result), *targets(result), "",
+def by_factors(result):
+    rows = best_rows(result["rows"])
+    return [(f"{k} factors", [row for row in rows if row["factors"] == k]) for k in sorted({row["factors"] for row in rows})]
+
+
+def shape_parts(result):
+    """The same of another shape, which is told beside others."""
+    parts = by_factors(result)
+    return [(result["shape"] if len(parts) == 1 else f"{result['shape']}, {name}", rows) for name, rows in parts]
+
+
+def other_shapes(results):
+    """Data of other shapes than the first, in one table, and the targets that were measured there in another."""
+    measured = {}
+    for at, result in enumerate(results):
+        for target in result["targets"]:
+            if target["verdict"] in ("met", "missed"):
+                told = "-" if target["measured"] is None else f"{target['measured']:.2f}"
+                measured.setdefault((target["text"], f"{target['target']:g}"), {})[at] = f"{told}, {target['verdict']}"
+    rows = [[*key, *(told.get(at, "-") for at in range(len(results)))] for key, told in measured.items()]
+    return [f"Larger data (`scripts/bench als --short --like NAME --figures`): {'; '.join(result['title'] for result in results)}.", "",
+            *summary([part for result in results for part in shape_parts(result)]), "",
+            *table(["target", "at least", *(result["shape"] for result in results)], "lr" + "r" * len(results), rows), ""]
+
+
+FIRST = "ml-1m"  # the shape that the README tells all about
+
+
+def readme_part(folder):
+    """What stands between the two comments, of all results in the folder."""
+    result = json.loads((folder / "als.json").read_text())
+    others = [json.loads(path.read_text()) for path in sorted(folder.glob("als-*.json"))]
+    others.sort(key=lambda other: max(row["sweep"] for row in other["rows"]))
+    return "\n".join([BEGIN, result["title"] + ".", "", *summary(by_factors(result)), "", *failures(result), *targets(result), "",
                       "All solvers, layouts and ranges are in `scripts/figures/als.md`.", "",
-                      "![seconds to equal loss](scripts/figures/als.svg)", END])
-    readme = ROOT / "README.md"
+                      *(other_shapes(others) if others else []), "![seconds to equal loss](scripts/figures/als.svg)", END])
+
+
+def write_figures(result):
+    """scripts/figures/als.{json,md,svg}, or als-SHAPE.{json,md} of another shape, and the part of the README between two comments."""
+    folder = ROOT / "scripts" / "figures"
+    is_first = result["shape"] == FIRST
+    name = "als" if is_first else "als-" + re.sub(r"[^\w.]+", "-", result["shape"])
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown(result))
+    if is_first:
+        subprocess.run(["/usr/bin/python3", folder / "als.py", folder / "als.json", "-o", folder / "als.svg"], check=True)
+    readme, text = ROOT / "README.md", readme_part(folder)
     readme.write_text(re.sub(re.escape(BEGIN) + ".*" + re.escape(END), lambda _: text, readme.read_text(), flags=re.DOTALL))

@@ -100,6 +100,7 @@ class TestArithmetic(harness.Case):
         losses = [100 / n for n in range(1, 31)]
         self.assertEqual(max(Watched(losses).curve("CG", 4, 30, 10.5)["losses"]), 10)
         self.assertEqual(max(Watched(losses).curve("CG", 4, 7, None)["losses"]), 7)
+        self.assertEqual(sorted(Watched(losses).curve("CG", 4, 30, 20.5, since=3)["losses"]), [3, 4, 5])
         for target, wanted in ((10.5, 10), (100, 1), (losses[29], 30), (50, 2)):
             peer = Unwatched(losses)
             found = {int(n): loss for n, loss in peer.curve("CG", 4, 30, target)["losses"].items()}
@@ -168,17 +169,23 @@ class TestArithmetic(harness.Case):
         rows = [{**row, "program": "implicit"}, {**row, "program": "gridmf", "ranks": 2, "sweep": 0.25, "to_loss": 0.875},
                 {**row, "program": "gridmf", "ranks": 1, "sweep": 0.75, "to_loss": 2.375},
                 {**row, "program": "cmfrec", "threads": 1, "rough": True}]
-        result = {"title": "a title", "rows": rows, "failed": {"spark": "no Java"},
+        result = {"title": "a title", "shape": "ml-1m", "rows": rows, "failed": {"spark": "no Java"},
                   "targets": [{"text": "a / b", "target": 3, "measured": 2.5, "verdict": "missed"}]}
         kept, bench_als_report.ROOT = bench_als_report.ROOT, root
         try:
             bench_als_report.write_figures(result)
             bench_als_report.write_figures(result)
+            self.assertNotIn("Larger data", (root / "README.md").read_text())
+            for shape, seconds in (("netflix/10", 6.5), ("ml-20m", 9.25)):
+                other = [{**row, "program": "gridmf", "ranks": 2, "sweep": seconds, "to_loss": 2 * seconds}]
+                bench_als_report.write_figures({**result, "title": f"title of {shape}", "shape": shape, "rows": other, "targets":
+                                                [{**result["targets"][0], "measured": seconds, "verdict": "met"}]})
         finally:
             bench_als_report.ROOT = kept
         text = (root / "README.md").read_text()
         self.assertTrue(text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text)
         for line in ("a title.", "| gridmf, CG | 0.250 | 0.88 |", "| implicit, CG | 0.500 | 1.62 |", "| a / b | 3 | 2.50 | missed |",
+                     "| gridmf, CG | 6.500 | 13.00 | 9.250 | 18.50 |", "| a / b | 3 | 6.50, met | 9.25, met |", "title of netflix/10",
                      "Spark MLlib does not run here: no Java"):
             self.assertEqual(text.count(line), 1, line)
         self.assertIn("<= 3", (root / "scripts" / "figures" / "als.md").read_text())
@@ -191,14 +198,19 @@ class TestRun(harness.Case):
         run_good(2, "synth", "-o", stars, "--like", "ml-100k/4", "--factors", 2, "--noise", 0.1, "--quiet")
         run_good(2, "split", stars, "--train", self.out / "train.h5", "--test", self.out / "test.h5", "--method", "random",
                  "--fraction", 0.1, "--quiet")
+        run_good(1, "split", self.out / "train.h5", "--train", self.out / "fit.h5", "--test", self.out / "valid.h5", "--method", "random",
+                 "--fraction", 0.1, "--seed", 2, "--quiet")
         bench = bench_als.Bench.__new__(bench_als.Bench)
         bench.folder, bench.args = self.out, type("Args", (), {"gridmf": harness.GRIDMF, "sweeps": 4})
         values = bench_als.Ratings.of_dataset(self.out / "test.h5").data
-        sweeps, options = bench.race_setting(2, 0.9 * values.std(), (2, 1))
+        chosen = bench.choose_als(2, (1, 1))
+        self.assertIn(chosen[0], (1, 2))
+        sweeps, factors, options = bench.sweeps_to_rmse(chosen, 0.9 * values.std(), (1, 1))
         self.assertTrue(1 <= sweeps <= 4)
-        run = bench.gridmf(self.out / "train.h5", 2, (1, 1), sweeps, *options, "--test", self.out / "test.h5", "--metrics", "rmse")
+        run = bench.als_rmse("train.h5", "test.h5", factors, options, (1, 1))
         self.assertLessEqual(run["rmse"][sweeps], 0.9 * values.std())
         self.assertTrue(all(rmse > 0.9 * values.std() for sweep, rmse in run["rmse"].items() if sweep < sweeps))
+        self.assertIsNone(bench.sweeps_to_rmse(chosen, 0.01 * values.std(), (1, 1)))
 
     def test_a_missing_peer_is_told_and_breaks_nothing(self):
         json_file, md_file = self.out / "als.json", self.out / "als.md"
@@ -211,14 +223,14 @@ class TestRun(harness.Case):
         self.assertEqual(done.stdout.count("not measured"), 9)
         result = json.loads(json_file.read_text())
         kinds = {(row["program"], row["mode"], row["ranks"]) for row in result["rows"]}
-        self.assertEqual(kinds, {("gridmf", mode, ranks) for mode in ("auto", "Cholesky", "CG") for ranks in (1, 2)} |
+        self.assertEqual(kinds, {("gridmf", mode, ranks) for mode in bench_als.SOLVERS for ranks in (1, 2)} |
                          {("gridmf als", mode, ranks) for mode in ("auto", "Cholesky") for ranks in (1, 2)})
         for row in result["rows"]:
             self.assertTrue(row["race"] == "als" or (row["sweeps"] <= 3 and row["to_loss"] >= row["sweeps"] * row["sweep"]), row)
         self.assertIn("Spark MLlib does not run here: no Java", md_file.read_text())
         best = bench_als_report.best_rows(result["rows"])
-        self.assertEqual(len(best), 5)
-        self.assertEqual(len(bench_als_report.summary(result)), 2 + 5)
+        self.assertEqual(len(best), 7)
+        self.assertEqual(len(bench_als_report.summary(bench_als_report.by_factors(result))), 2 + 7)
 
 
 if __name__ == "__main__":
