@@ -409,7 +409,8 @@ class Bench:
         answer = {}
         for _ in range(2):
             worker = self.worker("libmf", threads)
-            answer = worker.ask(self.args.limit / 5, **request) if worker else {"error": self.failed["libmf"]}
+            patience = self.args.limit / (2 if request["ask"] == "race" else 5)
+            answer = worker.ask(patience, **request) if worker else {"error": self.failed["libmf"]}
             if "error" not in answer:
                 return answer
             self.workers.pop(("libmf", threads), None)
