@@ -3,6 +3,7 @@
 #define GMF_ALGO_ALS_INTERNAL_H
 
 #include "algo/als.h"
+#include "algo/als_batch.h"
 #include "algo/features.h"
 #include "algo/row_schedule.h"
 #include "dist/panels.h"
@@ -33,6 +34,7 @@ struct gmf_als {
   gmf_row_solver *solvers;         /* owned [threads] */
   double **rooms;                  /* owned [threads]: the solvers' copy8 and, the next, their work, for the team */
   float **work;
+  gmf_als_batch **batches;                  /* owned [threads] */
   gmf_team team;                            /* all threads */
   gmf_row_schedule *schedules[GMF_N_SIDES]; /* owned [panels]; NULL where all ratings are cut among ranks */
   double *seconds[GMF_N_SIDES];             /* owned [threads]: of processors, that rows of a side took each thread */

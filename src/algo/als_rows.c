@@ -68,6 +68,8 @@ gmf_status gmf_als_rows_create(gmf_als *als, gmf_error *err)
   GMF_TRY(GMF_NEW_ZERO(als->diagonals, (int64_t)als->n_threads * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->rights, (int64_t)als->n_threads * als->ld, err));
   GMF_TRY(create_team(als, err));
+  GMF_TRY(GMF_NEW_ZERO(als->batches, als->n_threads, err));
+  for (int t = 0; t < als->n_threads; t++) GMF_TRY(gmf_als_batch_create(als->ld, &als->batches[t], err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_schedules(als, (gmf_side)s, err));
 cleanup:
   return status;
@@ -76,6 +78,7 @@ cleanup:
 void gmf_als_rows_destroy(gmf_als *als)
 {
   for (int t = 0; als->solvers != NULL && t < als->n_threads; t++) gmf_row_solver_destroy(&als->solvers[t]);
+  for (int t = 0; als->batches != NULL && t < als->n_threads; t++) gmf_als_batch_destroy(&als->batches[t]);
   for (int s = 0; s < GMF_N_SIDES; s++) {
     for (int p = 0; als->schedules[s] != NULL && p < gmf_als_n_panels(als, (gmf_side)s); p++)
       gmf_row_schedule_destroy(&als->schedules[s][p]);
@@ -83,6 +86,7 @@ void gmf_als_rows_destroy(gmf_als *als)
     gmf_free(als->seconds[s]);
   }
   gmf_free(als->solvers);
+  gmf_free(als->batches);
   gmf_free(als->rooms);
   gmf_free(als->work);
   gmf_free(als->diagonals);
@@ -150,8 +154,9 @@ static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64
   als->options.progress(als->options.context, side, (double)at / (double)n);
 }
 
-/* Local. Forms and solves my row at a place of by_work from all its ratings; heavy ones have theirs elsewhere. Returns
- * its number in dataset order where it failed, else INT64_MAX. */
+/* Local. Forms and solves my row at a place of by_work from all its ratings, or leaves it with the thread's batch;
+ * heavy ones have their ratings elsewhere. Returns the lowest number in dataset order of those that failed, else
+ * INT64_MAX. */
 static int64_t solve_row(gmf_als *als, gmf_side side, int64_t place, gmf_row_solver *solver)
 {
   const gmf_block *b = als->blocks[side];
@@ -165,6 +170,8 @@ static int64_t solve_row(gmf_als *als, gmf_side side, int64_t place, gmf_row_sol
     gmf_als_clear_row(als, side, to);
     return INT64_MAX;
   }
+  if (gmf_row_is_batched(&als->options.row, n))
+    return gmf_als_batch_add(als, side, als->batches[omp_get_thread_num()], r, n);
   gmf_row row = gmf_als_row_system(als, side, r, n);
   row.ratings = gmf_block_row(b, r);
   return gmf_row_solve(solver, &row, to, &als->row_objective[r]) ? INT64_MAX : gmf_als_own_row(als, side, r);
@@ -185,6 +192,7 @@ void gmf_als_rows_solve(gmf_als *als, gmf_side side, int panel, int64_t *first_s
     for (int64_t c = 0; c < schedule->n_chunks; c++)
       for (int64_t j = schedule->begin[c]; j < schedule->begin[c + 1]; j++)
         first = gmf_min64(first, solve_row(als, side, j, &als->solvers[t]));
+    first = gmf_min64(first, gmf_als_batch_finish(als, side, als->batches[t]));
     als->seconds[side][t] += gmf_thread_seconds() - since;
   }
   *first_singular = first;

@@ -142,6 +142,7 @@ static int64_t solver_bytes(const gmf_train_shape *s)
   int64_t ld = row_length(s), square = ld * ld;
   int64_t thread =
       square * (F4 + 2 * F8) + gmf_gram_work(row_length(s)) * F4 + 2 * GMF_GRAM_DEPTH * ld * F8 + ld * (F4 + 5 * F8);
+  thread += (gmf_dual_batch_work(row_length(s)) + 2 * GMF_DUAL_BATCH * ld) * F8;
   int64_t shared = square * F8;
   if (s->basis) thread += GMF_CG_PANELS * (int64_t)sizeof(gmf_cg_panel);
   if (s->basis) shared += 2 * square * F8 + (2 * square + 6 * ld) * F8; /* rotation, eigenvectors; rank 0: LAPACK's */

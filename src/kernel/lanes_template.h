@@ -1,6 +1,6 @@
 /*
- * Sums over the lanes of vectors for one element type, included by sources named *_isa.c with VECTOR of LANES elements,
- * INDICES, a vector of as many integers of the same size, and NAME.
+ * Sums over the lanes of vectors, and their transposes, for one element type, included by sources named *_isa.c with
+ * VECTOR of LANES elements, INDICES, a vector of as many integers of the same size, and NAME.
  */
 
 /* Two vectors' lanes by number, those of b from LANES on: the numbers are constants. */
@@ -21,6 +21,9 @@
 #define EACH_LANE(f, s) f(0, s), f(1, s)
 #endif
 #define KEPT(l, s) ((l) & (s)) != 0 ? (l) + LANES : (l)
+/* Of a block of two by two: the first row of its transpose, and the second. */
+#define FIRST(l, s) ((l) & (s)) != 0 ? ((l) ^ (s)) + LANES : (l)
+#define SECOND(l, s) ((l) & (s)) != 0 ? (l) + LANES : ((l) ^ (s))
 #define CROSSED(l, s) ((l) & (s)) != 0 ? ((l) ^ (s)) + LANES : ((l) ^ (s))
 
 /* Halves of sums of a in the lanes without bit s, of b in those with it. */
@@ -41,8 +44,33 @@ static inline __attribute__((always_inline)) VECTOR NAME(sums_of_lanes)(VECTOR v
   return MERGE(v[0], v[1], 1);
 }
 
+/* v[i] = lane i of each of them. */
+static inline __attribute__((always_inline)) void NAME(transpose)(VECTOR v[LANES])
+{
+#define EXCHANGE(s)                                     \
+  for (int i = 0; i < LANES; i++)                       \
+    if ((i & (s)) == 0) {                               \
+      VECTOR a = v[i], b = v[i + (s)];                  \
+      v[i] = SHUFFLE(a, b, EACH_LANE(FIRST, s));        \
+      v[i + (s)] = SHUFFLE(a, b, EACH_LANE(SECOND, s)); \
+    }
+#if LANES >= 16
+  EXCHANGE(8)
+#endif
+#if LANES >= 8
+  EXCHANGE(4)
+#endif
+#if LANES >= 4
+  EXCHANGE(2)
+#endif
+  EXCHANGE(1)
+#undef EXCHANGE
+}
+
 #undef MERGE
 #undef CROSSED
+#undef FIRST
+#undef SECOND
 #undef KEPT
 #undef EACH_LANE
 #undef SHUFFLE

@@ -34,6 +34,7 @@ gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *optio
   GMF_TRY(GMF_NEW_ZERO(s->r8, ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->work8, 2 * GMF_GRAM_DEPTH * ld, err));
   GMF_TRY(GMF_NEW_ZERO(s->copy8, (ld + 1) * ld, err));
+  if (!options->nonnegative) GMF_TRY(GMF_NEW_ZERO(s->batch, gmf_dual_batch_work(s->ld), err));
   if (options->solver == GMF_SOLVER_CG && !options->nonnegative) GMF_TRY(GMF_NEW(s->panels, GMF_CG_PANELS, err));
 cleanup:
   if (status != GMF_OK) gmf_row_solver_destroy(s);
@@ -49,6 +50,7 @@ void gmf_row_solver_destroy(gmf_row_solver *s)
   GMF_FREE(s->r8);
   GMF_FREE(s->work8);
   GMF_FREE(s->copy8);
+  GMF_FREE(s->batch);
   GMF_FREE(s->panels);
 }
 
@@ -242,9 +244,36 @@ static bool solve_f4(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
 
 /* ---- dual -------------------------------------------------------------------------------------------------------- */
 
+/* Whether rows of n ratings are solved by batches, be it of one. */
+static bool is_batched(int64_t n) { return n > 0 && n <= GMF_DUAL_BATCH_RATINGS; }
+
+static void run_batch(gmf_row_solver *s, const gmf_row *rows, int n_rows, float *const *x, double *objective,
+                      bool *solved)
+{
+  gmf_dual_batch batch = {.y = rows->y,
+                          .stride = rows->stride,
+                          .loss = s->options.loss,
+                          .n = s->n,
+                          .ld = s->ld,
+                          .fixed = rows->fixed,
+                          .n_rows = n_rows,
+                          .work = s->batch};
+  for (int r = 0; r < n_rows; r++) {
+    batch.ratings[r] = rows[r].ratings;
+    batch.diagonals[r] = rows[r].diagonal;
+    batch.priors[r] = rows[r].prior;
+  }
+  gmf_dual_batch_run(&batch, x, objective, solved);
+}
+
 /* A row of fewer ratings than coordinates by a system of as many equations (kernel/dual.h). */
 static bool solve_dual(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
+  if (is_batched(row->ratings.n)) { /* the same bits as among others */
+    bool solved = false;
+    run_batch(s, row, 1, &x, objective, &solved);
+    return solved;
+  }
   gmf_dual_system system = {.y = row->y,
                             .stride = row->stride,
                             .ratings = &row->ratings,
@@ -324,14 +353,19 @@ static bool try_way(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, floa
   }
 }
 
+/* What is left where the way that was taken has failed: cg where that was asked for and not tried, then Cholesky. */
+static bool solve_after(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, float *x, double *objective)
+{
+  if (way == GMF_ROW_DUAL && s->options.solver == GMF_SOLVER_CG && solve_cg(s, row, x, objective)) return true;
+  if (way != GMF_ROW_CHOLESKY && solve_f4(s, row, x, objective)) return true;
+  s->n_retried++;
+  gmf_row_form(s, row);
+  return solve_f8(s, row, x, objective);
+}
+
 bool gmf_row_solve_by(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, float *x, double *objective)
 {
-  if (!s->options.nonnegative) {
-    if (try_way(s, row, way, x, objective)) return true;
-    if (way == GMF_ROW_DUAL && s->options.solver == GMF_SOLVER_CG && solve_cg(s, row, x, objective)) return true;
-    if (way != GMF_ROW_CHOLESKY && solve_f4(s, row, x, objective)) return true;
-    s->n_retried++;
-  }
+  if (!s->options.nonnegative) return try_way(s, row, way, x, objective) || solve_after(s, row, way, x, objective);
   gmf_row_form(s, row);
   return solve_f8(s, row, x, objective);
 }
@@ -339,4 +373,18 @@ bool gmf_row_solve_by(gmf_row_solver *s, const gmf_row *row, gmf_row_way way, fl
 bool gmf_row_solve(gmf_row_solver *s, const gmf_row *row, float *x, double *objective)
 {
   return gmf_row_solve_by(s, row, gmf_row_choose(&s->options, row->ratings.n), x, objective);
+}
+
+bool gmf_row_is_batched(const gmf_row_options *options, int64_t n)
+{
+  return !options->nonnegative && is_batched(n) && gmf_row_choose(options, n) == GMF_ROW_DUAL;
+}
+
+void gmf_row_solve_batch(gmf_row_solver *s, const gmf_row *rows, int n_rows, float *const *x, double *objective,
+                         bool *solved)
+{
+  if (n_rows == 0) return;
+  run_batch(s, rows, n_rows, x, objective, solved);
+  for (int r = 0; r < n_rows; r++)
+    if (!solved[r]) solved[r] = solve_after(s, &rows[r], GMF_ROW_DUAL, x[r], &objective[r]);
 }

@@ -12,7 +12,7 @@
  *   1963). The matrix then only steers the way: what x converges to is the solution of the exact system, rounded to f4.
  *   The first residual of a row of many ratings is from f4 products, the others are of f8. A row that f4 cannot factor,
  *   or whose first step is not small, is formed again and factored in f8
- * - dual: the n x n matrix of a row of few ratings, in f8 (dual.h)
+ * - dual: the n x n matrix of a row of few ratings, in f8; of several rows at once where ratings are very few (dual.h)
  * - cg: conjugate gradients preconditioned by the diagonal, on the correction to the x that the row comes with (cg.h)
  * - nnls: factors not below zero, by block principal pivoting in f8 (nnls.h)
  *
@@ -33,6 +33,7 @@
 #include "base/side.h"
 #include "kernel/cg.h"
 #include "kernel/dense.h"
+#include "kernel/dual.h"
 #include "kernel/slices.h"
 
 /* Relative to the mean of the diagonal; see above. */
@@ -72,6 +73,7 @@ typedef struct gmf_row_solver {
   float *a, *b, *work;               /* owned [ld][ld] and behind it [ld]; owned [gmf_gram_work] */
   double *a8, *b8, *x8, *r8, *work8; /* owned [ld][ld] and behind it [ld]; [ld] twice, [2 GMF_GRAM_DEPTH][ld] */
   double *copy8;                     /* owned [ld + 1][ld]: a8 before it is factored; before that, sums of a slice */
+  double *batch;                     /* owned [gmf_dual_batch_work]; not with nonnegative */
   const gmf_team *team;              /* borrowed: who takes the slices of rows, me first; NULL: I, all of them */
   gmf_cg_panel *panels;              /* owned [GMF_CG_PANELS]; with cg */
   int64_t n_retried;                 /* rows that needed f8 */
@@ -104,6 +106,15 @@ bool gmf_row_solve(gmf_row_solver *solver, const gmf_row *row, float *x, double 
  */
 gmf_row_way gmf_row_choose(const gmf_row_options *options, int64_t n);
 bool gmf_row_solve_by(gmf_row_solver *solver, const gmf_row *row, gmf_row_way way, float *x, double *objective);
+
+/*
+ * Rows for which gmf_row_is_batched, GMF_DUAL_BATCH of them at most: what gmf_row_solve makes of each, bit for bit, for
+ * less. They differ in ratings, diagonal and prior alone; those of equally many ratings go together best, and those
+ * that point to one diagonal. x, objective, solved [n_rows]: as gmf_row_solve's x, objective and value.
+ */
+bool gmf_row_is_batched(const gmf_row_options *options, int64_t n);
+void gmf_row_solve_batch(gmf_row_solver *solver, const gmf_row *rows, int n_rows, float *const *x, double *objective,
+                         bool *solved);
 
 /* The same in f8 throughout. For few rows: folding in. */
 bool gmf_row_solve_f8(gmf_row_solver *solver, const gmf_row *row, float *x);

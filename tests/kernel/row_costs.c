@@ -3,8 +3,8 @@
  *
  * usage: row_costs [FACTORS ...]
  *
- * For each number of ratings: microseconds of the dual, of Cholesky and of cg with 3 steps, each the least of many
- * repetitions by the thread's own clock, and what --solver auto and cg choose.
+ * For each number of ratings: microseconds of the dual by batches and of one row, of Cholesky and of cg with 3 steps,
+ * each the least of many repetitions by the thread's own clock, and what --solver auto and cg choose.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "kernel/isa.h"
 #include "kernel/row_solver.h"
 
-enum { N_FIXED = 2000, N_MOST = 2000, N_ROWS = 16, REPETITIONS = 15 };
+enum { N_FIXED = 2000, N_MOST = 2000, N_ROWS = GMF_DUAL_BATCH, REPETITIONS = 15 };
 
 static double now(void)
 {
@@ -28,9 +28,31 @@ static double now(void)
 typedef struct bench {
   gmf_row_solver solver;
   gmf_row row;
-  float *x;
+  float *x;      /* [N_ROWS][ld] */
   int32_t *cols; /* [N_ROWS][N_MOST] */
 } bench;
+
+/* Microseconds of one row of a batch. */
+static double measure_batch(bench *b, int n)
+{
+  double best = 1e30, objective[N_ROWS];
+  gmf_row rows[N_ROWS];
+  float *x[N_ROWS];
+  bool solved[N_ROWS];
+  for (int repetition = 0; repetition < REPETITIONS; repetition++) {
+    double begin = now();
+    for (int r = 0; r < N_ROWS; r++) {
+      rows[r] = b->row;
+      rows[r].ratings.cols = b->cols + (size_t)r * N_MOST;
+      rows[r].ratings.n = n;
+      x[r] = b->x + r * b->solver.ld;
+    }
+    gmf_row_solve_batch(&b->solver, rows, N_ROWS, x, objective, solved);
+    double spent = (now() - begin) / N_ROWS * 1e6;
+    if (spent < best) best = spent;
+  }
+  return best;
+}
 
 /* Microseconds of one row. */
 static double measure(bench *b, int n, gmf_row_way way)
@@ -52,7 +74,8 @@ static double measure(bench *b, int n, gmf_row_way way)
 
 static void measure_factors(int k)
 {
-  static const int LENGTHS[] = {4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 300, 500, 1000, 2000};
+  static const int LENGTHS[] = {1,  2,  4,  8,   12,  16,  20,  24,  32,   40,  48,
+                                64, 80, 96, 128, 160, 200, 300, 500, 1000, 2000};
   static const char *const NAMES[] = {"dual", "cholesky", "cg"};
   bench b = {.row = {.fixed = -1, .has_lambda = true}};
   gmf_row_options options = {.k = k, .loss = {GMF_LOSS_IALS, 0, 0.1f}, .solver = GMF_SOLVER_CG, .cg_steps = 3};
@@ -60,7 +83,7 @@ static void measure_factors(int k)
   float *y = gmf_calloc((int64_t)N_FIXED * ld, sizeof *y), *values = gmf_calloc(N_MOST, sizeof *values);
   double *diagonal = gmf_calloc(ld, sizeof *diagonal);
   b.cols = gmf_calloc((int64_t)N_ROWS * N_MOST, sizeof *b.cols);
-  b.x = gmf_calloc(ld, sizeof *b.x);
+  b.x = gmf_calloc(N_ROWS * ld, sizeof *b.x);
   if (gmf_row_solver_create(&b.solver, &options, NULL) != GMF_OK) abort();
   for (int i = 0; i < N_FIXED; i++)
     for (int c = 0; c < k; c++)
@@ -72,11 +95,15 @@ static void measure_factors(int k)
   b.row.stride = ld;
   b.row.diagonal = diagonal;
   b.row.ratings.values = values;
-  printf("%d factors, kernels: %s\n%8s %10s %10s %10s  %-9s %s\n", k, gmf_kernel_level_name(gmf_kernel_level()),
-         "ratings", NAMES[GMF_ROW_DUAL], NAMES[GMF_ROW_CHOLESKY], NAMES[GMF_ROW_CG], "auto", "cg");
+  printf("%d factors, kernels: %s\n%8s %10s %10s %10s %10s  %-9s %s\n", k, gmf_kernel_level_name(gmf_kernel_level()),
+         "ratings", "batch", NAMES[GMF_ROW_DUAL], NAMES[GMF_ROW_CHOLESKY], NAMES[GMF_ROW_CG], "auto", "cg");
   for (size_t l = 0; l < sizeof LENGTHS / sizeof *LENGTHS; l++) {
     int n = LENGTHS[l];
     printf("%8d", n);
+    if (n <= GMF_DUAL_BATCH_RATINGS && n < k)
+      printf(" %10.2f", measure_batch(&b, n));
+    else
+      printf(" %10s", "-");
     for (int way = 0; way < GMF_N_ROW_WAYS; way++) {
       if (way == GMF_ROW_DUAL && n >= k)
         printf(" %10s", "-");

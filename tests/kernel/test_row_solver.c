@@ -306,6 +306,121 @@ static void test_cg_lengths(void **state)
     }
 }
 
+/* Every length that batches take, and the first that they do not, by all losses in turn. */
+static void test_dual_lengths(void **state)
+{
+  (void)state;
+  static const int FACTORS[] = {1, 2, 17, 64, 130, 300};
+  for (size_t f = 0; f < sizeof FACTORS / sizeof *FACTORS; f++)
+    for (int n = 1; n <= GMF_DUAL_BATCH_RATINGS + 1; n++) {
+      if (FACTORS[f] > 100 && n % 5 > 1) continue; /* the reference takes its time */
+      problem p;
+      shape s = {FACTORS[f], n, 0.5, n % 2 == 0, n % 3 == 0, 1};
+      make_problem(&p, s, LOSSES[n % N_LOSSES], GMF_SOLVER_CG, 300, false);
+      if (n % 4 > 1) add_prior(&p, s.lambda);
+      check_solution(&p, 3e-6);
+      free_problem(&p);
+    }
+}
+
+/* Rows of a batch, of `longest` ratings and fewer: their arrays are made of those of one problem. */
+typedef struct batch_case {
+  problem p;
+  int longest;
+  gmf_row rows[GMF_DUAL_BATCH];
+  double *diagonals, *priors; /* [GMF_DUAL_BATCH][ld] */
+} batch_case;
+
+static void make_batch(batch_case *c, shape s, bool with_prior, gmf_loss loss)
+{
+  c->longest = s.n_ratings;
+  s.n_ratings += GMF_DUAL_BATCH;
+  make_problem(&c->p, s, loss, GMF_SOLVER_AUTO, 0, false);
+  int ld = c->p.ld;
+  c->diagonals = gmf_calloc((int64_t)GMF_DUAL_BATCH * ld, sizeof *c->diagonals);
+  c->priors = gmf_calloc((int64_t)GMF_DUAL_BATCH * ld, sizeof *c->priors);
+  for (int r = 0; r < GMF_DUAL_BATCH; r++) {
+    gmf_ratings *of = &c->p.row.ratings;
+    int64_t n = c->longest - (r < 9 ? 0 : c->longest / 4 * (r - 8) / 7); /* nine alike, then shorter and shorter */
+    double *diagonal = c->diagonals + r * ld, *prior = c->priors + r * ld;
+    for (int j = 0; j < s.k; j++) {
+      diagonal[j] = c->p.diagonal[j] + 0.1 * (double)(c->longest - n);
+      prior[j] = random_value(500 + (uint64_t)r, (uint32_t)j);
+    }
+    if (s.bias) diagonal[s.k] = s.lambda;
+    c->rows[r] = c->p.row;
+    c->rows[r].ratings = (gmf_ratings){of->cols + r, of->values + r, of->weights != NULL ? of->weights + r : NULL, n};
+    c->rows[r].diagonal = r < 9 ? c->diagonals : diagonal;
+    c->rows[r].prior = with_prior ? prior : NULL;
+  }
+}
+
+static void free_batch(batch_case *c)
+{
+  free_problem(&c->p);
+  gmf_free(c->diagonals);
+  gmf_free(c->priors);
+}
+
+/* Each row alone, and the rows from `begin` on by `step` together: the same bits, and whether they could be solved. */
+static void check_together(const batch_case *c, int begin, int step)
+{
+  gmf_row_solver s;
+  gmf_row rows[GMF_DUAL_BATCH];
+  float *x[GMF_DUAL_BATCH], *alone = gmf_calloc(c->p.ld, sizeof *alone);
+  double objective[GMF_DUAL_BATCH], one = 0;
+  bool solved[GMF_DUAL_BATCH];
+  int n = 0;
+  assert_int_equal(gmf_row_solver_create(&s, &c->p.options, NULL), GMF_OK);
+  for (int r = begin; r >= 0 && r < GMF_DUAL_BATCH; r += step) {
+    assert_true(gmf_row_is_batched(&c->p.options, c->rows[r].ratings.n));
+    x[n] = gmf_calloc(c->p.ld, sizeof **x);
+    rows[n++] = c->rows[r];
+  }
+  gmf_row_solve_batch(&s, rows, n, x, objective, solved);
+  for (int j = 0; j < n; j++) {
+    memset(alone, 0, (size_t)c->p.ld * sizeof *alone);
+    assert_true(gmf_row_solve(&s, &rows[j], alone, &one) == solved[j]);
+    if (solved[j]) assert_memory_equal(x[j], alone, (size_t)c->p.ld * sizeof *alone);
+    if (solved[j]) assert_true(objective[j] == one);
+    gmf_free(x[j]);
+  }
+  gmf_free(alone);
+  gmf_row_solver_destroy(&s);
+}
+
+/* A row's solution does not depend on the rows that it is solved with, on their order, nor on their number. */
+static void test_batch(void **state)
+{
+  (void)state;
+  static const int LENGTHS[] = {1, 2, 3, 4, 5, 8, 13, 16, 17, 25, 32};
+  for (size_t l = 0; l < sizeof LENGTHS / sizeof *LENGTHS; l++)
+    for (int kind = 0; kind < 2 * N_LOSSES; kind++) {
+      batch_case c;
+      shape s = {64 + 23 * kind, LENGTHS[l], 0.5, kind % 2 == 1, l % 2 == 1, 1};
+      make_batch(&c, s, kind >= N_LOSSES, LOSSES[kind % N_LOSSES]);
+      check_together(&c, 0, 1);
+      check_together(&c, GMF_DUAL_BATCH - 1, -1);
+      check_together(&c, 1, 3);
+      free_batch(&c);
+    }
+}
+
+/* Rows that no dual can be had for - one of negative weight, one without regularisation - go on by other ways, and
+ * their neighbours notice nothing. */
+static void test_batch_fails(void **state)
+{
+  (void)state;
+  batch_case c;
+  float against[] = {1, -2, 1, 1, 1, 1};
+  make_batch(&c, (shape){64, 6, 0.5, false, true, 1}, false, LOSSES[0]);
+  c.rows[4].ratings.weights = against;
+  c.rows[11].diagonal = c.diagonals + 9 * c.p.ld;
+  c.diagonals[9 * c.p.ld + 3] = 0;
+  check_together(&c, 0, 1);
+  free_batch(&c);
+}
+
 /* Karush, Kuhn and Tucker: x >= 0, gradient >= 0 where x = 0, gradient = 0 where x > 0 or nothing bounds it. */
 static void check_kkt(shape sh, gmf_loss loss, bool with_prior)
 {
@@ -437,11 +552,12 @@ static int no_leaks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_teardown(test_cholesky, no_leaks),   cmocka_unit_test_teardown(test_auto, no_leaks),
-      cmocka_unit_test_teardown(test_cg, no_leaks),         cmocka_unit_test_teardown(test_cg_steps, no_leaks),
-      cmocka_unit_test_teardown(test_cg_lengths, no_leaks), cmocka_unit_test_teardown(test_nonnegative, no_leaks),
-      cmocka_unit_test_teardown(test_shared, no_leaks),     cmocka_unit_test_teardown(test_singular, no_leaks),
-      cmocka_unit_test_teardown(test_indefinite, no_leaks),
+      cmocka_unit_test_teardown(test_cholesky, no_leaks),     cmocka_unit_test_teardown(test_auto, no_leaks),
+      cmocka_unit_test_teardown(test_cg, no_leaks),           cmocka_unit_test_teardown(test_cg_steps, no_leaks),
+      cmocka_unit_test_teardown(test_cg_lengths, no_leaks),   cmocka_unit_test_teardown(test_nonnegative, no_leaks),
+      cmocka_unit_test_teardown(test_dual_lengths, no_leaks), cmocka_unit_test_teardown(test_batch, no_leaks),
+      cmocka_unit_test_teardown(test_batch_fails, no_leaks),  cmocka_unit_test_teardown(test_shared, no_leaks),
+      cmocka_unit_test_teardown(test_singular, no_leaks),     cmocka_unit_test_teardown(test_indefinite, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);
