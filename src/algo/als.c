@@ -302,6 +302,7 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
   const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
   for (int64_t r = 0; r < f->n; r++) /* what was written of them may be what features say */
     if (counts[r] == 0) gmf_als_clear_row(als, side, f->rows + r * als->ld);
+  gmf_als_fold_forget(als->folds[side]);
 cleanup:
   return status;
 }
@@ -310,6 +311,7 @@ void gmf_als_set_rows(gmf_als *als, gmf_side side, const float *rows)
 {
   gmf_factor *f = als->factors[side];
   if (f->n > 0) memcpy(f->rows, rows, (size_t)(f->n * f->ld) * sizeof *rows);
+  gmf_als_fold_forget(als->folds[side]);
 }
 
 void gmf_als_refit(gmf_als *als)
@@ -372,12 +374,21 @@ static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, 
   }
 }
 
+/* Local. A side's rows, mine and the copies of others', times m. */
+static void rotate_side(gmf_als *als, gmf_side side, const double *m)
+{
+  int64_t n_copies = 0;
+  float *copies = gmf_als_fold_copies(als->folds[side], &n_copies), *rows = als->factors[side]->rows;
+  rotate(als, rows, als->factors[side]->n, m, rows);
+  rotate(als, copies, n_copies, m, copies);
+}
+
 /* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which
  * starts from them, the updated side's are rotated too. */
 static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  const gmf_factor *y = als->factors[fixed], *x = als->factors[gmf_other_side(fixed)];
+  const gmf_factor *y = als->factors[fixed];
   gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
   const int64_t *counts = als->blocks[fixed]->counts + own_begin(als, fixed);
   for (int64_t r = 0; als->row_counts != NULL && r < y->n; r++) als->row_counts[r] = (float)counts[r];
@@ -388,7 +399,7 @@ static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
   double shared = gmf_loss_shared(als->options.row.loss);
   for (int c = 0; c < als->k; c++) als->shared_diagonal[c] = shared * fmax(0, als->basis->values[c]);
   rotate(als, y->rows, y->n, als->rotation, als->rotated);
-  if (als->rotates_start) rotate(als, x->rows, x->n, als->rotation, x->rows);
+  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation);
 cleanup:
   return status;
 }
@@ -483,9 +494,10 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   gmf_status status = GMF_OK;
   const gmf_grid *grid = als->grid;
   gmf_side fixed = gmf_other_side(side);
-  gmf_factor *x = als->factors[side];
   int64_t first_singular = INT64_MAX;
 
+  gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
+  gmf_als_fold_refresh(als, als->folds[side]);
   if (omega != 1) gmf_als_relax_keep(als, side);
   if (als->basis != NULL)
     GMF_TRY(change_basis(als, fixed, err));
@@ -494,7 +506,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   als->folded_loss = 0;
   solve_panels(als, side, &first_singular);
-  if (als->basis != NULL) rotate(als, x->rows, x->n, als->basis->vectors, x->rows);
+  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors);
   if (omega != 1) gmf_als_relax_rows(als, side, omega);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

@@ -54,6 +54,8 @@ static inline int64_t gmf_als_gram_words(int n) { return (int64_t)n * (n + 1) / 
 static inline int64_t gmf_als_gram_batch(gmf_als_way way) { return way.cg_steps > 0 ? 1 << 20 : 32 << 20; }
 static inline int64_t gmf_als_cg_words(gmf_als_way way, int n) { return way.exact ? 2 * n : n; }
 static inline int64_t gmf_als_number_bytes(gmf_als_way way) { return way.exact ? 8 : 4; }
+/* Of a row on its way to the ranks that share it: a vector, and without exact the length of a step. */
+static inline int64_t gmf_als_cg_vector(gmf_als_way way, int n) { return way.exact ? n * 8 : (n + 1) * 4; }
 
 typedef struct gmf_als gmf_als;
 

@@ -69,6 +69,23 @@ void gmf_als_fold_destroy(gmf_als_fold **fold)
   *fold = NULL;
 }
 
+float *gmf_als_fold_copies(const gmf_als_fold *fold, int64_t *n)
+{
+  float *copies = fold != NULL && fold->cg != NULL ? gmf_als_fold_cg_copies(fold->cg) : NULL;
+  *n = copies != NULL ? fold->block->n_rows : 0;
+  return copies;
+}
+
+void gmf_als_fold_forget(gmf_als_fold *fold)
+{
+  if (fold != NULL && fold->cg != NULL) gmf_als_fold_cg_forget(fold->cg);
+}
+
+void gmf_als_fold_refresh(const gmf_als *als, gmf_als_fold *fold)
+{
+  if (fold != NULL && fold->cg != NULL) gmf_als_fold_cg_refresh(als, fold->cg);
+}
+
 /* The upper triangle and right-hand side of a solver's f8 system, packed, and back. */
 static void pack(const gmf_row_solver *s, double *packed)
 {

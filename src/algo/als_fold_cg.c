@@ -11,11 +11,19 @@
  *           residual -= alpha (D p + fold), z = M^-1 residual, rho' = residual'z, p = z + rho' / rho p
  *
  * (Hestenes, Stiefel, J. Res. NBS 49, 1952.) That moves 2 (s + 1) vectors of n numbers for s steps, and one more for
- * the preconditioner, where the matrix has n (n + 3) / 2 numbers; scalars stay with the owner. The rows of a batch take
- * their steps together; one that is done sends p = 0, and when all p of a batch are zero every rank sees that it is.
+ * the preconditioner, where the matrix has n (n + 3) / 2 numbers. The rows of a batch take their steps together; one
+ * that is done sends p = 0, and when all p of a batch are zero every rank sees that it is.
  *
- * cg sends all vectors in f4: its x need not be better. Where rows have to be solved to single precision (exact), x and
- * residuals travel in f8, and a row is done when a residual found anew says so, not the one that steps carry along.
+ * Where rows have to be solved to single precision (exact), x and residuals travel in f8, and a row is done when a
+ * residual found anew says so, not the one that steps carry along.
+ *
+ * cg, whose x need not be better than f4, takes a given number of steps, in f4, and does without two of the vectors:
+ *
+ *   x           is not spread. Every rank of the grid row has a copy, from one sweep to the next, and takes the owner's
+ *               steps itself: it has p, and alpha comes with the next p. All ranks compute a copy alike, from the same
+ *               numbers, the owner too; so copies are the owner's rows to the bit. Only where owners got their rows by
+ *               other means, at the start or by a matrix, they are spread (refresh).
+ *   the last q  has no use but p'q: each rank folds p'H_r p, one number.
  *
  * The objective: each rank keeps its part of a row's loss at the last residual, the owner adds D's part and what each
  * step takes off, alpha rho.
@@ -41,6 +49,11 @@ struct gmf_als_fold_cg {
   double *rho;     /* owned [batch_rows] */
   char *own;       /* owned [batch_rows] vectors, on their way */
   char *all;       /* owned [n_owners * batch_rows] vectors: of the rows of all owners */
+  /* Of cg that is not exact; NULL where it is: */
+  float *copies; /* owned [rows of the block][ld]: x of all owners */
+  char *last;    /* owned: the vectors of `all` in the step before */
+  float *alpha;  /* owned [batch_rows]: how far my rows went along them */
+  bool stale;    /* the copies are not what owners have; the same on all ranks of the grid row */
 };
 
 void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg)
@@ -48,7 +61,8 @@ void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg)
   gmf_als_fold_cg *c = *cg;
   if (c == NULL) return;
   gmf_fold_destroy(&c->fold);
-  void *const arrays[] = {c->loss, c->x, c->r, c->p, c->d, c->inverse, c->rho, c->own, c->all};
+  void *const arrays[] = {c->loss, c->x,   c->r,   c->p,      c->d,    c->inverse,
+                          c->rho,  c->own, c->all, c->copies, c->last, c->alpha};
   for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) gmf_free(arrays[a]);
   gmf_free(c);
   *cg = NULL;
@@ -59,7 +73,7 @@ gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gm
 {
   gmf_status status = GMF_OK;
   gmf_als_fold_cg *c = NULL;
-  int64_t n = als->n, vector = n * gmf_als_number_bytes(way);
+  int64_t n = als->n, vector = gmf_als_cg_vector(way, als->n);
 
   *out = NULL;
   GMF_TRY(GMF_NEW_ZERO(c, 1, err));
@@ -73,6 +87,12 @@ gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gm
   GMF_TRY(GMF_NEW_ZERO(c->rho, rows, err));
   GMF_TRY(GMF_NEW_ZERO(c->own, rows * vector, err));
   GMF_TRY(GMF_NEW_ZERO(c->all, rows * c->fold->n_owners * vector, err));
+  if (!way.exact) {
+    c->stale = true;
+    GMF_TRY(GMF_NEW_ZERO(c->copies, block->n_rows * als->ld, err));
+    GMF_TRY(GMF_NEW_ZERO(c->last, rows * c->fold->n_owners * vector, err));
+    GMF_TRY(GMF_NEW_ZERO(c->alpha, rows, err));
+  }
   *out = c;
   c = NULL;
 cleanup:
@@ -119,7 +139,52 @@ static int64_t block_row(const gmf_fold *f, int64_t batch, int64_t j)
   }
 }
 
-/* Local. My parts of the residuals of a batch and, `first`, of its preconditioners, at the x of c->all. */
+/* Bytes of a row's direction on its way, and the length of the step before where copies follow. */
+static int64_t direction_bytes(const gmf_als *als, const gmf_als_fold_cg *c)
+{
+  return (als->n + (c->copies != NULL)) * (int64_t)sizeof(float);
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+static float *copy_of(const gmf_als *als, const gmf_als_fold_cg *c, int64_t r) { return c->copies + r * als->ld; }
+
+float *gmf_als_fold_cg_copies(const gmf_als_fold_cg *c) { return c->copies; }
+
+void gmf_als_fold_cg_forget(gmf_als_fold_cg *c) { c->stale = c->copies != NULL; }
+
+void gmf_als_fold_cg_refresh(const gmf_als *als, gmf_als_fold_cg *c)
+{
+  const gmf_block *b = c->block;
+  size_t bytes = (size_t)als->n * sizeof(float);
+  for (int64_t batch = 0; c->stale && batch < c->fold->n_batches; batch++) {
+    int64_t begin = 0, end = 0, own = c->fold->first[b->grid->col_index];
+    gmf_fold_range(c->fold, batch, b->grid->col_index, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+      memcpy(c->own + (size_t)(r - begin) * bytes, als->factors[b->side]->rows + gmf_block_own(b, r - own) * als->ld,
+             bytes);
+    gmf_fold_spread(b->grid, c->fold, batch, (int64_t)bytes, c->own, c->all);
+    for (int64_t j = 0; j < gmf_fold_rows(c->fold, batch); j++)
+      memcpy(copy_of(als, c, block_row(c->fold, batch, j)), c->all + (size_t)j * bytes, bytes);
+  }
+  c->stale = false;
+}
+
+/* Local. Takes the copies of a batch along their directions: p [rows][stride], alpha [rows][alpha_stride] floats. */
+static void follow(const gmf_als *als, gmf_als_fold_cg *c, int64_t batch, const char *directions, int64_t stride,
+                   const char *lengths, int64_t length_stride)
+{
+  int64_t n_rows = gmf_fold_rows(c->fold, batch);
+#pragma omp parallel for schedule(static) num_threads(als->n_threads)
+  for (int64_t j = 0; j < n_rows; j++) {
+    const float *p = (const float *)(const void *)(directions + j * stride);
+    float *x = copy_of(als, c, block_row(c->fold, batch, j)), alpha = 0;
+    memcpy(&alpha, lengths + j * length_stride, sizeof alpha);
+    for (int k = 0; alpha != 0 && k < als->n; k++) x[k] = (float)((double)x[k] + (double)alpha * (double)p[k]);
+  }
+}
+
+/* Local. My parts of the residuals of a batch and, `first`, of its preconditioners, at x: the copies, or c->all. */
 static void form_residuals(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool first)
 {
   const gmf_block *b = c->block;
@@ -135,7 +200,7 @@ static void form_residuals(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool
     memset(s->x8, 0, length);
     memset(s->r8, 0, length);
     memset(s->b8, 0, length);
-    widen(c->all + j * vector, bytes, n, s->x8);
+    widen(c->copies != NULL ? (const char *)copy_of(als, c, r) : c->all + j * vector, bytes, n, s->x8);
     c->loss[r] = gmf_row_residual(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->x8, s->r8,
                                   first ? s->b8 : NULL);
     char *to = partial + j * vector * (first ? 2 : 1);
@@ -145,12 +210,21 @@ static void form_residuals(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool
   }
 }
 
-/* Local. My parts of the products with the p of c->all; false when all of them are zero. */
-static bool form_products(gmf_als *als, gmf_als_fold_cg *c, int64_t batch)
+/* p'q */
+static float product_of(const float *p, const float *q, int n)
+{
+  double sum = 0;
+  for (int k = 0; k < n; k++) sum += (double)p[k] * (double)q[k];
+  return (float)sum;
+}
+
+/* Local. My parts of the products with the p of c->all, or, `last`, of p's products with those; false when all p are
+ * zero. */
+static bool form_products(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool last)
 {
   const gmf_block *b = c->block;
   int n = als->n;
-  int64_t n_rows = gmf_fold_rows(c->fold, batch);
+  int64_t n_rows = gmf_fold_rows(c->fold, batch), stride = direction_bytes(als, c);
   size_t vector = (size_t)n * sizeof(float);
   float *partial = (float *)(void *)c->fold->partial;
   bool any = false;
@@ -162,11 +236,14 @@ static bool form_products(gmf_als *als, gmf_als_fold_cg *c, int64_t batch)
     bool zero = true;
     memset(p, 0, (size_t)als->ld * sizeof *p);
     memset(q, 0, (size_t)als->ld * sizeof *q);
-    memcpy(p, c->all + (size_t)j * vector, vector);
+    memcpy(p, c->all + j * stride, vector);
     for (int k = 0; k < n && zero; k++) zero = p[k] == 0;
     any = any || !zero;
     if (!zero) gmf_row_product(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, p, q);
-    memcpy(partial + j * n, q, vector);
+    if (last)
+      partial[j] = product_of(p, q, n);
+    else
+      memcpy(partial + j * n, q, vector);
     if (omp_get_thread_num() == 0) gmf_beat();
   }
   return any;
@@ -179,6 +256,7 @@ typedef struct cg_row {
   int64_t in_block; /* among the rows of the block */
   int64_t place;    /* among all mine of the side */
   double *x, *r, *p, *d, *inverse, *rho;
+  float *alpha; /* NULL where x is spread */
 } cg_row;
 
 static cg_row row_at(const gmf_als *als, const gmf_als_fold_cg *c, int64_t begin, int64_t j)
@@ -191,7 +269,8 @@ static cg_row row_at(const gmf_als *als, const gmf_als_fold_cg *c, int64_t begin
                   .p = c->p + at,
                   .d = c->d + at,
                   .inverse = c->inverse + at,
-                  .rho = c->rho + j};
+                  .rho = c->rho + j,
+                  .alpha = c->alpha != NULL ? c->alpha + j : NULL};
 }
 
 static void stop(const gmf_als *als, const cg_row *w) { memset(w->p, 0, (size_t)als->n * sizeof *w->p); }
@@ -247,20 +326,22 @@ static bool start_row(gmf_als *als, const gmf_als_fold_cg *c, const cg_row *w, c
   return least > 0 || count >= n - (row.fixed >= 0);
 }
 
-/* Local. One step of a row, q: the folded product. False where the matrix is not positive along p. */
-static bool step_row(gmf_als *als, const cg_row *w, const float *q)
+/* Local. One step of a row; q: the folded product, NULL in the last step, of which p'q is enough. False where the
+ * matrix is not positive along p. The others that follow have the length of the step in f4. */
+static bool step_row(gmf_als *als, const cg_row *w, const float *q, double curvature)
 {
-  double curvature = 0;
   for (int k = 0; k < als->n; k++)
-    if (w->inverse[k] > 0) curvature += w->p[k] * ((double)q[k] + w->d[k] * w->p[k]);
+    if (w->inverse[k] > 0) curvature += w->p[k] * ((q != NULL ? (double)q[k] : 0) + w->d[k] * w->p[k]);
   if (!(curvature > 0)) return false;
   double alpha = *w->rho / curvature;
+  if (w->alpha != NULL) alpha = (double)(*w->alpha = (float)alpha);
+  als->row_objective[w->place] -= alpha * *w->rho;
+  if (q == NULL) return isfinite(alpha);
   for (int k = 0; k < als->n; k++) {
     if (!(w->inverse[k] > 0)) continue;
     w->x[k] += alpha * w->p[k];
     w->r[k] -= alpha * ((double)q[k] + w->d[k] * w->p[k]);
   }
-  als->row_objective[w->place] -= alpha * *w->rho;
   turn(als, w, false);
   return true;
 }
@@ -281,14 +362,16 @@ static void start_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool fi
   const gmf_grid *grid = c->block->grid;
   int64_t begin = 0, end = 0, vector = als->n * gmf_als_number_bytes(c->way);
   gmf_fold_range(c->fold, batch, grid->col_index, &begin, &end);
-  for (int64_t j = 0; j < end - begin; j++) {
+  for (int64_t j = 0; j < end - begin && c->copies == NULL; j++) {
     cg_row w = row_at(als, c, begin, j);
     narrow(w.x, gmf_als_number_bytes(c->way), als->n, c->own + j * vector);
     widen(c->own + j * vector, gmf_als_number_bytes(c->way), als->n, w.x); /* x is what the others see */
   }
-  gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-  gmf_fold_spread(grid, c->fold, batch, vector, c->own, c->all);
-  gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
+  if (c->copies == NULL) {
+    gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
+    gmf_fold_spread(grid, c->fold, batch, vector, c->own, c->all);
+    gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
+  }
   form_residuals(als, c, batch, first);
   int64_t numbers = (first ? 2 : 1) * als->n;
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
@@ -314,29 +397,71 @@ static void start_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool fi
   }
 }
 
-/* Collective over the grid row. One step of all rows of a batch that are not done; false when none is left. */
-static bool step_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, uint8_t *failed)
+/* Collective over the grid row. The directions of a batch into c->all; copies take the step before this one. */
+static void spread_directions(gmf_als *als, gmf_als_fold_cg *c, int64_t batch)
 {
   const gmf_grid *grid = c->block->grid;
-  int64_t begin = 0, end = 0, vector = als->n * (int64_t)sizeof(float);
+  int64_t begin = 0, end = 0, vector = als->n * (int64_t)sizeof(float), stride = direction_bytes(als, c);
   gmf_fold_range(c->fold, batch, grid->col_index, &begin, &end);
   for (int64_t j = 0; j < end - begin; j++) {
     cg_row w = row_at(als, c, begin, j);
-    narrow(w.p, (int64_t)sizeof(float), als->n, c->own + j * vector);
-    widen(c->own + j * vector, (int64_t)sizeof(float), als->n, w.p);
+    char *to = c->own + j * stride;
+    narrow(w.p, (int64_t)sizeof(float), als->n, to);
+    widen(to, (int64_t)sizeof(float), als->n, w.p);
+    if (w.alpha == NULL) continue;
+    memcpy(to + vector, w.alpha, sizeof *w.alpha);
+    *w.alpha = 0;
+  }
+  if (c->copies != NULL) {
+    char *all = c->all;
+    c->all = c->last;
+    c->last = all;
   }
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-  gmf_fold_spread(grid, c->fold, batch, vector, c->own, c->all);
+  gmf_fold_spread(grid, c->fold, batch, stride, c->own, c->all);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
-  if (!form_products(als, c, batch)) return false;
+  if (c->copies != NULL) follow(als, c, batch, c->last, stride, c->all + vector, stride);
+}
+
+/* Collective over the grid row. Copies take the last step of a batch. */
+static void settle(gmf_als *als, gmf_als_fold_cg *c, int64_t batch)
+{
+  const gmf_grid *grid = c->block->grid;
+  int64_t length = (int64_t)sizeof *c->alpha;
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-  gmf_fold_run_f4(grid, c->fold, batch, als->n);
+  gmf_fold_spread(grid, c->fold, batch, length, c->alpha, c->last);
+  gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
+  follow(als, c, batch, c->all, direction_bytes(als, c), c->last, length);
+  memset(c->alpha, 0, (size_t)c->fold->batch_rows * sizeof *c->alpha);
+}
+
+/* Local. x of my rows of a batch as all ranks have them. */
+static void take_copies(const gmf_als *als, gmf_als_fold_cg *c, int64_t batch)
+{
+  int64_t begin = 0, end = 0;
+  gmf_fold_range(c->fold, batch, c->block->grid->col_index, &begin, &end);
+  for (int64_t j = 0; j < end - begin; j++)
+    widen((const char *)copy_of(als, c, begin + j), (int64_t)sizeof(float), als->n, row_at(als, c, begin, j).x);
+}
+
+/* Collective over the grid row. One step of all rows of a batch that are not done; false when none is left. last: no
+ * step follows, nor a residual. */
+static bool step_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool last, uint8_t *failed)
+{
+  const gmf_grid *grid = c->block->grid;
+  int64_t begin = 0, end = 0, numbers = last ? 1 : als->n;
+  gmf_fold_range(c->fold, batch, grid->col_index, &begin, &end);
+  spread_directions(als, c, batch);
+  if (!form_products(als, c, batch, last)) return false;
+  gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
+  gmf_fold_run_f4(grid, c->fold, batch, numbers);
   gmf_trace_phase(grid->trace, GMF_PHASE_SOLVE);
   const float *sums = (const float *)(const void *)c->fold->sums;
 #pragma omp parallel for schedule(static) num_threads(als->n_threads)
   for (int64_t j = 0; j < end - begin; j++) {
     cg_row w = row_at(als, c, begin, j);
-    if (!is_moving(als, &w) || step_row(als, &w, sums + j * als->n)) continue;
+    const float *of_row = sums + j * numbers;
+    if (!is_moving(als, &w) || step_row(als, &w, last ? NULL : of_row, last ? (double)*of_row : 0)) continue;
     failed[w.in_block] = 1;
     stop(als, &w);
   }
@@ -380,7 +505,13 @@ static void solve_batch(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, uint8_t
   do {
     start_batch(als, c, batch, steps == 0, failed);
     before = steps;
-    while (steps < c->way.cg_steps && steps < before + GMF_CG_RENEW && step_batch(als, c, batch, failed)) steps++;
+    bool moving = true;
+    while (moving && steps < c->way.cg_steps && steps < before + GMF_CG_RENEW) {
+      moving = step_batch(als, c, batch, !c->way.exact && steps + 1 == c->way.cg_steps, failed);
+      steps += moving;
+    }
+    if (c->copies != NULL && moving) settle(als, c, batch);
+    if (c->copies != NULL) take_copies(als, c, batch);
   } while (steps < c->way.cg_steps && (c->way.exact ? steps > before : steps == before + GMF_CG_RENEW));
   if (c->way.exact && steps > before) start_batch(als, c, batch, false, failed);
   finish_batch(als, c, batch, failed);
@@ -396,6 +527,7 @@ bool gmf_als_fold_cg_solve(gmf_als *als, gmf_als_fold_cg *c, uint8_t *failed)
     solve_batch(als, c, batch, failed);
   }
   bool any = gmf_unite_row_flags(b->grid, failed, b->n_rows);
+  if (any) gmf_als_fold_cg_forget(c); /* what is solved by matrices then, the owner has alone */
   for (int64_t r = 0; r < b->n_rows; r++)
     if (!failed[r]) als->folded_loss += c->loss[r];
   return any;

@@ -115,6 +115,19 @@ gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_a
 void gmf_als_fold_destroy(gmf_als_fold **fold);
 
 /*
+ * Local. The rows of all owners of the block, [rows of the block][ld], as copies that the ranks of its grid row keep,
+ * and how many there are; NULL and 0 where they keep none. In the basis of the owners' rows; whoever turns those turns
+ * the copies.
+ */
+float *gmf_als_fold_copies(const gmf_als_fold *fold, int64_t *n);
+
+/* Local, but at the same place of all ranks: owners' rows have changed otherwise than by gmf_als_fold_solve. */
+void gmf_als_fold_forget(gmf_als_fold *fold);
+
+/* Collective over the grid row. Copies are what owners have: nothing to do but after they were forgotten. */
+void gmf_als_fold_refresh(const gmf_als *als, gmf_als_fold *fold);
+
+/*
  * Collective. Solves the block's rows at their owners, the fixed rows being in als->panel. *first_singular: lowered to
  * the lowest row of mine in dataset order that failed.
  */
@@ -127,6 +140,11 @@ void gmf_als_fold_solve(gmf_als *als, gmf_als_fold *fold, int64_t *first_singula
 gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gmf_als_way way, gmf_als_fold_cg **out,
                                   gmf_error *err);
 void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg);
+
+/* As of gmf_als_fold. */
+float *gmf_als_fold_cg_copies(const gmf_als_fold_cg *cg);
+void gmf_als_fold_cg_forget(gmf_als_fold_cg *cg);
+void gmf_als_fold_cg_refresh(const gmf_als *als, gmf_als_fold_cg *cg);
 
 /*
  * Collective over the grid row. Solves the block's rows by conjugate gradients, from where they stand. failed [rows of

@@ -82,11 +82,16 @@ static fold_cost fold_cost_of(const gmf_row_options *row, gmf_folding folding)
   if (way.cg_steps == 0) return (fold_cost){.words = words, .n_folds = 1, .folded = words * F8};
   int64_t steps = way.exact ? way.usual_steps : way.cg_steps, number = way.exact ? F8 : F4;
   int64_t starts = (steps + GMF_CG_RENEW - 1) / GMF_CG_RENEW + (way.exact ? 1 : 0);
-  return (fold_cost){.words = way.exact ? 2 * n : n,
-                     .n_folds = starts + steps,
-                     .n_spread = starts + steps,
-                     .folded = n * ((starts + 1) * number + steps * F4),
-                     .spread = n * (starts * number + steps * F4)};
+  fold_cost cost = {.words = way.exact ? 2 * n : n,
+                    .n_folds = starts + steps,
+                    .n_spread = starts + steps,
+                    .folded = n * ((starts + 1) * number + steps * F4),
+                    .spread = n * (starts * number + steps * F4)};
+  if (way.exact) return cost;
+  /* Of the last product one number, and no x but the lengths of steps: one with each direction, the last one alone. */
+  cost.folded -= (n - 1) * F4;
+  cost.spread = (steps * (n + 1) + starts) * F4;
+  return cost;
 }
 
 int64_t gmf_cost_fold_bytes(const gmf_row_options *row, gmf_folding folding)

@@ -110,8 +110,11 @@ static int64_t cg_vectors(const gmf_train_shape *s, const gmf_memory_share *b, g
   enum { OWN_VECTORS = 5 };
   int64_t n = gmf_row_order(s->n_factors, s->bias), words = gmf_als_cg_words(way, (int)n);
   int64_t rows = gmf_fold_batch_rows(b->fold_cols, words, GMF_ALS_CG_BATCH, b->longest);
-  return rows * n * (OWN_VECTORS * F8 + (b->fold_cols + 1) * gmf_als_number_bytes(way)) +
-         (b->rows + b->heavy_rows) * (F8 + 1);
+  int64_t moved = (b->fold_cols + 1) * gmf_als_cg_vector(way, (int)n),
+          folded = b->heavy_rows > 0 ? b->heavy_rows : b->rows;
+  int64_t bytes = rows * (n * OWN_VECTORS * F8 + moved) + (b->rows + b->heavy_rows) * (F8 + 1);
+  if (!way.exact) bytes += rows * (b->fold_cols * gmf_als_cg_vector(way, (int)n) + F4) + folded * row_length(s) * F4;
+  return bytes;
 }
 
 /* Of both sides, and what MPI_Reduce_scatter takes for a ring of the longer one: a copy of the summands, and one or two
