@@ -135,15 +135,17 @@ cleanup:
 static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t square = (int64_t)als->ld * als->ld, n_own = 0;
+  int64_t square = (int64_t)als->ld * als->ld, n_own = 0, n_all = 0, n_copies = 0;
 
   als->n_threads = omp_get_max_threads();
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(gmf_factor_create(als->grid, (gmf_side)s, axes[s], als->k, als->ld, &als->factors[s], err));
     if (folded_block(als, s) != NULL) GMF_TRY(gmf_als_fold_create(als, folded_block(als, s), &als->folds[s], err));
     n_own = gmf_max64(n_own, als->factors[s]->n);
+    gmf_als_fold_copies(als->folds[s], &n_copies);
+    n_all = gmf_max64(n_all, als->factors[s]->n + n_copies);
   }
-  if (gmf_als_relaxes(&als->options)) GMF_TRY(GMF_NEW(als->kept, n_own * als->ld, err));
+  if (gmf_als_relaxes(&als->options)) GMF_TRY(GMF_NEW(als->kept, n_all * als->ld, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_objective, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->row_regularisation, n_own, err));
   GMF_TRY(GMF_NEW_ZERO(als->gram, square + als->ld, err));
@@ -152,12 +154,19 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
     GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
   if (needs_basis(als)) {
     GMF_TRY(GMF_NEW_ZERO(als->rotation, square, err));
-    GMF_TRY(GMF_NEW_ZERO(als->rotated, n_own * als->ld, err));
+    GMF_TRY(GMF_NEW_ZERO(als->rotated, n_all * als->ld, err));
     if (!is_over_all_pairs(als)) GMF_TRY(GMF_NEW_ZERO(als->row_counts, n_own, err));
   }
   GMF_TRY(gmf_als_rows_create(als, err));
 cleanup:
   return status;
+}
+
+float *gmf_als_rows(const gmf_als *als, gmf_side side, bool copies, int64_t *n)
+{
+  if (copies) return gmf_als_fold_copies(als->folds[side], n);
+  *n = als->factors[side]->n;
+  return als->factors[side]->rows;
 }
 
 /* My rows of a side among those of its block, whose first they are on a grid of one column. */
@@ -331,6 +340,21 @@ int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }
 
 /* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
 
+/* Collective. Sums als->gram over ranks: of its upper triangle, which is all there is to it, n (n + 1) / 2 numbers,
+ * that are moved together for it. */
+static void sum_gram(gmf_als *als)
+{
+  int64_t at = 0, n = als->n;
+  double *gram = als->gram;
+  for (int64_t i = 0; i < n; at += n - i++) memmove(gram + at, gram + i * als->ld + i, (size_t)(n - i) * sizeof *gram);
+  gmf_sum_f64(als->grid, gram, at);
+  for (int64_t i = n - 1; i >= 0; i--) {
+    at -= n - i;
+    memmove(gram + i * als->ld + i, gram + at, (size_t)(n - i) * sizeof *gram);
+  }
+  for (int64_t i = 0; i < n; i++) memset(gram + i * als->ld, 0, (size_t)i * sizeof *gram);
+}
+
 /* Collective. als->gram = Y' diag(weights) Y (upper triangle) of a side's factor; weights NULL: 1. Its bits depend on
  * ranks only. */
 static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
@@ -343,7 +367,7 @@ static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
   }
   memset(als->gram, 0, (size_t)square * sizeof *als->gram);
   gmf_sum_factor_gram(&als->team, y->rows, y->n, als->ld, weights, als->gram);
-  gmf_sum_f64(als->grid, als->gram, square);
+  sum_gram(als);
 }
 
 void gmf_als_gram(gmf_als *als, gmf_side side, double *gram)
@@ -374,13 +398,16 @@ static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, 
   }
 }
 
-/* Local. A side's rows, mine and the copies of others', times m. */
-static void rotate_side(gmf_als *als, gmf_side side, const double *m)
+/* Local. A side's rows, mine and the copies of others', times m; to: NULL for where they are, else all behind each
+ * other. */
+static void rotate_side(gmf_als *als, gmf_side side, const double *m, float *to)
 {
-  int64_t n_copies = 0;
-  float *copies = gmf_als_fold_copies(als->folds[side], &n_copies), *rows = als->factors[side]->rows;
-  rotate(als, rows, als->factors[side]->n, m, rows);
-  rotate(als, copies, n_copies, m, copies);
+  for (int copies = 0; copies < 2; copies++) {
+    int64_t n = 0;
+    float *rows = gmf_als_rows(als, side, copies, &n);
+    rotate(als, rows, n, m, to != NULL ? to : rows);
+    if (to != NULL) to += n * als->ld;
+  }
 }
 
 /* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which
@@ -398,8 +425,8 @@ static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
     for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
   double shared = gmf_loss_shared(als->options.row.loss);
   for (int c = 0; c < als->k; c++) als->shared_diagonal[c] = shared * fmax(0, als->basis->values[c]);
-  rotate(als, y->rows, y->n, als->rotation, als->rotated);
-  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation);
+  rotate_side(als, fixed, als->rotation, als->rotated);
+  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation, NULL);
 cleanup:
   return status;
 }
@@ -497,7 +524,8 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   int64_t first_singular = INT64_MAX;
 
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-  gmf_als_fold_refresh(als, als->folds[side]);
+  gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_als_fold_refresh(als, als->folds[s]);
   if (omega != 1) gmf_als_relax_keep(als, side);
   if (als->basis != NULL)
     GMF_TRY(change_basis(als, fixed, err));
@@ -506,7 +534,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   als->folded_loss = 0;
   solve_panels(als, side, &first_singular);
-  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors);
+  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors, NULL);
   if (omega != 1) gmf_als_relax_rows(als, side, omega);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

@@ -46,6 +46,9 @@ typedef struct gmf_als_way {
 /* Local. heavy: of the heavy rows of a side, and not all of them on a grid of several columns. */
 gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy);
 
+/* Whether the ranks of a grid row have copies of all its rows, which need not travel to them as fixed rows then. */
+static inline bool gmf_als_way_copies(gmf_als_way way) { return way.cg_steps > 0 && !way.exact; }
+
 /* What rows of n coordinates fold, by their matrices or by the vectors of cg: doubles a row, and bytes of a batch of
  * rows, as dist/fold.h has them. The vectors are of numbers of so many bytes; a batch of them is smaller, for owners
  * keep more of each row. */

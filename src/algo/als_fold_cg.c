@@ -87,7 +87,7 @@ gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gm
   GMF_TRY(GMF_NEW_ZERO(c->rho, rows, err));
   GMF_TRY(GMF_NEW_ZERO(c->own, rows * vector, err));
   GMF_TRY(GMF_NEW_ZERO(c->all, rows * c->fold->n_owners * vector, err));
-  if (!way.exact) {
+  if (gmf_als_way_copies(way)) {
     c->stale = true;
     GMF_TRY(GMF_NEW_ZERO(c->copies, block->n_rows * als->ld, err));
     GMF_TRY(GMF_NEW_ZERO(c->last, rows * c->fold->n_owners * vector, err));

@@ -42,7 +42,7 @@ struct gmf_als {
   double *rights;                           /* owned [threads][ld]: the priors of rows */
   gmf_eigen *basis;                         /* owned; NULL where rows are solved in the basis that they stand in */
   double *rotation;                         /* owned [ld][ld]: Q, row by row; with basis */
-  float *rotated;                           /* owned [rows of a side][ld]: my fixed rows in the basis; with basis */
+  float *rotated;                           /* owned [rows of a side][ld]: my fixed rows in the basis, copies behind */
   float *row_counts;                        /* owned [rows of a side]: their numbers of ratings; with basis, for als */
   gmf_exact_gram *exact;                    /* owned; where bits must not depend on ranks */
   float *kept;      /* owned [rows of a side][ld]: where they were before a half-sweep; with relaxation */
@@ -92,6 +92,10 @@ gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t
 
 /* A row without ratings: zero but for the column that is 1. */
 void gmf_als_clear_row(const gmf_als *als, gmf_side side, float *row);
+
+/* My rows of a side, or the copies that I have of others' (als_fold_cg.c), and how many; what turns or moves the ones
+ * does so with the others. */
+float *gmf_als_rows(const gmf_als *als, gmf_side side, bool copies, int64_t *n);
 
 /* The number in dataset order of my row j. */
 int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j);

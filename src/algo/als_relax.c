@@ -34,17 +34,26 @@ double gmf_als_relaxation(const gmf_als *als)
 
 void gmf_als_relax_keep(gmf_als *als, gmf_side side)
 {
-  const gmf_factor *x = als->factors[side];
-  if (x->n > 0) memcpy(als->kept, x->rows, (size_t)(x->n * x->ld) * sizeof *x->rows);
+  float *to = als->kept;
+  for (int copies = 0; copies < 2; copies++) {
+    int64_t n = 0;
+    const float *x = gmf_als_rows(als, side, copies, &n);
+    if (n > 0) memcpy(to, x, (size_t)(n * als->ld) * sizeof *x);
+    to += n * als->ld;
+  }
 }
 
 void gmf_als_relax_rows(gmf_als *als, gmf_side side, double omega)
 {
-  gmf_factor *x = als->factors[side];
   const float *from = als->kept;
   float beyond = (float)(omega - 1); /* x* + (omega - 1) (x* - x): what stays as it is, the 1 of biases, does exactly */
+  for (int copies = 0; copies < 2; copies++) {
+    int64_t n = 0;
+    float *x = gmf_als_rows(als, side, copies, &n);
 #pragma omp parallel for simd schedule(static) num_threads(als->n_threads)
-  for (int64_t j = 0; j < x->n * x->ld; j++) x->rows[j] += beyond * (x->rows[j] - from[j]);
+    for (int64_t j = 0; j < n * als->ld; j++) x[j] += beyond * (x[j] - from[j]);
+    from += n * als->ld;
+  }
 }
 
 double gmf_als_relaxed_objective(double before, double solved, double omega)

@@ -49,13 +49,14 @@ static void add_exact_sum(gmf_traffic *t, int n_ranks)
 
 static void add_gram(const gmf_train_shape *s, int64_t n_fixed, gmf_traffic *t)
 {
-  int64_t square = (int64_t)gmf_pad(order_of(s)) * gmf_pad(order_of(s)), n_pieces = 1;
+  int64_t n = order_of(s), square = (int64_t)gmf_pad(order_of(s)) * gmf_pad(order_of(s));
   if (s->deterministic) { /* gmf_exact_gram_run */
-    n_pieces = gmf_exact_gram_pieces(n_fixed);
+    int64_t n_pieces = gmf_exact_gram_pieces(n_fixed);
     add_reduction(t, F8, s->n_ranks);
     add_reduction(t, I8, s->n_ranks);
-  }
-  add_reduction(t, n_pieces * (n_pieces + 1) / 2 * square * F8, s->n_ranks);
+    add_reduction(t, n_pieces * (n_pieces + 1) / 2 * square * F8, s->n_ranks);
+  } else
+    add_reduction(t, n * (n + 1) / 2 * F8, s->n_ranks);
 }
 
 /* From rank 0, which has it: the others count. */

@@ -128,13 +128,14 @@ static updated_sums sum_updated(const gmf_degree_model *m, int n_ranks, const gm
   return sums;
 }
 
-/* Rows of the fixed side that a rank needs. Of the ranks that may have light ratings of a row, all n_rows of a column,
- * some may have heavy ones too. */
-static double slots_of(const gmf_degree_model *fixed, int n_rows, int n_ranks, double heavy_share,
+/* Rows of the fixed side that a rank needs, of those with at least so many ratings. Of the ranks that may have light
+ * ratings of a row, all n_rows of a column, some may have heavy ones too. */
+static double slots_of(const gmf_degree_model *fixed, double least, int n_rows, int n_ranks, double heavy_share,
                        const gmf_layout *layout)
 {
   double slots = 0;
   for (int c = 0; c < fixed->n; c++) {
+    if (fixed->degrees[c] < least) continue;
     double d = fixed->degrees[c], light = is_hit(d * (1 - heavy_share), n_rows), both = light;
     if (heavy_share > 0) both = 1 - (1 - light) * (1 - is_hit(d * heavy_share, layout->n_rows));
     int n_both = heavy_share > 0 ? layout->n_rows : 0;
@@ -200,8 +201,11 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
   const gmf_degree_model *updated = &models[side], *fixed = &models[gmf_other_side(side)];
   int n_ranks = n_rows * n_cols;
   updated_sums sums = sum_updated(updated, n_ranks, layout, light, heavy);
-  double slots = slots_of(fixed, n_rows, n_ranks, sums.heavy_ratings / sums.ratings, layout);
+  double share = sums.heavy_ratings / sums.ratings, slots = slots_of(fixed, 0, n_rows, n_ranks, share, layout);
   double remote = 1 - 1.0 / n_ranks, others = n_ranks - 1;
+  if (gmf_layout_has_heavy(&ways->copied) && ways->node_ranks <= 1 && slots > 0) /* copies are there, like own rows */
+    remote -= slots_of(fixed, (double)ways->copied.heavy_from, n_rows, n_ranks, share, layout) / slots *
+              (ways->copied.n_cols - 1) / n_ranks;
   double pairs = n_ranks > 1 ? others * -expm1(-slots * remote / others) : 0; /* others that a rank exchanges with */
   *typical = (gmf_share){.ratings = whole(sums.ratings),
                          .rows = whole(sums.rows * n_cols),
@@ -280,10 +284,10 @@ void gmf_degree_model_table(const gmf_degree_model models[GMF_N_SIDES], gmf_side
     gmf_layout none = gmf_layout_light(n_ranks);
     heavy = fmax(0, heavy - t->ratings[k]);
     double share = k < t->n_least ? heavy / n_ratings_of(updated) : 0;
-    t->light[k] = remote * n_ranks * slots_of(fixed, n_ranks, n_ranks, share, &none);
+    t->light[k] = remote * n_ranks * slots_of(fixed, 0, n_ranks, n_ranks, share, &none);
     for (int j = 0; j < t->n_shapes; j++) {
       gmf_layout layout = {0, n_ranks / t->n_cols[j], t->n_cols[j]};
-      t->heavy[j][k] = remote * n_ranks * slots_of(fixed, n_ranks, n_ranks, share, &layout) - t->light[k];
+      t->heavy[j][k] = remote * n_ranks * slots_of(fixed, 0, n_ranks, n_ranks, share, &layout) - t->light[k];
     }
   }
 }

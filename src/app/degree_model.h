@@ -26,6 +26,7 @@ void gmf_degree_model_make(const int64_t n[GMF_N_SIDES], int64_t nnz, gmf_degree
 /* How fixed rows come to their ranks, see gmf_census_side. */
 typedef struct gmf_expected_ways {
   int node_ranks, hop_cols;
+  gmf_layout copied;
 } gmf_expected_ways;
 
 /*

@@ -5,7 +5,8 @@
  *
  * seconds.  Bytes are those of the fixed rows that travel (fetch_table.h) and, for each heavy row, C - 1 times what is
  * folded.  The first maximum is what longest-work-first placement cannot pass: a light row is one rank's work, however
- * long it is, and a heavy one that of the C ranks of its grid row.
+ * long it is, and a heavy one that of the C ranks of its grid row. Where these have copies of it (als_fold_cg.c), it
+ * does not travel to them in the other half-sweep, which counts as bytes less in this one.
  *
  * The rates are those of a usual machine and not of this one, so that layouts, and with them the last bits of a model,
  * depend on the data, the options and the number of ranks alone.
@@ -59,30 +60,43 @@ static double class_seconds(const gmf_fetch_table *t, int class, const way *w)
   return t->rows[class] * row_seconds(w, llround(t->ratings[class] / t->rows[class]), 1);
 }
 
+gmf_layout gmf_layout_copied(const gmf_row_options *row, const gmf_layout *layout)
+{
+  return gmf_als_way_copies(gmf_als_fold_way(row, true)) ? *layout : gmf_layout_light(layout->n_rows * layout->n_cols);
+}
+
+/* The ranks that need a row of a class when it is fixed, as a share of all: its ratings lie with them by chance. */
+static double needed_by(const gmf_fetch_table *t, int class)
+{
+  return t->rows[class] > 0 ? -expm1(t->ratings[class] / t->rows[class] * log1p(-1.0 / t->n_ranks)) : 0;
+}
+
 /* Threshold k, n_least for none, on the heavy grid `shape`. */
 static candidate weigh(const gmf_fetch_table *t, int k, int shape, const gmf_row_options *row, gmf_wire wire)
 {
   way light = way_of(row, GMF_FOLDS_NOTHING), heavy = way_of(row, GMF_FOLDS_HEAVY);
-  double work = 0, n_heavy = 0, longest = 0, n_cols = t->n_cols[shape];
+  double work = 0, n_heavy = 0, n_needed = 0, longest = 0, n_cols = t->n_cols[shape];
   for (int c = 0; c <= t->n_least; c++) {
     bool is_heavy = c > k;
     work += class_seconds(t, c, is_heavy ? &heavy : &light);
     n_heavy += is_heavy ? t->rows[c] : 0;
+    n_needed += is_heavy ? t->rows[c] * needed_by(t, c) : 0;
     if (t->rows[c] > 0)
       longest = fmax(longest, row_seconds(is_heavy ? &heavy : &light, t->longest[c], is_heavy ? n_cols : 1));
   }
   double row_bytes = (double)gmf_wire_bytes(wire, gmf_als_ld(row)), fetched = t->light[k];
-  double folded = 0, calls = t->n_ranks - 1;
+  double folded = 0, saved = 0, calls = t->n_ranks - 1;
   if (n_heavy > 0) {
     fetched += t->heavy[shape][k];
     folded = n_heavy * (n_cols - 1) * (double)gmf_cost_fold_bytes(row, GMF_FOLDS_HEAVY);
+    if (gmf_als_way_copies(gmf_als_fold_way(row, true))) saved = n_needed * (n_cols - 1) * row_bytes;
     calls += 2 * log2(n_cols) *
              (double)gmf_cost_fold_calls(row, GMF_FOLDS_HEAVY, (int64_t)ceil(n_heavy / t->n_ranks), t->n_cols[shape]);
   }
   candidate c = {.received = (fetched * row_bytes + folded) / t->n_ranks};
   double mean = work / t->n_ranks, most = fmax(mean, longest);
   c.balance = mean > 0 ? most / mean : 1;
-  c.seconds = most + c.received / NETWORK + calls * LATENCY;
+  c.seconds = most + (c.received - saved / t->n_ranks) / NETWORK + calls * LATENCY;
   if (c.balance > EVEN) c.seconds *= UNEVEN;
   return c;
 }
@@ -146,10 +160,11 @@ gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, co
   /* Owners as they are without heavy rows; which rows are heavy changes them little. */
   status = gmf_place_rows(n_ranks, source->n, config, item_counts, NULL, axes, err);
   GMF_TRY(gmf_agree(grid, status, err));
-  for (int s = 0; s < GMF_N_SIDES; s++) {
+  for (int s = GMF_N_SIDES - 1; s >= 0; s--) { /* items first, of which some are heavy more often */
     gmf_fetch_table table;
+    gmf_layout copied = gmf_layout_copied(&row, &out[gmf_other_side((gmf_side)s)].layout);
     if (!is_free[s]) continue;
-    GMF_TRY(gmf_fetch_table_count(grid, source, (gmf_side)s, axes, n_ranks, item_counts, &table, err));
+    GMF_TRY(gmf_fetch_table_count(grid, source, (gmf_side)s, axes, n_ranks, item_counts, &copied, &table, err));
     gmf_layout_best(&table, &row, (gmf_wire)config->wire, &out[s]);
   }
 cleanup:

@@ -19,6 +19,9 @@ typedef struct gmf_layout_choice {
   int64_t sampled;               /* one in so many fixed rows was counted */
 } gmf_layout_choice;
 
+/* Local. A side's layout where ranks have copies of its heavy rows, and one without heavy rows where they do not. */
+gmf_layout gmf_layout_copied(const gmf_row_options *row, const gmf_layout *layout);
+
 /* Local. The best of a table's candidates. table: of gmf_fetch_table_count, or expected. row: how rows are solved. */
 void gmf_layout_best(const gmf_fetch_table *table, const gmf_row_options *row, gmf_wire wire, gmf_layout_choice *out);
 

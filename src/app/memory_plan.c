@@ -104,16 +104,23 @@ static int64_t fold_buffers(const gmf_memory_share *b, int64_t words, int64_t ba
   return *part * (b->fold_cols + 1);
 }
 
+/* Rows of which conjugate gradients keep copies. */
+static int64_t copied_rows(const gmf_train_shape *s, const gmf_memory_share *b)
+{
+  bool copies = b->fold_cols > 1 && gmf_als_way_copies(b->heavy_rows > 0 ? s->fold_heavy : s->fold_all);
+  return !copies ? 0 : b->heavy_rows > 0 ? b->heavy_rows : b->rows;
+}
+
 /* The vectors of conjugate gradients, of my rows and of those of all owners in a batch; see algo/als_fold_cg.c. */
 static int64_t cg_vectors(const gmf_train_shape *s, const gmf_memory_share *b, gmf_als_way way)
 {
   enum { OWN_VECTORS = 5 };
   int64_t n = gmf_row_order(s->n_factors, s->bias), words = gmf_als_cg_words(way, (int)n);
   int64_t rows = gmf_fold_batch_rows(b->fold_cols, words, GMF_ALS_CG_BATCH, b->longest);
-  int64_t moved = (b->fold_cols + 1) * gmf_als_cg_vector(way, (int)n),
-          folded = b->heavy_rows > 0 ? b->heavy_rows : b->rows;
+  int64_t moved = (b->fold_cols + 1) * gmf_als_cg_vector(way, (int)n);
   int64_t bytes = rows * (n * OWN_VECTORS * F8 + moved) + (b->rows + b->heavy_rows) * (F8 + 1);
-  if (!way.exact) bytes += rows * (b->fold_cols * gmf_als_cg_vector(way, (int)n) + F4) + folded * row_length(s) * F4;
+  if (!way.exact)
+    bytes += rows * (b->fold_cols * gmf_als_cg_vector(way, (int)n) + F4) + copied_rows(s, b) * row_length(s) * F4;
   return bytes;
 }
 
@@ -191,9 +198,10 @@ static int64_t validation_bytes(const gmf_train_shape *s, const gmf_memory_share
 
 static int64_t factor_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
-  int64_t row = row_length(s) * F4, longest = gmf_max64(b[GMF_USERS].own, b[GMF_ITEMS].own);
-  return (b[GMF_USERS].own + b[GMF_ITEMS].own) * row +
-         longest * (2 * F8 + (s->basis ? row + F4 : 0) + (s->relaxes ? row : 0));
+  int64_t row = row_length(s) * F4, longest = gmf_max64(b[GMF_USERS].own, b[GMF_ITEMS].own), all = 0;
+  for (int side = 0; side < GMF_N_SIDES; side++) all = gmf_max64(all, b[side].own + copied_rows(s, &b[side]));
+  return (b[GMF_USERS].own + b[GMF_ITEMS].own + all * (s->basis + s->relaxes)) * row +
+         longest * (2 * F8 + (s->basis ? F4 : 0));
 }
 
 /*

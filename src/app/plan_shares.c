@@ -188,6 +188,12 @@ void gmf_plan_memory_shares(const gmf_plan_shares *shares, int entry, gmf_memory
 
 /* ---- shares ------------------------------------------------------------------------------------------------------ */
 
+/* A fixed side's layout, where ranks have copies of its heavy rows. */
+static gmf_layout copied_of(const gmf_planner *p, const gmf_plan *plan, gmf_side fixed)
+{
+  return gmf_layout_copied(&p->row, &plan->layouts[fixed]);
+}
+
 gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, gmf_plan *plan, gmf_plan_shares *out,
                                  gmf_error *err)
 {
@@ -222,7 +228,9 @@ gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, g
                                  .axes = axes,
                                  .degrees = p->degrees[s],
                                  .node_ranks = shape->node_ranks,
-                                 .hop_cols = hops ? gmf_hops_cols(n_ranks) : 0};
+                                 .hop_cols = hops ? gmf_hops_cols(n_ranks) : 0,
+                                 .copied = copied_of(p, plan, gmf_other_side((gmf_side)s)),
+                                 .fixed_degrees = p->degrees[gmf_other_side((gmf_side)s)]};
     GMF_TRY(gmf_census_run(p->grid, &p->source, &sides[s], &light, &heavy, counted, err));
     for (int r = 0; r < n_ranks; r++) out->side[s][r].share = counted[r];
     set_folds(plan, (gmf_side)s, out->side[s], n_ranks);
@@ -252,7 +260,9 @@ gmf_status gmf_plan_expect_shares(gmf_planner *p, const gmf_train_shape *shape, 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     GMF_TRY(GMF_NEW_ZERO(out->side[s], out->n, err));
     gmf_rank_cost *b = out->side[s];
-    gmf_expected_ways ways = {.node_ranks = shape->node_ranks, .hop_cols = hops ? gmf_hops_cols(plan->n_ranks) : 0};
+    gmf_expected_ways ways = {.node_ranks = shape->node_ranks,
+                              .hop_cols = hops ? gmf_hops_cols(plan->n_ranks) : 0,
+                              .copied = copied_of(p, plan, gmf_other_side((gmf_side)s))};
     gmf_degree_model_share(p->models, (gmf_side)s, plan->n_grid_rows, plan->n_grid_cols, &plan->layouts[s], &ways,
                            &light, &heavy, &b[0].share, &b[1].share);
     set_folds(plan, (gmf_side)s, b, out->n);

@@ -152,9 +152,10 @@ cleanup:
 typedef struct part {
   gmf_side side;
   const gmf_grid *grid;
-  const gmf_axis *axis;   /* of these rows */
-  const gmf_axis *fixed;  /* of the other side */
-  const gmf_heavy *heavy; /* NULL: the light rows, or all */
+  const gmf_axis *axis;         /* of these rows */
+  const gmf_axis *fixed;        /* of the other side */
+  const gmf_heavy *heavy;       /* NULL: the light rows, or all */
+  const gmf_heavy *fixed_heavy; /* of the other side; NULL where it has none */
 } part;
 
 /* Whether rating j of a round belongs to a part. */
@@ -398,16 +399,18 @@ cleanup:
 }
 
 /* Collective. The plan for the rows [n] of a side's fixed side that I need, as `ways` says. */
-static gmf_status make_plan(const gmf_grid *grid, const gmf_ways *ways, gmf_side side, const gmf_axis *axis,
-                            const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **plan, gmf_error *err)
+static gmf_status make_plan(const gmf_ways *ways, const part *of, const int64_t *rows, int64_t n, int32_t *slot_of,
+                            gmf_expand **plan, gmf_error *err)
 {
+  const gmf_grid *grid = of->grid;
+  const gmf_axis *axis = of->fixed;
   bool hops = ways != NULL && ways->hops != NULL, chooses = hops && ways->choices != NULL;
   if (hops && !chooses) return gmf_expand_create_hops(grid, ways->hops, axis, rows, n, slot_of, plan, err);
   if (ways != NULL && ways->node != NULL)
     return gmf_expand_create_shared(grid, ways->node, axis, rows, n, slot_of, plan, err);
-  gmf_status status = gmf_expand_create(grid, axis, rows, n, slot_of, plan, err);
+  gmf_status status = gmf_expand_create_copied(grid, axis, of->fixed_heavy, rows, n, slot_of, plan, err);
   if (status != GMF_OK || !chooses) return status;
-  return choose_hops(grid, ways, axis, rows, n, slot_of, &ways->choices[side], plan, err);
+  return choose_hops(grid, ways, axis, rows, n, slot_of, &ways->choices[of->side], plan, err);
 }
 
 /* Collective. Makes the blocks of one side of its piles, which are used up. */
@@ -426,7 +429,7 @@ static gmf_status finish_side(const gmf_ways *ways, const part parts[N_PARTS], p
   GMF_FREE(set.before);
   for (gmf_block *b = made; b != NULL; b = b->next) count_rows(b);
   if (made->next != NULL) copy_heavy_counts(made);
-  GMF_TRY(make_plan(grid, ways, made->side, parts[LIGHT].fixed, needed, set.n, slot_of, &made->expand, err));
+  GMF_TRY(make_plan(ways, &parts[LIGHT], needed, set.n, slot_of, &made->expand, err));
   for (gmf_block *b = made; b != NULL; b = b->next) {
     int64_t nnz = b->row_ptr[b->n_rows];
 #pragma omp parallel for schedule(static)
@@ -485,9 +488,10 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_ways *ways, const g
   for (int s = 0; s < GMF_N_SIDES; s++) {
     const gmf_heavy *h = heavy[s];
     const gmf_axis *fixed = axes[gmf_other_side((gmf_side)s)];
+    const gmf_heavy *fixed_heavy = heavy[gmf_other_side((gmf_side)s)];
     blocks[s] = NULL;
-    parts[s][LIGHT] = (part){(gmf_side)s, grid, axes[s], fixed, NULL};
-    if (h != NULL) parts[s][HEAVY] = (part){(gmf_side)s, h->grid, h->axis, fixed, h};
+    parts[s][LIGHT] = (part){(gmf_side)s, grid, axes[s], fixed, NULL, fixed_heavy};
+    if (h != NULL) parts[s][HEAVY] = (part){(gmf_side)s, h->grid, h->axis, fixed, h, fixed_heavy};
     GMF_CHECK(h == NULL || grid->n_cols == 1);
     int64_t n_heavy = h != NULL ? h->n_ratings : 0;
     if (status == GMF_OK)

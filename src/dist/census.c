@@ -103,6 +103,12 @@ int gmf_census_place(const gmf_census_side *of, bool heavy, int updated_owner, i
   return updated_owner / n_cols * n_cols + fixed_owner / n_rows;
 }
 
+int gmf_census_copies(const gmf_census_side *of, int64_t fixed_row)
+{
+  bool is_copied = gmf_layout_has_heavy(&of->copied) && of->fixed_degrees[fixed_row] >= of->copied.heavy_from;
+  return is_copied ? of->copied.n_cols : 1;
+}
+
 static void count_pair(census *c, int from, int to)
 {
   c->shares[to].fetched++;
@@ -145,10 +151,12 @@ static void count_shared(census *c, int64_t position, int owner, int receiver)
   if (arrives != owner) count_pair(c, owner, arrives);
 }
 
-/* The fixed row at a position of its axis goes to those that have a rating of it: the receivers, each once. */
-static void count_receivers(census *c, int64_t position)
+/* A fixed row goes to those that have a rating of it and no copy: the receivers, each once. */
+static void count_receivers(census *c, int64_t fixed_row)
 {
-  int owner = gmf_axis_owner(c->of->axes[gmf_other_side(c->of->side)], position);
+  const gmf_axis *axis = c->of->axes[gmf_other_side(c->of->side)];
+  int64_t position = gmf_axis_position(axis, fixed_row);
+  int owner = gmf_axis_owner(axis, position), by = gmf_census_copies(c->of, fixed_row);
   c->serial++;
   for (int j = 0; j < c->n_receivers; j++) {
     int receiver = c->receivers[j];
@@ -158,7 +166,7 @@ static void count_receivers(census *c, int64_t position)
     }
     c->shares[receiver].slots++;
     c->shares[owner].sent++;
-    if (owner != receiver) count_pair(c, owner, receiver);
+    if (owner / by != receiver / by) count_pair(c, owner, receiver);
     if (c->of->hop_cols > 0) count_hops(c, owner, receiver);
   }
   c->n_receivers = 0;
@@ -178,7 +186,7 @@ static int count_rating(census *c, int64_t row, int updated_owner, int fixed_own
 static void finish_user(census *c)
 {
   if (c->last_user < 0) return;
-  count_receivers(c, gmf_axis_position(c->of->axes[GMF_USERS], c->source->row_begin + c->last_user));
+  count_receivers(c, c->source->row_begin + c->last_user);
 }
 
 /* The user is fixed. */
@@ -217,7 +225,7 @@ static void count_touched(const gmf_grid *grid, census *c)
   for (int64_t i = first; i < end; i++) {
     for (int receiver = 0; receiver < c->n_ranks; receiver++)
       if (gmf_bits_has(c->touched, i * c->n_ranks + receiver)) c->receivers[c->n_receivers++] = receiver;
-    count_receivers(c, gmf_axis_position(c->of->axes[GMF_ITEMS], c->begin + i));
+    count_receivers(c, c->begin + i);
   }
 }
 

@@ -54,6 +54,9 @@ typedef struct gmf_census_side {
   const int64_t *degrees; /* borrowed [n of the side]: gmf_census_degrees */
   int node_ranks;         /* ranks r / node_ranks share expanded rows; 1: none do */
   int hop_cols;           /* of the rectangle of two hops, which are counted beside the straight way; 0: are not */
+  gmf_layout copied; /* the fixed side's, where ranks have copies of its heavy rows (heavy.h), which do not travel to
+                        them straight from their owners; else of no heavy rows */
+  const int64_t *fixed_degrees; /* borrowed [n of the fixed side]; read where it has heavy rows */
 } gmf_census_side;
 
 /* Collective. Ratings of each row of a side over all ranks: degrees [n], on every rank. */
@@ -86,6 +89,9 @@ gmf_status gmf_census_walk(const gmf_rating_source *source, gmf_census_visit *vi
 
 /* Collective. Sums of any length, where gmf_sum_i64 takes an int of them. */
 void gmf_census_sum(const gmf_grid *grid, int64_t *values, int64_t n);
+
+/* Local. Ranks by so many, counted from the first, have copies of each other's fixed row; 1: they have none. */
+int gmf_census_copies(const gmf_census_side *of, int64_t fixed_row);
 
 /* Local. The rank that has the ratings of an updated row and a fixed one, by their owners. */
 int gmf_census_place(const gmf_census_side *of, bool heavy, int updated_owner, int fixed_owner);

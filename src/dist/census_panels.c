@@ -149,10 +149,10 @@ cleanup:
 static void count_slot(panel_census *c, int rank, int64_t panel, int64_t fixed)
 {
   const gmf_axis *axis = c->of->axes[gmf_other_side(c->of->side)];
-  int owner = gmf_axis_owner(axis, gmf_axis_position(axis, fixed));
+  int owner = gmf_axis_owner(axis, gmf_axis_position(axis, fixed)), by = gmf_census_copies(c->of, fixed);
   c->seen[fixed] = c->serial;
   c->found[owner].sent++;
-  if (owner == rank) return;
+  if (owner / by == rank / by) return;
   c->found[rank].fetched++;
   c->found[owner].given++;
   (panel < 0 ? c->heavy_given : c->given + panel * c->n_ranks)[owner]++;

@@ -138,6 +138,12 @@ void gmf_expand_number(gmf_expand *plan, const int64_t *numbers)
 gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
                              int32_t *slot_of, gmf_expand **out, gmf_error *err)
 {
+  return gmf_expand_create_copied(grid, axis, NULL, rows, n, slot_of, out, err);
+}
+
+gmf_status gmf_expand_create_copied(const gmf_grid *grid, const gmf_axis *axis, const gmf_heavy *heavy,
+                                    const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **out, gmf_error *err)
+{
   gmf_status status = GMF_OK;
   gmf_expand *plan = NULL;
   gmf_wants of_owners = {0};
@@ -150,6 +156,10 @@ gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const i
     int owner = gmf_axis_owner(axis, position);
     of_owners.of[j] = owner;
     of_owners.keys[j] = position - axis->prefix[owner];
+    int64_t copy = heavy != NULL && owner != grid->rank ? gmf_heavy_copy(heavy, rows[j]) : -1;
+    if (copy < 0) continue;
+    of_owners.of[j] = grid->rank;
+    of_owners.keys[j] = gmf_axis_n_own(axis, grid->rank) + copy;
   }
   GMF_TRY(gmf_expand_ask(grid, &of_owners, slot_of, &plan, &asked, err));
   gmf_expand_number(plan, asked);

@@ -9,6 +9,7 @@
 #define GMF_DIST_EXPAND_H
 
 #include "dist/axis.h"
+#include "dist/heavy.h"
 #include "dist/wire.h"
 #include "runtime/exchange.h"
 #include "runtime/hops.h"
@@ -19,13 +20,13 @@ struct gmf_expand {
   const gmf_grid *grid;        /* borrowed: of the ranks that the counts are of */
   gmf_expand *before;          /* owned: the first of two hops, and the rows here are those that it brings; or NULL */
   int64_t n_slots;             /* rows that I need: others' by owner, then my own */
-  int64_t n_own;               /* of those, my own */
+  int64_t n_own;               /* of those, my own, or copies that I have */
   int64_t first_slot, n_panel; /* where they begin in the panel, and its slots: 0 and n_slots, unless shared */
   const gmf_node *node;        /* borrowed: whose ranks share the panel; NULL: it is mine alone */
   int64_t n_send;              /* rows that I give, counted once for each receiver */
   int64_t *send_counts, *recv_counts; /* owned [ranks]; 0 for myself */
   int32_t *send_rows;                 /* owned [n_send]: my rows, by receiver */
-  int32_t *own_rows;                  /* owned [n_own]: my rows that I need */
+  int32_t *own_rows;                  /* owned [n_own]: my rows that I need, copies counted on behind them */
 };
 
 /*
@@ -35,6 +36,11 @@ struct gmf_expand {
 gmf_status gmf_expand_create(const gmf_grid *grid, const gmf_axis *axis, const int64_t *rows, int64_t n,
                              int32_t *slot_of, gmf_expand **out, gmf_error *err);
 void gmf_expand_destroy(gmf_expand **expand);
+
+/* Collective. The same where I may have copies of others' rows: `heavy`, NULL for none. Nobody sends me those; they
+ * stand behind my own rows, in the order of gmf_heavy_copy, wherever rows are expanded from. */
+gmf_status gmf_expand_create_copied(const gmf_grid *grid, const gmf_axis *axis, const gmf_heavy *heavy,
+                                    const int64_t *rows, int64_t n, int32_t *slot_of, gmf_expand **out, gmf_error *err);
 
 /*
  * Collective. The same for ranks of a node that share one panel: what several of them need arrives once, at the rank

@@ -39,29 +39,31 @@ typedef struct counting {
   uint32_t *masks; /* owned [counted items or 1][ranks]: classes that a fixed row has at each owner of updated rows */
   int *owners;     /* owned [ranks]: scratch, those that have a class of a row */
   int64_t user;    /* the one whose mask it is, -1 at first */
+  const gmf_layout *copied;                                                                  /* borrowed; NULL: none */
   double light[GMF_FETCH_THRESHOLDS + 2], heavy[GMF_FETCH_SHAPES][GMF_FETCH_THRESHOLDS + 2]; /* by the first candidate
       for which a row travels, and the first for which it does not any more */
 } counting;
 
 static int owner_of(const gmf_axis *axis, int64_t row) { return gmf_axis_owner(axis, gmf_axis_position(axis, row)); }
 
-/* A fixed row of `owner`. Light ratings go to an owner from the candidate on that leaves its lowest class light; heavy
- * ones to rank (x, y) up to the candidate that leaves grid row x no heavy class, as far as that has no light one. */
-static void count_row(counting *c, int owner, const uint32_t *mask)
+/* A fixed row of `owner`, of so many ratings. Light ratings go to an owner from the candidate on that leaves its lowest
+ * class light; heavy ones to rank (x, y) up to the candidate that leaves grid row x no heavy class, as far as that has
+ * no light one. */
+static void count_row(counting *c, int owner, int64_t n_ratings, const uint32_t *mask)
 {
   const gmf_fetch_table *t = c->table;
-  int n = 0;
+  int n = 0, by = c->copied != NULL && n_ratings >= c->copied->heavy_from ? c->copied->n_cols : 1; /* ranks with it */
   for (int r = 0; r < c->n_ranks; r++)
     if (mask[r] != 0) c->owners[n++] = r;
   for (int j = 0; j < n; j++)
-    if (c->owners[j] != owner) c->light[__builtin_ctz(mask[c->owners[j]])]++;
+    if (c->owners[j] / by != owner / by) c->light[__builtin_ctz(mask[c->owners[j]])]++;
   for (int shape = 0; shape < t->n_shapes; shape++) {
     int n_cols = t->n_cols[shape], column = owner / (c->n_ranks / n_cols);
     for (int j = 0; j < n;) {
       int first = c->owners[j] / n_cols * n_cols;
       uint32_t group = 0;
       for (; j < n && c->owners[j] < first + n_cols; j++) group |= mask[c->owners[j]];
-      if (first + column == owner) continue;
+      if ((first + column) / by == owner / by) continue;
       int highest = 31 - __builtin_clz(group);
       int lowest = mask[first + column] != 0 ? __builtin_ctz(mask[first + column]) : highest;
       c->heavy[shape][lowest < highest ? lowest : highest]++;
@@ -72,7 +74,8 @@ static void count_row(counting *c, int owner, const uint32_t *mask)
 static void finish_user(counting *c)
 {
   if (c->user < 0) return;
-  count_row(c, owner_of(c->axes[GMF_USERS], c->source->row_begin + c->user), c->masks);
+  count_row(c, owner_of(c->axes[GMF_USERS], c->source->row_begin + c->user),
+            c->source->indptr[c->user + 1] - c->source->indptr[c->user], c->masks);
   memset(c->masks, 0, (size_t)c->n_ranks * sizeof *c->masks);
 }
 
@@ -136,21 +139,25 @@ static void add_up(counting *c, gmf_fetch_table *t)
 }
 
 /* Collective. Items that are fixed: each rank knows the classes of its users alone. */
-static void count_items(const gmf_grid *grid, counting *c, int64_t n_counted)
+static void count_items(const gmf_grid *grid, counting *c, int64_t n_counted, const int64_t *item_counts)
 {
   int64_t words = n_counted * c->n_ranks / 2 + 1; /* of 64 bits, in an array that is one longer */
   gmf_unite_bits(grid, (uint64_t *)(void *)c->masks, words);
   int64_t first = gmf_slice_begin(n_counted, grid->size, grid->rank);
   int64_t end = gmf_slice_begin(n_counted, grid->size, grid->rank + 1);
-  for (int64_t i = first; i < end; i++) count_row(c, c->item_owner[i * c->table->sampled], c->masks + i * c->n_ranks);
+  for (int64_t i = first; i < end; i++) {
+    int64_t item = i * c->table->sampled;
+    count_row(c, c->item_owner[item], item_counts != NULL ? item_counts[item] : 0, c->masks + i * c->n_ranks);
+  }
 }
 
 gmf_status gmf_fetch_table_count(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side,
                                  gmf_axis *const axes[GMF_N_SIDES], int n_ranks, const int64_t *item_counts,
-                                 gmf_fetch_table *out, gmf_error *err)
+                                 const gmf_layout *copied, gmf_fetch_table *out, gmf_error *err)
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   counting c = {.table = out, .source = source, .side = side, .axes = axes, .n_ranks = n_ranks, .user = -1};
+  if (copied != NULL && gmf_layout_has_heavy(copied)) c.copied = copied;
   int64_t n_items = source->n[GMF_ITEMS], row_bytes = n_ranks * (int64_t)sizeof *c.masks, n_counted = 1;
 
   gmf_fetch_table_make(n_ranks, longest_row(grid, source, side, item_counts), out);
@@ -170,7 +177,7 @@ gmf_status gmf_fetch_table_count(const gmf_grid *grid, const gmf_rating_source *
   if (side == GMF_ITEMS)
     finish_user(&c);
   else
-    count_items(grid, &c, n_counted);
+    count_items(grid, &c, n_counted, item_counts);
   gmf_sum_f64(grid, c.light, GMF_FETCH_THRESHOLDS + 2);
   gmf_sum_f64(grid, &c.heavy[0][0], (int64_t)GMF_FETCH_SHAPES * (GMF_FETCH_THRESHOLDS + 2));
   if (side == GMF_USERS) { /* of items every rank has all */

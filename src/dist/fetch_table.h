@@ -10,6 +10,7 @@
 #define GMF_DIST_FETCH_TABLE_H
 
 #include "dist/axis.h"
+#include "dist/layout.h"
 #include "dist/source.h"
 
 enum { GMF_FETCH_THRESHOLDS = 31, GMF_FETCH_SHAPES = 32 };
@@ -36,10 +37,11 @@ int gmf_fetch_class(const gmf_fetch_table *table, int64_t n_ratings);
 /*
  * Collective over `grid`, whose ranks have their users of the source. For the half-sweep that updates `side`; axes: of
  * n_ranks ranks. item_counts [n items]: where items are updated. Where users are, an item takes 4 bytes a rank: beyond
- * 64 MiB one in several items is counted, and the sums multiplied.
+ * 64 MiB one in several items is counted, and the sums multiplied. copied: the fixed side's layout where ranks have
+ * copies of its heavy rows (heavy.h), which do not travel to them; NULL: none.
  */
 gmf_status gmf_fetch_table_count(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side,
                                  gmf_axis *const axes[GMF_N_SIDES], int n_ranks, const int64_t *item_counts,
-                                 gmf_fetch_table *out, gmf_error *err);
+                                 const gmf_layout *copied, gmf_fetch_table *out, gmf_error *err);
 
 #endif

@@ -122,6 +122,16 @@ int64_t gmf_heavy_index(const gmf_heavy *h, int64_t row)
   return at < h->n && h->rows[at] == row ? at : -1;
 }
 
+int64_t gmf_heavy_copy(const gmf_heavy *h, int64_t row)
+{
+  int64_t index = h->copied ? gmf_heavy_index(h, row) : -1;
+  if (index < 0) return -1;
+  int64_t position = gmf_axis_position(h->axis, index), first = (int64_t)h->grid->row_index * h->grid->n_cols;
+  return position >= h->axis->prefix[first] && position < h->axis->prefix[first + h->grid->n_cols]
+             ? position - h->axis->prefix[first]
+             : -1;
+}
+
 /* ---- where they lie ---------------------------------------------------------------------------------------------- */
 
 /* Local. Axis and own rows. */

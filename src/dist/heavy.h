@@ -18,6 +18,8 @@ typedef struct gmf_heavy {
   gmf_grid *grid;    /* owned: the heavy grid; these from gmf_heavy_place on */
   gmf_axis *axis;    /* owned: of the heavy rows alone, numbered as in `rows` */
   int64_t *own_rows; /* owned: my heavy rows, in the order of `axis`, as places among my rows of the side */
+  bool copied;       /* each rank has all rows of its grid row, not only its own (algo/als_fold_cg.c); for the caller of
+                        gmf_heavy_find to say */
 } gmf_heavy;
 
 /*
@@ -35,5 +37,8 @@ void gmf_heavy_destroy(gmf_heavy **heavy);
 
 /* Local. A row's number among the heavy ones, or -1. */
 int64_t gmf_heavy_index(const gmf_heavy *heavy, int64_t row);
+
+/* Local. A row's place among the heavy ones of my grid row, where each of its ranks has them all; -1 for others. */
+int64_t gmf_heavy_copy(const gmf_heavy *heavy, int64_t row);
 
 #endif
