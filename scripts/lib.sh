@@ -118,6 +118,15 @@ mpi_environment() {
   export OMP_NUM_THREADS=1
 }
 
+# blas_kernels GRIDMF
+# What this program asks OpenBLAS for on a CPU that OpenBLAS does not know (linalg/blas_core.h), for all programs that are
+# started from here: others then have the same, and it need not start itself anew.
+blas_kernels() {
+  local core
+  core=$("$1" --version | sed -n 's/.*in a run //p')
+  [[ -z $core ]] || export OPENBLAS_CORETYPE=$core
+}
+
 # configure_and_build PRESET [DIR [CMAKE_OPTION...]]
 # DIR is relative to the checkout, build/PRESET if empty or absent.
 configure_and_build() {

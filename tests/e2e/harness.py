@@ -22,6 +22,16 @@ GRIDMF_QUERY = os.environ.get("GRIDMF_QUERY", "gridmf-query")
 MPIRUN = os.environ.get("MPIRUN", "mpirun").split()
 TIMEOUT = 60
 
+# Sanitizers look at what code does with memory; what results are, the quick build checks on every layout of ranks. Slow
+# tests do both.
+SANITIZED = os.environ.get("GRIDMF_SANITIZED") == "1" and os.environ.get("GRIDMF_SLOW") != "1"
+
+
+def shortened(whole, short):
+    """What a test runs on; under sanitizers `short`, which takes each way through the code once."""
+    return short if SANITIZED else whole
+
+
 MPI_ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

@@ -8,18 +8,19 @@ import numpy as np
 import scipy.optimize
 
 import harness
-from harness import Ratings, random_dataset, read_factors, read_history, run_good, write_dataset
+from harness import Ratings, random_dataset, read_factors, read_history, run_good, shortened, write_dataset
 
 TOLERANCE = 1e-5
 OBJECTIVE_TOLERANCE = 1e-6
 
-RANKS = [(n, "auto") for n in (1, 2, 3, 4, 6, 7)]
-GRIDS = [(2, "1x2"), (4, "1x4"), (4, "2x2"), (4, "4x1"), (6, "2x3"), (6, "3x2"), (6, "6x1"), (6, "1x6"), (7, "1x7"),
-         (7, "7x1")]
+RANKS = shortened([(n, "auto") for n in (1, 2, 3, 4, 6, 7)], [(1, "auto"), (3, "auto")])
+GRIDS = shortened([(2, "1x2"), (4, "1x4"), (4, "2x2"), (4, "4x1"), (6, "2x3"), (6, "3x2"), (6, "6x1"), (6, "1x6"), (7, "1x7"),
+                   (7, "7x1")], [(2, "1x2"), (6, "2x3")])
 # "N:RxC": rows of both sides with at least N ratings on a grid of their own; all rows have one, few have many.
-HEAVY = [(2, "8:1x2"), (3, "8:1x3"), (4, "8:2x2"), (4, "1:2x2"), (4, "10:1x4"), (6, "8:2x3"), (6, "8:3x2"), (6, "1:1x6")]
+HEAVY = shortened([(2, "8:1x2"), (3, "8:1x3"), (4, "8:2x2"), (4, "1:2x2"), (4, "10:1x4"), (6, "8:2x3"), (6, "8:3x2"),
+                   (6, "1:1x6")], [(2, "1:1x2"), (4, "8:2x2")])
 SOME_HEAVY = [(4, "8:2x2"), (6, "8:2x3")]
-SOME = [(1, "auto"), (3, "auto"), (4, "2x2"), (6, "2x3"), (7, "7x1"), (7, "1x7")]
+SOME = shortened([(1, "auto"), (3, "auto"), (4, "2x2"), (6, "2x3"), (7, "7x1"), (7, "1x7")], [(4, "2x2")])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,7 @@ class TestFactors(OracleCase):
 class TestFamily(OracleCase):
     """Losses, scales, biases, weights, signs, solvers: each in every combination that has a meaning of its own."""
 
-    FEW = [(1, "auto"), (3, "auto"), (4, "2x2"), (4, "11:2x2")]
+    FEW = shortened([(1, "auto"), (3, "auto"), (4, "2x2"), (4, "11:2x2")], [(4, "11:2x2")])
 
     @classmethod
     def setUpClass(cls):
@@ -226,8 +227,8 @@ class TestFamily(OracleCase):
     def test_biases(self):
         for scale in ("none", "count"):
             for center in ("none", "global"):
-                layouts = SOME if center == "global" and scale == "count" else [(2, "auto"), (4, "2x2")]
-                self.check(self.data, Settings(scale=scale, bias=True, center=center), layouts)
+                where = SOME if center == "global" and scale == "count" else shortened([(2, "auto"), (4, "2x2")], [(4, "2x2")])
+                self.check(self.data, Settings(scale=scale, bias=True, center=center), where)
 
     def test_center_alone(self):
         self.check(self.data, Settings(center="global", scale="count"), self.FEW)
@@ -242,10 +243,11 @@ class TestFamily(OracleCase):
         """Every solver comes to the same place. Rows here have 6 to 18 ratings, so that auto takes duals for 30 factors;
         as there are more factors than ratings, f4 determines them less well. On several columns cg folds its vectors."""
         for solver in ("cholesky", "auto", "cg"):
-            layouts = [(1, "auto"), (3, "auto")] + [(4, "2x2"), (4, "11:1x4"), (6, "11:2x3")] * (solver == "cg")
+            where = shortened([(1, "auto"), (3, "auto")], [(2, "auto")])
+            where = where + shortened([(4, "2x2"), (4, "11:1x4"), (6, "11:2x3")], [(4, "11:1x4")]) * (solver == "cg")
             for base in (Settings(scale="count", k=30), Settings(scale="count", k=30, bias=True, center="global"),
                          Settings("ials", k=30), Settings("ials", 0.01, "ials", loss="ials", k=30)):
-                self.check(self.data, dataclasses.replace(base, solver=solver), layouts, tolerance=3e-5)
+                self.check(self.data, dataclasses.replace(base, solver=solver), where, tolerance=3e-5)
 
     def test_exact_by_folded_vectors(self):
         """auto solves heavy rows by conjugate gradients where they converge in fewer bytes than their matrix has, and by
@@ -285,7 +287,7 @@ class TestFamily(OracleCase):
 
 
 class TestEdges(OracleCase):
-    LAYOUTS = [(1, "auto"), (4, "2x2"), (7, "7x1"), (7, "1x7")]
+    LAYOUTS = shortened([(1, "auto"), (4, "2x2"), (7, "7x1"), (7, "1x7")], [(4, "2x2")])
 
     def check_both(self, data, layouts, **settings):
         for algorithm in ("als", "ials"):
@@ -293,7 +295,8 @@ class TestEdges(OracleCase):
 
     def test_more_ranks_than_rows(self):
         data = random_dataset(self.folder / "few.h5", 3, 5, 9)
-        self.check_both(data, [(1, "auto"), (6, "2x3"), (6, "3x2"), (7, "7x1"), (7, "1x7")], k=2)
+        self.check_both(data, shortened([(1, "auto"), (6, "2x3"), (6, "3x2"), (7, "7x1"), (7, "1x7")],
+                                        [(6, "2x3"), (7, "auto")]), k=2)
 
     def test_one_factor(self):
         self.check_both(random_dataset(self.folder / "one.h5", 19, 13, 90), self.LAYOUTS, k=1)
@@ -345,7 +348,7 @@ class TestHardSystems(OracleCase):
         data = random_dataset(self.out / "data.h5", m, n, nnz)
         start = read_factors(self.train(data, settings, iterations=0))[1]
         x, y, _, _, objectives = Problem(Ratings(data).dense(), settings).sweeps(start, 3)
-        for n_ranks, grid in ((1, "auto"), (2, "1x2")):
+        for n_ranks, grid in shortened(((1, "auto"), (2, "1x2")), ((2, "1x2"),)):
             with self.subTest(ranks=n_ranks, grid=grid):
                 model = self.train(data, settings, n_ranks, grid)
                 found = read_factors(model)
@@ -375,7 +378,7 @@ class TestObjective(OracleCase):
                          Settings(lam=0.05, scale="count", k=8, bias=True, center="global"),
                          Settings(lam=0.05, scale="count", k=8, nonnegative=True),
                          Settings("ials", 0.003, "ials", loss="ials", k=8), Settings("ials", 0.05, loss="implicit", k=8)):
-            for n_ranks, grid in ((2, "auto"), (4, "2x2")):
+            for n_ranks, grid in shortened(((2, "auto"), (4, "2x2")), ((2, "1x2"),)):
                 with self.subTest(settings=settings, ranks=n_ranks, grid=grid):
                     model = self.train(data, settings, n_ranks, grid, iterations=15)
                     history = read_history(model)
@@ -396,6 +399,7 @@ class TestObjective(OracleCase):
             np.testing.assert_allclose(f["items/gram"][()], y.T @ y, rtol=1e-12, atol=1e-12)
 
 
+@unittest.skipIf(harness.SANITIZED, "the same runs as elsewhere, twice")
 class TestSameBits(OracleCase):
     @classmethod
     def setUpClass(cls):
@@ -447,7 +451,7 @@ class TestDeterministic(OracleCase):
                          Settings(k=12, solver="cg", cg_steps=3), Settings("ials", k=12, nonnegative=True),
                          Settings("ials", 0.003, "ials", loss="ials", k=12, solver="cg", cg_steps=2)):
             seen = set()
-            for n_ranks, threads in ((1, 1), (1, 2), (2, 1), (3, 2), (4, 1), (6, 1), (7, 1)):
+            for n_ranks, threads in shortened(((1, 1), (1, 2), (2, 1), (3, 2), (4, 1), (6, 1), (7, 1)), ((1, 1), (3, 2))):
                 model = self.out / "model.h5"
                 run_good(n_ranks, "train", data, "-o", model, *settings.arguments(), "--iterations", 4, "--deterministic",
                          "--threads", threads, "--quiet")
