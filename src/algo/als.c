@@ -512,6 +512,8 @@ static void solve_panels(gmf_als *als, gmf_side side, int64_t *first_singular)
     if (als->grid->n_cols == 1) gmf_als_rows_solve(als, side, p, first_singular);
     if (p + 1 == n && als->folds[side] != NULL) gmf_als_fold_solve(als, als->folds[side], first_singular);
   }
+  for (const gmf_block *b = als->blocks[side]; b != NULL; b = b->next)
+    gmf_trace_work(trace, GMF_PHASE_SOLVE, b->row_ptr[b->n_rows]);
 }
 
 /* Collective. One side given the other; omega: how far rows go, als_relax.c. */

@@ -303,6 +303,7 @@ gmf_status gmf_ranker_add(gmf_ranker *r, const gmf_user_batch *b, gmf_error *err
   for (int64_t j = 0; j < b->n; j++) gmf_topn_sort(&r->lists[j]);
   for (int64_t j = 0; j < b->n; j++) add_user(r, b, j);
   for (int i = 0; i < m->n; i++) gmf_accumulator_carry(&r->metrics->sum[i]);
+  gmf_trace_work(r->grid->trace, GMF_PHASE_SCORE, m->longest > 0 || m->compares ? b->n * r->n_items : b->begin[b->n]);
 cleanup:
   return status;
 }

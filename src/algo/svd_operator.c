@@ -74,6 +74,7 @@ void gmf_operator_apply_ratings(gmf_operator *op, gmf_side updated, gmf_columns 
     multiply_rows(op, b, 0, b->n_rows, y.n, y.tall->rows + y.begin, y.tall->ld);
   else
     multiply_and_fold(op, updated, y);
+  gmf_trace_work(op->grid->trace, GMF_PHASE_SOLVE, b->row_ptr[b->n_rows]);
   op->n_products += x.n;
   gmf_trace_phase(op->grid->trace, before);
 }

@@ -309,6 +309,7 @@ static gmf_status write_lists(job *j, gmf_error *err)
     if (most == 0) break;
     gmf_beat();
     GMF_TRY(gmf_agree(j->grid, n > 0 ? answer(j, at, n, err) : GMF_OK, err));
+    gmf_trace_work(j->grid->trace, GMF_PHASE_SCORE, n * j->info.n_items);
     GMF_TRY(gmf_writer_write_part(w, USERS_ID, n, j->ids, err));
     GMF_TRY(gmf_writer_write_part(w, GMF_TOP_ITEM, n, j->lists.items, err));
     GMF_TRY(gmf_writer_write_part(w, GMF_TOP_SCORE, n, j->lists.scores, err));

@@ -483,6 +483,7 @@ gmf_status gmf_blocks_create(const gmf_grid *grid, const gmf_ways *ways, const g
           nnz = source->indptr[source->row_end - source->row_begin] - source->indptr[0];
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_DISTRIBUTE);
 
+  gmf_trace_work(grid->trace, GMF_PHASE_DISTRIBUTE, nnz);
   gmf_sum_i64(grid, &nnz, 1);
   status = new_buffers(grid->size, source->has_weights, heavy, &buffers, err);
   for (int s = 0; s < GMF_N_SIDES; s++) {

@@ -389,6 +389,7 @@ static gmf_status read_share(gmf_import_share *share, const gmf_import_options *
     share->threads[t].bad.file = share->threads[t].huge[0].file = share->threads[t].huge[1].file = -1;
   GMF_TRY(GMF_NEW(spans, share->n_files, err));
   int n = cut_input(share, size, rank, spans);
+  for (int s = 0; s < n; s++) share->n_bytes += spans[s].end - spans[s].begin;
   for (int s = 0, end = 0; s < n && !stopped; s = end) {
     bool plain = share->files[spans[s].file].compression == GMF_PLAIN;
     for (end = s + 1; plain && end < n && end - s < OPEN_FILES;) {
@@ -524,6 +525,7 @@ gmf_status gmf_import_read(const gmf_grid *grid, const gmf_import_options *optio
   gmf_bad_place bad = {.file = -1};
 
   GMF_TRY(gmf_agree(grid, read_share(share, options, grid->size, grid->rank, err), err));
+  gmf_trace_work(grid->trace, GMF_PHASE_READ, share->n_bytes);
   for (int t = 0; t < share->n_threads; t++) {
     report->n_lines += share->threads[t].n_lines;
     report->n_bad_lines += share->threads[t].n_bad_lines;

@@ -62,6 +62,7 @@ typedef struct gmf_import_share {
   gmf_import_thread *threads; /* owned [n_threads] */
   gmf_piece *pieces;          /* owned [n_pieces], in the order of the input; those of lower ranks come before */
   int64_t n_pieces, piece_capacity;
+  int64_t n_bytes;           /* of the files, as on the disk, that this rank reads */
   bool as_text[GMF_N_SIDES]; /* some id of the side is no integer; equal on all ranks */
 } gmf_import_share;
 

@@ -244,6 +244,7 @@ static gmf_status number_ids(const gmf_grid *grid, gmf_import_share *share, int6
     if (status == GMF_OK) status = GMF_NEW(rows[s], set->n, err);
     GMF_TRY(gmf_agree(grid, status, err));
     GMF_TRY(gmf_id_space_build(grid, set, share->as_text[s], &space[s], rows[s], err));
+    gmf_trace_work(grid->trace, GMF_PHASE_MAP_IDS, set->n);
   }
   cut_rows(grid, &space[GMF_USERS], r->cuts);
   GMF_TRY(plan_buckets(r, n_ratings, err)); /* from values that all ranks share */
@@ -419,6 +420,7 @@ static gmf_status route(router *r, gmf_import_share *share, gmf_error *err)
     while (end < share->n_pieces && (end == begin || b.n + share->pieces[end].n <= most)) b.n += share->pieces[end++].n;
     b.n_pieces = end - begin;
     status = route_batch(r, &b, err);
+    gmf_trace_work(r->grid->trace, GMF_PHASE_DISTRIBUTE, b.n);
     batch_free(&b);
     GMF_TRY(status);
     for (int64_t p = begin; p < end; p++) gmf_piece_free(&share->pieces[p]);
@@ -673,6 +675,7 @@ gmf_status gmf_import_sort(const gmf_grid *grid, const gmf_import_options *optio
   rating_list_free(&r.recv);
   gmf_trace_phase(grid->trace, GMF_PHASE_SORT);
   GMF_TRY(gmf_agree(grid, make_rows(&r, share->has_time, rows, err), err));
+  gmf_trace_work(grid->trace, GMF_PHASE_SORT, r.bucket_begin[r.n_buckets]);
   status = sort_buckets(&r, options, space[GMF_ITEMS].n, rows, &first, report, err);
   GMF_TRY(gmf_agree(grid, status, err));
   int64_t counts[] = {report->n_duplicates, report->n_dropped_by_rating};

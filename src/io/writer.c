@@ -434,6 +434,7 @@ static gmf_status write_blocks(gmf_writer *w, array *a, int64_t first, int64_t l
     if (n * a->row_bytes >= WRITEBACK_BYTES) start_writeback(w);
   }
   a->n_written += last - first;
+  gmf_trace_work(w->grid->trace, GMF_PHASE_WRITE, (row_of_block(a, last) - first_row) * a->row_bytes);
 cleanup:
   return status;
 }

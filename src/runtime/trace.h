@@ -28,6 +28,7 @@ typedef enum gmf_phase {
 typedef struct gmf_trace {
   double seconds[GMF_N_PHASES];
   int64_t calls[GMF_N_PHASES];
+  int64_t work[GMF_N_PHASES];  /* what each phase has done, gmf_trace_work */
   int64_t n_collectives;       /* reductions, broadcasts and gathers this rank took part in */
   int64_t collective_bytes;    /* length of this rank's part of them */
   int64_t n_exchanges;         /* calls of gmf_exchange */
@@ -43,6 +44,12 @@ void gmf_trace_start(gmf_trace *trace);
 gmf_phase gmf_trace_phase(gmf_trace *trace, gmf_phase phase);
 void gmf_trace_collective(gmf_trace *trace, int64_t bytes);
 void gmf_trace_exchange(gmf_trace *trace, int64_t bytes_sent);
+
+/*
+ * What was done in a phase, for its rate in the table: bytes of files (read, write), different ids (map
+ * ids), ratings (sort, distribute, solve), pairs of user and item (score). What expand and fold send counts by itself.
+ */
+void gmf_trace_work(gmf_trace *trace, gmf_phase phase, int64_t n);
 
 const char *gmf_phase_name(gmf_phase phase);
 
@@ -66,8 +73,8 @@ int64_t gmf_process_peak_bytes(void);
 
 /*
  * Collective. Rank 0 prints to `out` (NULL elsewhere or to print nothing): phase, calls, min / mean / max seconds over
- * ranks and the rank of the maximum, then bytes sent and peak memory the same way. Where bounds are known: the largest
- * bound of the ranks, and what part of the slowest rank's seconds that is.
+ * ranks, the rank of the maximum and what all ranks did in a second of it, then bytes sent and peak memory. Where
+ * bounds are known: the largest bound of the ranks, and what part of the slowest rank's seconds that is.
  */
 void gmf_trace_print(const gmf_trace *trace, MPI_Comm comm, FILE *out);
 

@@ -107,7 +107,8 @@ class TestRoofline(harness.Case):
             self.assertAlmostEqual(phase["share"] * phase["seconds"] / phase["bound"], 1, places=6)
         self.assertEqual((e["sweeps"], e["balance"], e["serial"]), (2, 1, e["limit"]))
         self.assertRegex(err, r"(?m)^phase .* bound s  share$")
-        self.assertRegex(err, r"(?m)^solve .* [\d.]+ +\d+%$")
+        self.assertRegex(err, r"(?m)^solve .* [\d.]+ M ratings/s +[\d.]+ +\d+%$")
+        self.assertRegex(err, r"(?m)^write .* [\d.]+ MB/s$")
 
     def test_exact_solver(self):
         self.check_one_rank(self.exact, False, "--algorithm", "als")
