@@ -234,6 +234,9 @@ static const gmf_option OPTIONS[] = {
      "number of ratings; users and items have as many as in gridmf synth"},
     {"ranks-per-node", GMF_OPT_INT, FIELD(ranks_per_node), GMF_VERB_ONLY_PLAN, false, "N", 0, 1 << 20, NULL, "0",
      "ranks of a node, for --share-node and for what MPI takes of memory; 0: all, but 64 at most"},
+    {"mpi-copies", GMF_OPT_CHOICE, FIELD(mpi_copies), GMF_VERB_ONLY_PLAN, false, NULL, 0, 0, "auto|once|twice", "auto",
+     "how Open MPI brings messages from rank to rank of a node: twice through shared memory, whose pages count for every "
+     "rank that sees them, or once, straight from the sender; auto: as on this machine"},
     {"flops", GMF_OPT_REAL, FIELD(flops), GMF_VERB_ONLY_PLAN, false, "G", 1e-6, 1e9, NULL, "",
      "GFLOP/s that a rank's threads make together when they solve rows"},
     {"bandwidth", GMF_OPT_REAL, FIELD(bandwidth), GMF_VERB_ONLY_PLAN, false, "G", 1e-6, 1e9, NULL, "",

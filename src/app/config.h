@@ -58,6 +58,8 @@ typedef enum gmf_values { GMF_VALUES_RATINGS, GMF_VALUES_BINARY } gmf_values;
 typedef enum gmf_precision { GMF_PRECISION_F8, GMF_PRECISION_F4 } gmf_precision;
 /* Whether ranks of a node share expanded rows. */
 typedef enum gmf_sharing { GMF_SHARE_AUTO, GMF_SHARE_ON, GMF_SHARE_OFF } gmf_sharing;
+/* How often MPI copies a message between ranks of a node. */
+typedef enum gmf_copies { GMF_COPIES_AUTO, GMF_COPIES_ONCE, GMF_COPIES_TWICE } gmf_copies;
 /* The words of --hops. */
 typedef enum gmf_hops_option { GMF_HOPS_AUTO, GMF_HOPS_1, GMF_HOPS_2 } gmf_hops_option;
 typedef enum gmf_scaling { GMF_SCALING_USV, GMF_SCALING_SQRT } gmf_scaling;
@@ -137,6 +139,7 @@ typedef struct gmf_config {
   /* plan */
   int64_t planned_ranks; /* 0: several */
   int64_t planned_users, planned_items, planned_ratings;
+  int mpi_copies;                            /* gmf_copies */
   int64_t ranks_per_node;                    /* 0: GMF_PLAN_NODE_RANKS at most */
   double flops, bandwidth, network, latency; /* NaN: not given */
   char bench[GMF_PATH_BYTES];

@@ -131,15 +131,24 @@ void gmf_layout_best(const gmf_fetch_table *t, const gmf_row_options *row, gmf_w
     out->layout = (gmf_layout){t->least[threshold], t->n_ranks / t->n_cols[shape], t->n_cols[shape]};
 }
 
+static bool is_by_degree(const gmf_config *config)
+{
+  return config->algorithm == GMF_ALGORITHM_ALS || config->algorithm == GMF_ALGORITHM_IALS;
+}
+
+bool gmf_layout_is_free(const gmf_config *config, gmf_side side, int n_ranks, int n_cols)
+{
+  return is_by_degree(config) && n_ranks > 1 && n_cols == 1 && strcmp(config->grid, "auto") == 0 &&
+         !config->deterministic && gmf_config_layout_is_auto(config, side);
+}
+
 gmf_status gmf_layout_given(const gmf_config *config, gmf_side side, int n_ranks, int n_cols, gmf_layout *layout,
                             bool *is_free, gmf_error *err)
 {
   gmf_grid grid = {.size = n_ranks, .n_rows = n_ranks / n_cols, .n_cols = n_cols};
-  bool by_degree = config->algorithm == GMF_ALGORITHM_ALS || config->algorithm == GMF_ALGORITHM_IALS;
   *layout = gmf_layout_light(n_ranks);
-  *is_free = by_degree && n_ranks > 1 && n_cols == 1 && strcmp(config->grid, "auto") == 0 && !config->deterministic &&
-             gmf_config_layout_is_auto(config, side);
-  return by_degree && !*is_free ? gmf_config_layout(config, side, &grid, layout, err) : GMF_OK;
+  *is_free = gmf_layout_is_free(config, side, n_ranks, n_cols);
+  return is_by_degree(config) && !*is_free ? gmf_config_layout(config, side, &grid, layout, err) : GMF_OK;
 }
 
 gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, const gmf_rating_source *source,

@@ -34,6 +34,9 @@ gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, co
                               int n_ranks, int n_cols, const int64_t *item_counts, gmf_layout_choice out[GMF_N_SIDES],
                               gmf_error *err);
 
+/* Local. Whether a side's layout is for the program to choose. */
+bool gmf_layout_is_free(const gmf_config *config, gmf_side side, int n_ranks, int n_cols);
+
 /* Local. Whether a side's layout is for the program to choose, and, where it is not, what it is. */
 gmf_status gmf_layout_given(const gmf_config *config, gmf_side side, int n_ranks, int n_cols, gmf_layout *layout,
                             bool *is_free, gmf_error *err);

@@ -4,9 +4,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/layout_choice.h"
 #include "app/ways.h"
 #include "base/memory_limit.h"
 #include "base/narrow.h"
+#include "runtime/node.h"
 
 /* ---- what is allowed --------------------------------------------------------------------------------------------- */
 
@@ -84,6 +86,9 @@ gmf_train_shape gmf_train_shape_of(const gmf_config *c, const int64_t n[GMF_N_SI
                            .n_threads = omp_get_max_threads(),
                            .n_factors = (int)c->factors,
                            .node_ranks = 1,
+                           .mpi_copies = gmf_node_copies_twice(),
+                           .n_sweeps = c->iterations,
+                           .chooses = gmf_layout_is_free(c, GMF_USERS, n_grid_rows * n_grid_cols, n_grid_cols),
                            .bias = c->bias,
                            .weighted = weighted,
                            .wire = (gmf_wire)c->wire,
@@ -171,11 +176,10 @@ static void choose_sharing(const gmf_grid *grid, const gmf_config *c, int n, gmf
   memory->shape.node_ranks = c->share_node == GMF_SHARE_ON || (!fits[0] && fits[1]) ? n : 1;
 }
 
-/* Collective. Of a node, the ranks that will share expanded rows: the least of all nodes. 1: none do, on no node. */
-static int ranks_that_share(const gmf_grid *grid, const gmf_config *c)
+/* Collective. Of a node, which has n_here, the ranks that will share expanded rows: the least of all nodes. 1: none do,
+ * on no node. */
+static int ranks_that_share(const gmf_grid *grid, const gmf_config *c, int n_here)
 {
-  int n_cores = 0, n_here = 1;
-  gmf_node_share(grid, &n_here, &n_cores);
   int64_t least = n_here, most = n_here;
   gmf_min_i64(grid, &least, 1);
   gmf_max_i64(grid, &most, 1);
@@ -209,8 +213,10 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
   memory->allowed = gmf_memory_allowed(grid, c->memory_limit);
   memory->shape = shape_of(c, d, grid->n_rows, grid->n_cols);
   bool is_als = c->algorithm == GMF_ALGORITHM_ALS || c->algorithm == GMF_ALGORITHM_IALS;
+  int n_cores = 0;
   if (c->test[0] != '\0') GMF_TRY(measure_test(grid, c, &memory->shape, err));
-  choose_sharing(grid, c, is_als ? ranks_that_share(grid, c) : 1, memory);
+  gmf_node_share(grid, &memory->shape.n_here, &n_cores);
+  choose_sharing(grid, c, is_als ? ranks_that_share(grid, c, memory->shape.n_here) : 1, memory);
   memory->fits_expanded =
       is_als && grid->n_cols == 1 && c->expand_memory == 0 && c->hops != GMF_HOPS_2 && memory->shape.node_ranks == 1;
   gmf_expect_shares(&memory->shape, shares);

@@ -7,6 +7,7 @@
 #include "algo/features.h"
 #include "base/narrow.h"
 #include "dist/axis.h"
+#include "dist/fetch_table.h"
 #include "dist/fold.h"
 #include "kernel/dense.h"
 #include "kernel/row_solver.h"
@@ -52,6 +53,41 @@ void gmf_expect_shares(const gmf_train_shape *s, gmf_memory_share shares[GMF_N_S
   }
 }
 
+/*
+ * What Open MPI's shared memory (vader, one segment of 4 MiB for each rank of a node) comes to in a rank's resident
+ * size. A rank sees the pages of the others' segments that messages for it have lain in, which become more with every
+ * exchange, as pieces are taken in another order. For each of the n ranks of the node that is about
+ *
+ *   70 kB + min(c sqrt(S 1 MB) (1 - exp(-12 r / n)), 150 kB (n - 1)),    at most the segment,
+ *
+ * where a rank sends S bytes in an exchange to those of its node, r is the number of exchanges, and c is 1 where
+ * messages are copied twice and 0.2 where long ones are read from the sender's memory: a fit to runs of Open MPI 4.1 on
+ * 2 to 64 ranks, messages of 0.2 kB to 200 kB and 3 to 200 exchanges.
+ */
+static int64_t mpi_bytes(const gmf_train_shape *s, int64_t sent, int64_t n_exchanges)
+{
+  const double SEGMENT = 4 << 20, LEAST = 70e3, PAIR = 150e3, UNIT = 1e6, SETTLING = 12;
+  if (s->n_here <= 1 || s->n_ranks <= 1) return 0;
+  double n = s->n_here, here = (double)sent * (n - 1) / (s->n_ranks - 1), c = s->mpi_copies ? 1 : 0.2;
+  double seen = fmin(c * sqrt(here * UNIT) * -expm1(-SETTLING * (double)n_exchanges / n), PAIR * (n - 1));
+  return (int64_t)(n * fmin(LEAST + seen, SEGMENT));
+}
+
+/* While ratings travel, in four piles at most, round after round. */
+static int64_t mpi_distribution_bytes(const gmf_train_shape *s)
+{
+  int64_t mine = divide_up(s->nnz, s->n_ranks), message = s->weighted ? 24 : 16;
+  return mpi_bytes(s, gmf_min64(ROUND_RATINGS, mine) * message, 4 * divide_up(mine, ROUND_RATINGS));
+}
+
+/* When all sweeps are done. */
+static int64_t mpi_sweep_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
+{
+  int64_t rows = gmf_max64(b[GMF_USERS].leaving, b[GMF_ITEMS].leaving);
+  int64_t sweeps = mpi_bytes(s, rows * (int64_t)gmf_wire_bytes(s->wire, row_length(s)), 2 * s->n_sweeps);
+  return gmf_max64(sweeps, mpi_distribution_bytes(s));
+}
+
 static int64_t rating_bytes(const gmf_train_shape *s) { return 2 * F4 + (s->weighted ? F4 : 0); }
 
 /* A block that is ready. */
@@ -68,13 +104,15 @@ static int64_t longer_pile(const gmf_memory_share *b)
 }
 
 /* The most while ratings travel and are sorted: both piles and the buffers of a round, or both piles and a sorted copy
- * of the users', or the users' block and the items' pile twice; or the items' work and order before all that. */
+ * of the users', or the users' block and the items' pile twice; or the items' work and order, or the choice of heavy
+ * rows, before all that. */
 static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   int64_t message = s->weighted ? 24 : 16, users = b[GMF_USERS].ratings * message,
           items = b[GMF_ITEMS].ratings * message;
   int64_t round = gmf_min64(ROUND_RATINGS, divide_up(s->nnz, s->n_ranks)) * (ROUND_BYTES + message);
   int64_t placing = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * (8 + 16 + 4) : 0;
+  if (s->chooses) placing = gmf_max64(placing, gmf_fetch_table_bytes(s->n[GMF_ITEMS], s->n_ranks));
   int64_t sorting = gmf_max64(users + longer_pile(&b[GMF_USERS]) * message + items,
                               block_bytes(s, &b[GMF_USERS]) + items + longer_pile(&b[GMF_ITEMS]) * message);
   return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
@@ -238,6 +276,7 @@ static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share
   int64_t row = s->n_factors * F4, sweeps = 0;
   int64_t *parts = plan.parts, slices = slice_bytes(row, b), writing = writing_bytes(s, row, b);
   add_common_parts(s, b, parts);
+  parts[GMF_MEMORY_MPI] = mpi_sweep_bytes(s, b);
   parts[GMF_MEMORY_FACTORS] = factor_bytes(s, b);
   parts[GMF_MEMORY_EXPANDED] = expanded_bytes(s, b);
   parts[GMF_MEMORY_FOLDS] = fold_bytes(s, b, 0);
@@ -248,7 +287,8 @@ static gmf_memory_plan plan_als(const gmf_train_shape *s, const gmf_memory_share
   parts[GMF_MEMORY_WRITING] = gmf_max64(slices, writing);
   for (int p = GMF_MEMORY_RATINGS_BY_USER; p <= GMF_MEMORY_VALIDATION; p++) sweeps += parts[p];
   plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
-              max3(parts[GMF_MEMORY_DISTRIBUTION], sweeps + slices, writing);
+              max3(parts[GMF_MEMORY_DISTRIBUTION] + mpi_distribution_bytes(s), sweeps + slices + parts[GMF_MEMORY_MPI],
+                   writing + parts[GMF_MEMORY_MPI]);
   return plan;
 }
 
@@ -461,6 +501,7 @@ gmf_memory_plan gmf_plan_recommend(const gmf_recommend_shape *s)
 const char *gmf_memory_part_name(gmf_memory_part part)
 {
   static const char *const NAMES[] = {"program and libraries",
+                                      "MPI, shared by a node",
                                       "row tables",
                                       "ratings by user",
                                       "ratings by item",

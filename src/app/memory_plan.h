@@ -18,6 +18,7 @@
 
 typedef enum gmf_memory_part {
   GMF_MEMORY_PROGRAM, /* what the process holds before it begins: libraries, MPI, the row pointers of the dataset */
+  GMF_MEMORY_MPI,     /* pages that MPI shares among the ranks of a node, as each of them sees it */
   GMF_MEMORY_TABLES,  /* where the items stand */
   GMF_MEMORY_RATINGS_BY_USER,
   GMF_MEMORY_RATINGS_BY_ITEM,
@@ -69,7 +70,11 @@ typedef struct gmf_train_shape {
   int64_t n[GMF_N_SIDES], nnz;
   int n_ranks, n_grid_rows, n_grid_cols, n_threads;
   int n_factors;
-  int node_ranks; /* that share expanded rows; 1 where they do not */
+  int node_ranks;   /* that share expanded rows; 1 where they do not */
+  int n_here;       /* ranks of a node, whether they share rows or not; 0 or 1: alone there */
+  bool mpi_copies;  /* gmf_node_copies_twice */
+  int64_t n_sweeps; /* of the run */
+  bool chooses;     /* heavy rows are looked for */
   bool bias, weighted;
   gmf_wire wire;                    /* how fixed rows travel */
   bool all_pairs;                   /* the loss is over all pairs: ials */

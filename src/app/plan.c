@@ -14,9 +14,8 @@
 #include "io/layout.h"
 
 enum { BY_RANK = 64 /* plans of so many ranks tell each one's traffic */ };
-/* What MPI takes of a rank that has others, as measured with Open MPI 4.1 on one node that copies between processes
- * (CMA): more ranks of a node take some more, copies through shared memory several times as much. */
-static const int64_t MPI_BYTES = 4 << 20;
+/* What MPI takes of a rank that has others, beside what those of a node share: its tables of them, and of requests. */
+static const int64_t MPI_BYTES = 1 << 20;
 
 /* Where nothing is stated or measured: a network of 100 Gb/s. */
 static const double NETWORK = 12.5e9, LATENCY = 2e-6, GIGA = 1e9, MICRO = 1e-6;
@@ -306,6 +305,8 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
   shape.n_ranks = n_ranks;
   shape.n_grid_rows = out->n_grid_rows;
   shape.n_grid_cols = out->n_grid_cols;
+  shape.chooses = gmf_layout_is_free(p->config, GMF_USERS, n_ranks, out->n_grid_cols);
+  if (p->config->mpi_copies != GMF_COPIES_AUTO) shape.mpi_copies = p->config->mpi_copies == GMF_COPIES_TWICE;
   out->has_sweep = p->config->algorithm == GMF_ALGORITHM_ALS || p->config->algorithm == GMF_ALGORITHM_IALS;
   GMF_TRY(gmf_plan_choose_layouts(p, out, err));
   gmf_folding foldings[GMF_N_SIDES] = {gmf_plan_folding(out, GMF_USERS), gmf_plan_folding(out, GMF_ITEMS)};

@@ -95,7 +95,7 @@ void gmf_plan_choose_sharing(const gmf_planner *p, gmf_train_shape *shape, gmf_p
 {
   const gmf_config *c = p->config;
   int64_t fits[2], most = c->ranks_per_node > 0 ? c->ranks_per_node : GMF_PLAN_NODE_RANKS;
-  plan->node_ranks = gmf_int(gmf_min64(most, plan->n_ranks));
+  plan->node_ranks = shape->n_here = gmf_int(gmf_min64(most, plan->n_ranks));
   if (!plan->has_sweep || plan->node_ranks == 1 || c->share_node == GMF_SHARE_OFF || c->hops == GMF_HOPS_2 ||
       c->expand_memory > 0)
     return;

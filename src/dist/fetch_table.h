@@ -31,6 +31,9 @@ typedef struct gmf_fetch_table {
 /* Local. Thresholds from `most`, the longest row's ratings, down by halves of powers of two, and shapes; all else 0. */
 void gmf_fetch_table_make(int n_ranks, int64_t most, gmf_fetch_table *table);
 
+/* Local. Bytes that gmf_fetch_table_count takes where users are updated, with what MPI takes to unite its table. */
+int64_t gmf_fetch_table_bytes(int64_t n_items, int n_ranks);
+
 /* Local. The class of a row. */
 int gmf_fetch_class(const gmf_fetch_table *table, int64_t n_ratings);
 

@@ -6,6 +6,7 @@
 #ifndef GMF_RUNTIME_NODE_H
 #define GMF_RUNTIME_NODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "runtime/grid.h"
@@ -24,6 +25,10 @@ void gmf_node_destroy(gmf_node **node);
 void *gmf_node_map(MPI_Comm node, size_t bytes);
 /* Local. NULL is allowed. */
 void gmf_node_unmap(void *memory, size_t bytes);
+
+/* Local. Whether ranks of a node pass messages through memory that both see, in pieces that are copied twice, because
+ * this process may not read another's memory or Open MPI was told so; else the receiver copies what is long once. */
+bool gmf_node_copies_twice(void);
 
 /* Collective over the node. What its ranks have written to shared memory before, all of them see after. */
 void gmf_node_barrier(const gmf_node *node);

@@ -83,7 +83,8 @@ class Estimate(harness.Case):
     def test_plan_beforehand(self):
         """What gridmf plan says of a run of so many ranks, alone and before it, is within 10 % + 5 MB of its peak."""
         for n_ranks, words in ((2, ["ials", "--factors", 64]), (4, ["als", "--factors", 128, "--solver", "cg"]),
-                               (4, ["als", "--factors", 32, "--grid", "2x2"])):
+                               (4, ["als", "--factors", 32, "--grid", "2x2"]),
+                               (16, ["ials", "--factors", 16, "--solver", "cg"])):
             with self.subTest(ranks=n_ranks, words=words):
                 words = ["--algorithm", *words, "--iterations", 1]
                 plan = run_good(1, "plan", self.data, "--np", n_ranks, *words, "--flops", 1, "--bandwidth", 1, "--json",
