@@ -272,7 +272,7 @@ static const gmf_option OPTIONS[] = {
     {"deny", GMF_OPT_TEXT, FIELD(deny), GMF_VERB_RECOMMEND, false, "FILE", 0, 0, NULL, "",
      "list none of these items, even when allowed"},
 
-    {"like", GMF_OPT_TEXT, FIELD(like), GMF_VERB_SYNTH, false, "NAME[/S]", 0, 0, NULL, "",
+    {"like", GMF_OPT_TEXT, FIELD(like), GMF_VERB_SYNTH | GMF_VERB_ONLY_PLAN, false, "NAME[/S]", 0, 0, NULL, "",
      "users, items, ratings and their spread as in a well-known dataset, " GMF_SHAPE_WORDS
      "; with /S one in S of its users: netflix/10"},
     {"users", GMF_OPT_INT, FIELD(users), GMF_VERB_SYNTH, false, "M", 1, COUNT_MAX, NULL, "1000", "number of users"},

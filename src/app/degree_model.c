@@ -4,6 +4,8 @@
 
 #include "base/narrow.h"
 
+static int64_t whole(double x) { return (int64_t)llround(fmin(x, 9e18)); }
+
 static double n_rows_of(const gmf_degree_model *m)
 {
   double n = 0;
@@ -61,16 +63,23 @@ static void make_users(double n, double nnz, double n_items, gmf_degree_model *m
   scale_degrees(m, nnz, n_items, cut);
 }
 
-/* The first items one by one, then cells of their rank r, each longer than the one before; the first r items have the
- * share (r / n)^(1/3) of the draws. */
-static void make_items(double n, double nnz, double n_users, gmf_degree_model *m)
+/* Ends of the cells in which rows are taken by their rank: the first ones alone, then cells each longer than the one
+ * before. */
+static double cell_end(double n, int cell, double begin)
 {
   const int ALONE = 128;
-  double growth = pow(fmax(n / ALONE, 1), 1.0 / (GMF_DEGREE_CLASSES - ALONE)), begin = 0;
+  double growth = pow(fmax(n / ALONE, 1), 1.0 / (GMF_DEGREE_CLASSES - ALONE));
+  double end = cell < ALONE ? begin + 1 : fmax(begin + 1, round(ALONE * pow(growth, cell + 1 - ALONE)));
+  return cell + 1 == GMF_DEGREE_CLASSES || end > n ? n : end;
+}
+
+/* Cells of items by their rank r; the first r items have the share (r / n)^(1/3) of the draws. */
+static void make_items(double n, double nnz, double n_users, gmf_degree_model *m)
+{
+  double begin = 0;
   m->n = 0;
   for (int c = 0; c < GMF_DEGREE_CLASSES && begin < n; c++) {
-    double end = c < ALONE ? begin + 1 : fmax(begin + 1, round(ALONE * pow(growth, c + 1 - ALONE)));
-    if (c + 1 == GMF_DEGREE_CLASSES || end > n) end = n;
+    double end = cell_end(n, c, begin);
     m->rows[m->n] = end - begin;
     m->degrees[m->n++] = nnz * (cbrt(end / n) - cbrt(begin / n)) / (end - begin);
     begin = end;
@@ -83,6 +92,35 @@ void gmf_degree_model_make(const int64_t n[GMF_N_SIDES], int64_t nnz, gmf_degree
   double users = (double)n[GMF_USERS], items = (double)n[GMF_ITEMS];
   make_users(users, (double)nnz, items, &models[GMF_USERS]);
   make_items(items, (double)nnz, users, &models[GMF_ITEMS]);
+}
+
+/* Rows of a side by the curve of shape.c with some bend; the sum of their ratings. */
+static double make_like(const gmf_shape *shape, gmf_side side, double bend, gmf_degree_model *m)
+{
+  double n = (double)shape->n[side], most = (double)shape->n[gmf_other_side(side)], begin = 0;
+  m->n = 0;
+  for (int cell = 0; cell < GMF_DEGREE_CLASSES && begin < n; cell++) {
+    double end = cell_end(n, cell, begin);
+    m->rows[m->n] = end - begin;
+    m->degrees[m->n++] =
+        fmin(gmf_degrees_at(&shape->degrees[side], bend, whole((begin + end - 1) / 2), shape->n[side]), most);
+    begin = end;
+  }
+  return n_ratings_of(m);
+}
+
+void gmf_degree_model_like(const gmf_shape *shape, gmf_degree_model models[GMF_N_SIDES])
+{
+  for (int s = 0; s < GMF_N_SIDES; s++) {
+    double low = 1e-3, high = 1e3; /* more bend, fewer ratings */
+    for (int step = 0; step < 60; step++) {
+      double bend = sqrt(low * high);
+      if (make_like(shape, (gmf_side)s, bend, &models[s]) > (double)shape->nnz)
+        low = bend;
+      else
+        high = bend;
+    }
+  }
 }
 
 /* The probability that a row of d ratings has one in a certain one of n parts. */
@@ -102,8 +140,6 @@ static double fullest(const gmf_degree_model *m, gmf_side side, int n, double li
   double deviation = sqrt((double)(n - 1) * square) / n_ratings_of(m);
   return fmax(by_table ? 1 : 1 + deviation * sqrt(2 * log((double)n)), largest(m, limit) / mean);
 }
-
-static int64_t whole(double x) { return (int64_t)llround(fmin(x, 9e18)); }
 
 /* Sums over the rows of the updated side, of a rank. */
 typedef struct updated_sums {
@@ -144,12 +180,13 @@ static double slots_of(const gmf_degree_model *fixed, double least, int n_rows, 
   return slots;
 }
 
-/* Fixed rows that one of n_parts parts of the ratings touches, of as many as there are for each of n_ranks. */
-static double needed_by(const gmf_degree_model *fixed, double n_parts, double n_ranks)
+/* Fixed rows that n_parts parts of a share of the ratings touch each, divided among n_ranks. */
+static double needed_by(const gmf_degree_model *fixed, double share, double n_parts, double n_ranks)
 {
   double needed = 0;
   for (int c = 0; c < fixed->n; c++)
-    needed += fixed->rows[c] * n_parts / n_ranks * (n_parts > 1 ? -expm1(fixed->degrees[c] * log1p(-1 / n_parts)) : 1);
+    needed += fixed->rows[c] * n_parts / n_ranks *
+              (n_parts > 1 ? -expm1(fixed->degrees[c] * share * log1p(-1 / n_parts)) : 1);
   return needed;
 }
 
@@ -161,7 +198,7 @@ static void expect_hops(const gmf_degree_model *fixed, int n_rows, int n_ranks, 
                         gmf_share *most)
 {
   int n_rect_rows = n_ranks / n_cols, n_parts = n_rect_rows < n_rows ? n_rect_rows : n_rows;
-  double between = needed_by(fixed, n_parts, n_ranks), first = between * (1 - 1.0 / n_rect_rows);
+  double between = needed_by(fixed, 1, n_parts, n_ranks), first = between * (1 - 1.0 / n_rect_rows);
   double second = (double)typical->slots * (1 - 1.0 / n_cols);
   double more = typical->slots > 0 ? (double)most->slots / (double)typical->slots : 1;
   double gives = typical->given > 0 ? (double)most->given / (double)typical->given : 1;
@@ -180,7 +217,7 @@ static void expect_sharing(const gmf_degree_model *fixed, int n_rows, int n_rank
                            gmf_share *most)
 {
   int n_nodes = (n_ranks + node_ranks - 1) / node_ranks, n_parts = n_nodes < n_rows ? n_nodes : n_rows;
-  double alone = (double)typical->slots, arrive = fmin(needed_by(fixed, n_parts, n_ranks), alone);
+  double alone = (double)typical->slots, arrive = fmin(needed_by(fixed, 1, n_parts, n_ranks), alone);
   double share = alone > 0 ? arrive / alone : 1, travels = 1 - 1.0 / n_nodes, direct = 1 - 1.0 / n_ranks;
   gmf_share *const both[2] = {typical, most};
   for (int e = 0; e < 2; e++) {
@@ -240,31 +277,47 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
   if (ways->node_ranks > 1) expect_sharing(fixed, n_rows, n_ranks, ways->node_ranks, typical, most);
 }
 
+/* Rows of a rank that are panels of their own, having as many ratings as a panel may have fixed rows or more; *ratings:
+ * theirs. Heavy rows are in none of these panels. */
+static double count_long(const gmf_degree_model *m, int n_ranks, const gmf_layout *layout, double most, double *ratings)
+{
+  double rows = 0;
+  *ratings = 0;
+  for (int c = 0; c < m->n; c++) {
+    if (m->degrees[c] < most || m->degrees[c] >= (double)layout->heavy_from) continue;
+    rows += m->rows[c] / n_ranks;
+    *ratings += m->rows[c] * m->degrees[c] / n_ranks;
+  }
+  return rows;
+}
+
 void gmf_degree_model_cut(const gmf_degree_model models[GMF_N_SIDES], gmf_side side, int n_ranks,
                           const gmf_layout *layout, int64_t most_slots, gmf_share *s)
 {
-  const gmf_degree_model *fixed = &models[gmf_other_side(side)];
-  double low = 1, high = 1e9, all = (double)s->slots, heavy = (double)gmf_min64(s->heavy_ratings, s->slots);
-  double scale = all / fmax(needed_by(fixed, n_ranks, n_ranks), 1);
-  double longest = fmin(largest(&models[side], (double)layout->heavy_from), all),
-         limit = fmax((double)most_slots, longest);
-  if (all <= (double)most_slots) return;
-  for (int step = 0; step < 100; step++) { /* a panel touches what a rank of n_panels times as many would */
+  const gmf_degree_model *updated = &models[side], *fixed = &models[gmf_other_side(side)];
+  double most = (double)gmf_max64(most_slots, 1), all = (double)s->slots, long_ratings = 0, low = 1, high = 1e9;
+  if (all <= most) return;
+  double n_long = count_long(updated, n_ranks, layout, most, &long_ratings);
+  double rest = fmax((double)(s->ratings - s->heavy_ratings) - long_ratings, 0), share = rest / (double)s->ratings;
+  /* A panel touches what a rank of so many times as many ranks would; between two long rows one ends, too. */
+  for (int step = 0; step < 100; step++) {
     double middle = sqrt(low * high);
-    if (scale * needed_by(fixed, n_ranks * middle, n_ranks * middle) > limit)
+    if (needed_by(fixed, share, n_ranks * middle, n_ranks * middle) > most)
       low = middle;
     else
       high = middle;
   }
-  double panels = ceil(fmin(high, (double)s->own)), slots = fmin(panels * limit + heavy, panels * all);
-  double more = slots / all, others = n_ranks - 1, pairs = 0;
-  if (n_ranks > 1) pairs = panels * others * -expm1(-slots / panels * (1 - 1.0 / n_ranks) / others);
+  double panels = rest > 0 ? fmin(high + n_long, (double)s->own - n_long) : 0;
+  double slots = long_ratings + (double)gmf_min64(s->heavy_ratings, s->slots);
+  if (panels > 0) slots += fmin(panels * needed_by(fixed, share, n_ranks * panels, n_ranks * panels), rest);
+  double more = slots / all, others = n_ranks - 1;
+  panels = ceil(panels + n_long);
   s->sent = whole((double)s->sent * more);
   s->given = whole((double)s->given * more);
   s->fetched = whole((double)s->fetched * more);
-  s->n_sources = s->n_targets = whole(pairs);
+  s->n_sources = s->n_targets = whole(panels * messages_of(slots / panels * others / n_ranks, others));
   s->n_panels = whole(panels) + gmf_layout_has_heavy(layout);
-  s->panel_slots = whole(fmin(limit, all));
+  s->panel_slots = whole(fmin(fmax(most, fmin(largest(updated, (double)layout->heavy_from), all)), all));
   s->panel_sent = whole((double)s->given / panels);
 }
 

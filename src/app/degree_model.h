@@ -5,10 +5,13 @@
  *
  *   users   weights of Pareto's law with exponent 2, cut at 10^4, times a factor, at most all items
  *   items   drawn with probability r^(-2/3) for the r-th most popular, each user each item at most once
+ *
+ * or, for --like, those of the curves in shape.c.
  */
 #ifndef GMF_APP_DEGREE_MODEL_H
 #define GMF_APP_DEGREE_MODEL_H
 
+#include "app/shape.h"
 #include "dist/census.h"
 #include "dist/fetch_table.h"
 
@@ -22,6 +25,9 @@ typedef struct gmf_degree_model {
 
 /* n, nnz: users, items, ratings. */
 void gmf_degree_model_make(const int64_t n[GMF_N_SIDES], int64_t nnz, gmf_degree_model models[GMF_N_SIDES]);
+
+/* The same with degrees like a well-known dataset's. */
+void gmf_degree_model_like(const gmf_shape *shape, gmf_degree_model models[GMF_N_SIDES]);
 
 /* How fixed rows come to their ranks, see gmf_census_side. */
 typedef struct gmf_expected_ways {

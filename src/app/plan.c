@@ -151,11 +151,28 @@ cleanup:
   return status;
 }
 
+/* Local. The sizes that --like names, and degrees like its own. */
+static gmf_status take_shape(gmf_planner *p, int64_t n[GMF_N_SIDES], int64_t *nnz, gmf_error *err)
+{
+  const gmf_config *c = p->config;
+  gmf_shape shape;
+  if (c->planned_users > 0 || c->planned_items > 0 || c->planned_ratings > 0)
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "--like %s says how many users, items and ratings there are: leave out --users, --items, --ratings",
+                    c->like);
+  if (gmf_shape_named(c->like, &shape, err) != GMF_OK) return GMF_ERR_USAGE;
+  for (int s = 0; s < GMF_N_SIDES; s++) n[s] = shape.n[s];
+  *nnz = shape.nnz;
+  gmf_degree_model_like(&shape, p->models);
+  return GMF_OK;
+}
+
 /* Local. */
 static gmf_status check_sizes(const gmf_config *c, gmf_error *err)
 {
   if (c->planned_users < 1 || c->planned_items < 1 || c->planned_ratings < 1)
-    return gmf_fail(err, GMF_ERR_USAGE, "a dataset is needed, or its sizes: --users M --items N --ratings NNZ");
+    return gmf_fail(err, GMF_ERR_USAGE,
+                    "a dataset is needed, or its sizes: --users M --items N --ratings NNZ, or --like NAME");
   if ((double)c->planned_users * (double)c->planned_items < (double)c->planned_ratings)
     return gmf_fail(err, GMF_ERR_USAGE, "%lld users x %lld items cannot hold %lld ratings", (long long)c->planned_users,
                     (long long)c->planned_items, (long long)c->planned_ratings);
@@ -195,11 +212,15 @@ gmf_status gmf_planner_open(const gmf_grid *grid, const gmf_config *config, cons
   int64_t n[GMF_N_SIDES] = {config->planned_users, config->planned_items}, nnz = config->planned_ratings;
   bool weighted = false;
   for (int s = 0; s < GMF_N_SIDES; s++) p->id_bytes[s] = (int64_t)sizeof(int64_t);
+  if (path != NULL && config->like[0] != '\0')
+    GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "%s is counted as it is: leave out --like %s", path, config->like));
   if (path != NULL) {
     GMF_TRY(open_data(p, path, err));
     for (int s = 0; s < GMF_N_SIDES; s++) n[s] = p->dataset->n[s];
     nnz = p->dataset->nnz;
     weighted = p->dataset->has_weight;
+  } else if (config->like[0] != '\0') {
+    GMF_TRY(take_shape(p, n, &nnz, err));
   } else {
     GMF_TRY(check_sizes(config, err));
     gmf_degree_model_make(n, nnz, p->models);
@@ -260,6 +281,13 @@ static void add_times(const gmf_planner *p, double work, double memory_bytes, co
   if (n_ranks > 1) half->network = fmax(half->network, received / r->network + messages * r->latency);
 }
 
+/* Operations of an entry in a half-sweep: its rows', and of what all rows share its part. */
+static double entry_work(const gmf_train_shape *shape, const gmf_plan_shares *s, gmf_side side, int e)
+{
+  int64_t own[GMF_N_SIDES] = {s->side[GMF_USERS][e].share.own, s->side[GMF_ITEMS][e].share.own};
+  return (double)s->side[side][e].share.work + (double)gmf_cost_shared_work(shape, side, own);
+}
+
 static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const gmf_plan_shares *s, gmf_side side,
                       gmf_plan *out)
 {
@@ -268,8 +296,8 @@ static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const 
   for (int e = 0; e < s->n; e++) {
     const gmf_rank_cost *b = &s->side[side][e];
     gmf_traffic traffic[GMF_N_MOVES];
-    int64_t own[GMF_N_SIDES] = {s->side[GMF_USERS][e].share.own, s->side[GMF_ITEMS][e].share.own}, received = 0;
-    double alike = s->alike[e], work = (double)b->share.work + (double)gmf_cost_shared_work(shape, side, own);
+    int64_t received = 0;
+    double alike = s->alike[e], work = entry_work(shape, s, side, e);
     gmf_cost_traffic(shape, &p->row, side, b, traffic);
     for (int m = 0; m < GMF_N_MOVES; m++) {
       take(&half->moves[m].calls, (double)traffic[m].calls, alike, shape->n_ranks);
@@ -288,6 +316,25 @@ static void plan_half(const gmf_planner *p, const gmf_train_shape *shape, const 
       memcpy(out->by_rank + ((int64_t)side * out->n_by_rank + e) * GMF_N_MOVES, traffic, sizeof traffic);
   }
   out->seconds += fmax(half->compute, half->memory) + half->network;
+}
+
+/* What an entry receives, works and has in a whole sweep. */
+static void add_halves(const gmf_planner *p, const gmf_train_shape *shape, const gmf_plan_shares *s, gmf_plan *out)
+{
+  for (int e = 0; e < s->n; e++) {
+    double ratings = 0, work = 0, received = 0;
+    for (int side = 0; side < GMF_N_SIDES; side++) {
+      gmf_traffic traffic[GMF_N_MOVES];
+      const gmf_rank_cost *b = &s->side[side][e];
+      gmf_cost_traffic(shape, &p->row, (gmf_side)side, b, traffic);
+      for (int m = 0; m < GMF_N_MOVES; m++) received += (double)traffic[m].received;
+      ratings += (double)b->share.ratings;
+      work += entry_work(shape, s, (gmf_side)side, e);
+    }
+    take(&out->ratings, ratings, s->alike[e], shape->n_ranks);
+    take(&out->work, work, s->alike[e], shape->n_ranks);
+    take(&out->received, received, s->alike[e], shape->n_ranks);
+  }
 }
 
 gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error *err)
@@ -324,6 +371,7 @@ gmf_status gmf_planner_run(gmf_planner *p, int n_ranks, gmf_plan *out, gmf_error
     out->n_by_rank = n_ranks;
   }
   for (int side = 0; side < GMF_N_SIDES && out->has_sweep; side++) plan_half(p, &shape, &s, (gmf_side)side, out);
+  if (out->has_sweep) add_halves(p, &shape, &s, out);
 cleanup:
   gmf_plan_shares_free(&s);
   return status;

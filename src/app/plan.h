@@ -56,6 +56,7 @@ typedef struct gmf_plan {
   gmf_plan_spread peak;
   bool fits;
   gmf_plan_half halves[GMF_N_SIDES];
+  gmf_plan_spread ratings, work, received; /* of a sweep */
   double seconds; /* of a sweep: operations or memory, whichever takes longer, then messages, half after half */
   int64_t model_bytes, checkpoint_bytes;
   int n_by_rank;        /* ranks whose traffic stands in by_rank: all of a few, or 0 */
@@ -67,8 +68,8 @@ void gmf_plan_free(gmf_plan *plan);
 typedef struct gmf_planner gmf_planner;
 
 /*
- * Collective. config: of the verb plan, resolved. path: a dataset, or NULL where --users, --items and --ratings say its
- * size; borrowed.
+ * Collective. config: of the verb plan, resolved. path: a dataset, or NULL where --users, --items and --ratings or
+ * --like say its size; borrowed.
  */
 gmf_status gmf_planner_open(const gmf_grid *grid, const gmf_config *config, const char *path, const gmf_log *log,
                             gmf_planner **out, gmf_error *err);

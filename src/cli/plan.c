@@ -119,7 +119,12 @@ static json_t *json_of_plan(const gmf_plan *p, const gmf_config *c)
                              (json_int_t)p->model_bytes, "checkpoint_bytes", (json_int_t)p->checkpoint_bytes);
   for (int s = 0; s < GMF_N_SIDES && p->has_sweep; s++)
     json_object_set_new(object, gmf_side_name((gmf_side)s), json_of_half(p, s));
-  if (p->has_sweep) json_object_set_new(object, "sweep_seconds", json_real(p->seconds));
+  if (!p->has_sweep) return object;
+  json_object_set_new(object, "sweep_seconds", json_real(p->seconds));
+  json_object_set_new(
+      object, "balance",
+      json_pack("{s:o, s:o, s:o, s:o}", "ratings", json_of_spread(p->ratings), "operations", json_of_spread(p->work),
+                "received_bytes", json_of_spread(p->received), "memory_bytes", json_of_spread(p->peak)));
   return object;
 }
 
@@ -195,7 +200,7 @@ static void print_half(const gmf_plan *p, int side)
 static void print_plan(const gmf_planner *planner, const gmf_plan *p, const gmf_config *c)
 {
   printf("%d ranks x %d threads, grid %dx%d, %s\n", p->n_ranks, gmf_planner_threads(planner), p->n_grid_rows,
-         p->n_grid_cols, p->counted ? "counted from the ratings" : "as expected of degrees like synth's");
+         p->n_grid_cols, p->counted ? "counted from the ratings" : "about, as expected of such degrees");
   for (int s = 0; s < GMF_N_SIDES; s++) {
     char why[300] = "as given", hops[300];
     if (p->hops[s].considered) {
@@ -212,7 +217,9 @@ static void print_plan(const gmf_planner *planner, const gmf_plan *p, const gmf_
   print_memory(p, c);
   if (p->has_sweep) {
     for (int s = 0; s < GMF_N_SIDES; s++) print_half(p, s);
-    printf("\na sweep takes %.4g s, %lld sweeps %.4g s\n", p->seconds, (long long)c->iterations,
+    printf("\nbalance of a sweep, most/mean: ratings %.2f, work %.2f, bytes received %.2f, memory %.2f\n",
+           balance(p->ratings), balance(p->work), balance(p->received), balance(p->peak));
+    printf("a sweep takes %.4g s, %lld sweeps %.4g s\n", p->seconds, (long long)c->iterations,
            p->seconds * (double)c->iterations);
     print_rates(planner);
   }
