@@ -80,51 +80,49 @@ static inline REAL NAME(sum_lanes)(VECTOR v)
   return lanes[0];
 }
 
-/* Takes what rows [begin, end) of U say off rows [first, last) of the matrix.  work [end - begin][ld]. */
-static void NAME(eliminate)(REAL *a, int begin, int end, int ld, int first, int last, REAL *work)
-{
-  const REAL *u = a + (size_t)begin * (size_t)ld;
-  for (int j = 0; j < (end - begin) * ld; j++) work[j] = -u[j];
-  NAME(update)(u, work, end - begin, ld, first, last, a);
-}
-
 /* Vectors in a row of a block; loops over its rows are unrolled where they then stay in registers. */
 enum { NAME(BLOCK_VECTORS) = GMF_CHOLESKY_BLOCK / LANES };
 
+/* A vector without its lane l, and without those behind it. */
+static inline VECTOR NAME(clear_lane)(VECTOR v, INDICES lanes, int l) { return (VECTOR)((INDICES)v & (lanes != l)); }
+static inline VECTOR NAME(clear_behind)(VECTOR v, INDICES lanes, int l) { return (VECTOR)((INDICES)v & (lanes <= l)); }
+
 /*
  * A block of the diagonal, A = U'U, becomes W = U^-T: elimination of [A, I] leaves [D L', L^-1] with A = L D L', so W
- * is D^-1/2 L^-1, and roots are off the chain from pivot to pivot. pivots [GMF_CHOLESKY_BLOCK] = D.
+ * is D^-1/2 L^-1, and roots are off the chain from pivot to pivot. pivots [GMF_CHOLESKY_BLOCK] = D. Behind step p a row
+ * below has only columns up to p in its half of I, and only those behind p are needed of A: one vector holds both.
  */
 static void NAME(invert_block)(REAL *a, int ld, REAL *pivots)
 {
   enum { N = GMF_CHOLESKY_BLOCK, V = NAME(BLOCK_VECTORS) };
-  VECTOR d[N][V], e[N][V];
+  VECTOR f[N][V];
+  REAL roots[N];
+  INDICES lanes;
+  for (int l = 0; l < LANES; l++) lanes[l] = l;
   for (int q = 0; q < N; q++)
-    for (int v = 0; v < V; v++) {
-      d[q][v] = *(const VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES);
-      e[q][v] = (VECTOR){0};
-    }
-  for (int q = 0; q < N; q++) e[q][q / LANES][q % LANES] = 1;
+    for (int v = 0; v < V; v++) f[q][v] = *(const VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES);
 #if LANES >= 8
 #pragma GCC unroll 16
 #endif
   for (int p = 0; p < N; p++) {
-    REAL inverse = 1 / (pivots[p] = d[p][p / LANES][p % LANES]);
+    REAL inverse = 1 / (pivots[p] = f[p][p / LANES][p % LANES]);
     VECTOR share[V];
-    for (int v = p / LANES; v < V; v++) share[v] = d[p][v] * inverse;
+    for (int v = p / LANES; v < V; v++) share[v] = f[p][v] * inverse;
+    f[p][p / LANES][p % LANES] = 1;
 #if LANES >= 8
 #pragma GCC unroll 16
 #endif
     for (int q = p + 1; q < N; q++) {
       REAL s = share[q / LANES][q % LANES];
-      for (int v = (p + 1) / LANES; v < V; v++) d[q][v] -= s * d[p][v];
-      for (int v = 0; v <= p / LANES; v++) e[q][v] -= s * e[p][v];
+      f[q][p / LANES] = NAME(clear_lane)(f[q][p / LANES], lanes, p % LANES);
+      for (int v = 0; v < V; v++) f[q][v] -= s * f[p][v];
     }
   }
-  for (int q = 0; q < N; q++) {
-    REAL root = 1 / SQRT(pivots[q]);
-    for (int v = 0; v < V; v++) *(VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES) = root * e[q][v];
-  }
+  for (int q = 0; q < N; q++) roots[q] = 1 / SQRT(pivots[q]);
+  for (int q = 0; q < N; q++)
+    for (int v = 0; v < V; v++)
+      *(VECTOR *)(a + (size_t)q * (size_t)ld + v * LANES) =
+          roots[q] * NAME(clear_behind)(f[q][v], lanes, q - v * LANES);
 }
 
 /* Rows of a product that are summed at once. */
@@ -160,9 +158,10 @@ static void NAME(multiply_right)(const REAL *w, REAL *rows, int begin, int ld)
 }
 
 /*
- * See dense.h, gmf_cholesky_f4: right-looking, in blocks of GMF_CHOLESKY_BLOCK rows that are at once taken off the
- * panel of GMF_CHOLESKY_PANEL rows around them, and in such panels that are taken off the rest: a large matrix passes
- * through the caches once a panel. `work` holds a panel.
+ * See dense.h, gmf_cholesky_f4: in panels of GMF_CHOLESKY_PANEL rows, each taken off all rows below it as soon as it is
+ * known, so that a large matrix passes through the caches once a panel; inside a panel in blocks of GMF_CHOLESKY_BLOCK
+ * rows, which what is above them is taken off when they are come to: they are loaded and stored once. `work` holds the
+ * panel's rows with their signs turned.
  */
 int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
 {
@@ -174,16 +173,21 @@ int NAME(gmf_cholesky)(REAL *a, int k, int ld, REAL threshold, REAL *work)
   }
   for (int panel = 0; panel < ld; panel += GMF_CHOLESKY_PANEL) {
     int panel_end = panel + GMF_CHOLESKY_PANEL < ld ? panel + GMF_CHOLESKY_PANEL : ld;
+    const REAL *top = a + (size_t)panel * (size_t)ld;
     for (int begin = panel; begin < panel_end; begin += GMF_CHOLESKY_BLOCK) {
       REAL *rows = a + (size_t)begin * (size_t)ld;
       int end = begin + GMF_CHOLESKY_BLOCK;
+      REAL *turned = work + (size_t)(begin - panel) * (size_t)ld;
+      if (begin > panel) NAME(update)(top, work, begin - panel, ld, begin, end, a);
       NAME(invert_block)(rows + begin, ld, pivots);
       for (int p = 0; p < GMF_CHOLESKY_BLOCK; p++)
         if (!(pivots[p] > limit[begin + p])) return begin + p; /* also NaN */
       NAME(multiply_right)(rows + begin, rows, end, ld);
-      if (end < panel_end) NAME(eliminate)(a, begin, end, ld, end, panel_end, work);
+      for (int r = 0; r < GMF_CHOLESKY_BLOCK; r++)
+        for (int j = end; j < ld; j++)
+          turned[(size_t)r * (size_t)ld + (size_t)j] = -rows[(size_t)r * (size_t)ld + (size_t)j];
     }
-    if (panel_end < ld) NAME(eliminate)(a, panel, panel_end, ld, panel_end, ld, work);
+    NAME(update)(top, work, panel_end - panel, ld, panel_end, ld, a);
   }
   return -1;
 }
