@@ -389,8 +389,9 @@ class Bench:
 
     def choose_als(self, factors, layout):
         """Factors and options of gridmf als whose rmse of the validation part is least."""
-        tried = [(k, ["--lambda", lam, *more]) for k in fewer(factors) for lam in (0.015, 0.02, 0.03, 0.05, 0.07)
-                 for more in (["--center", "global"], ["--bias"])]
+        settings = [["--lambda", lam, *more] for lam in (0.02, 0.03, 0.05) for more in (["--center", "global"], ["--bias"])]
+        settings += [["--lambda", lam, "--lambda-exponent", 0.8, "--center", "global"] for lam in (0.06, 0.08, 0.1, 0.13)]
+        tried = [(k, setting) for k in fewer(factors) for setting in settings]
         return min(tried, key=lambda setting: min(self.als_rmse("fit.h5", "valid.h5", *setting, layout)["rmse"].values()))
 
     def sweeps_to_rmse(self, chosen, target, layout):
