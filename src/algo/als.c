@@ -388,24 +388,32 @@ static void dense_shared(gmf_als *als, gmf_side fixed)
   for (int j = 0; j < als->ld * als->ld; j++) als->gram[j] *= scale;
 }
 
-/* Local. to [n][ld] = from [n][ld] m. */
-static void rotate(gmf_als *als, const float *from, int64_t n, const double *m, float *to)
+/*
+ * Local. to [n][ld] = rows [n][ld] m, in place where to is NULL. Starts of cg, which corrects them, in f4; others in
+ * f8: with fewer ratings than factors the next half-sweep makes much of their last digit.
+ */
+static void rotate(gmf_als *als, float *rows, int64_t n, const double *m, bool is_start, float *to)
 {
 #pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
   for (int t = 0; t < als->n_threads; t++) {
+    const gmf_row_solver *s = &als->solvers[t];
     int64_t begin = gmf_slice_begin(n, als->n_threads, t), end = gmf_slice_begin(n, als->n_threads, t + 1);
-    gmf_rotate_rows(from + begin * als->ld, end - begin, als->ld, m, als->solvers[t].work8, to + begin * als->ld);
+    float *from = rows + begin * als->ld, *mine = to != NULL ? to + begin * als->ld : from;
+    if (is_start)
+      gmf_rotate_rows_f4(from, end - begin, als->ld, m, s->work, mine);
+    else
+      gmf_rotate_rows(from, end - begin, als->ld, m, s->work8, mine);
   }
 }
 
 /* Local. A side's rows, mine and the copies of others', times m; to: NULL for where they are, else all behind each
  * other. */
-static void rotate_side(gmf_als *als, gmf_side side, const double *m, float *to)
+static void rotate_side(gmf_als *als, gmf_side side, const double *m, bool is_start, float *to)
 {
   for (int copies = 0; copies < 2; copies++) {
     int64_t n = 0;
     float *rows = gmf_als_rows(als, side, copies, &n);
-    rotate(als, rows, n, m, to != NULL ? to : rows);
+    rotate(als, rows, n, m, is_start, to);
     if (to != NULL) to += n * als->ld;
   }
 }
@@ -425,8 +433,8 @@ static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
     for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
   double shared = gmf_loss_shared(als->options.row.loss);
   for (int c = 0; c < als->k; c++) als->shared_diagonal[c] = shared * fmax(0, als->basis->values[c]);
-  rotate_side(als, fixed, als->rotation, als->rotated);
-  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation, NULL);
+  rotate_side(als, fixed, als->rotation, false, als->rotated);
+  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation, true, NULL);
 cleanup:
   return status;
 }
@@ -536,7 +544,7 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   als->folded_loss = 0;
   solve_panels(als, side, &first_singular);
-  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors, NULL);
+  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors, false, NULL);
   if (omega != 1) gmf_als_relax_rows(als, side, omega);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

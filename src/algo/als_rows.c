@@ -164,6 +164,7 @@ static int64_t solve_row(gmf_als *als, gmf_side side, int64_t place, gmf_row_sol
   float *to = als->factors[side]->rows + r * als->ld;
   report_progress(als, side, place, b->n_rows);
   if (omp_get_thread_num() == 0) gmf_expand_poll(als->space);
+  if (place + 1 < b->n_rows) gmf_block_fetch_row(b, b->by_work[place + 1]);
   if (n == 0 && b->counts[r] > 0) return INT64_MAX;
   als->row_objective[r] = 0;
   if (n == 0) {

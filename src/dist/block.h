@@ -45,6 +45,17 @@ static inline gmf_ratings gmf_block_row(const gmf_block *b, int64_t r)
                        b->row_ptr[r + 1] - begin};
 }
 
+/* Local. Asks memory for the first ratings of row r of a block, which is to come next: rows stand there in no order. */
+static inline void gmf_block_fetch_row(const gmf_block *b, int64_t r)
+{
+  enum { LINE = 16, LINES = 8 };
+  int64_t begin = b->row_ptr[r], end = b->row_ptr[r + 1];
+  for (int64_t j = begin; j < end && j < begin + LINES * LINE; j += LINE) {
+    __builtin_prefetch(b->cols + j);
+    __builtin_prefetch(b->values + j);
+  }
+}
+
 /* How fixed rows come to their ranks; at most one of them. */
 typedef struct gmf_ways {
   const gmf_node *node;     /* borrowed: whose ranks share the expanded panel; NULL: each has its own */

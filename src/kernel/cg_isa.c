@@ -12,7 +12,7 @@
 static const double F4_STEP = 1e-5;
 
 /* Ratings of a panel that the diagonal of a row of several panels is taken from. */
-enum { DIAGONAL_RATINGS = 32 };
+enum { DIAGONAL_RATINGS = 16 };
 
 /* ---- a panel of ratings ------------------------------------------------------------------------------------------ */
 

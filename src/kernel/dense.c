@@ -83,3 +83,8 @@ void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double
 {
   GMF_ISA_PICK(gmf_kernel_level(), gmf_rotate_rows)(in, n, ld, m, work, out);
 }
+
+void gmf_rotate_rows_f4(const float *in, int64_t n, int ld, const double *m, float *work, float *out)
+{
+  GMF_ISA_PICK(gmf_kernel_level(), gmf_rotate_rows_f4)(in, n, ld, m, work, out);
+}

@@ -107,11 +107,15 @@ void gmf_subtract_product(const double *a, const double *x, int k, int ld, doubl
 /* Sum of x[j]^2 over j < k, in f8. */
 double gmf_sum_of_squares(const float *x, int k);
 
+/* Rows that are rotated together, and products of a sum that are one chain of additions. */
+enum { GMF_ROTATE_BATCH = 16, GMF_ROTATE_CHAIN = 128 };
+
 /*
- * out [n][ld] = in [n][ld] m, in f8, rounded to f4; in place where out = in.
- *   m     [ld][ld]
- *   work  [4][ld]
+ * out [n][ld] = in [n][ld] m, in f8, rounded to f4; in place where out = in. gmf_rotate_rows_f4: in f4, m rounded to
+ * it; twice as fast. m     [ld][ld] work  [GMF_ROTATE_BATCH][ld]; f4: [GMF_ROTATE_BATCH + ld][ld], of which
+ * gmf_gram_work has enough
  */
 void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double *work, float *out);
+void gmf_rotate_rows_f4(const float *in, int64_t n, int ld, const double *m, float *work, float *out);
 
 #endif

@@ -11,6 +11,14 @@
 #define TILE_ROWS 4
 #endif
 
+/* A tile of a product of rows with a square: its rows, and vectors in each of them. */
+enum { ROTATE_ROWS = 4 };
+#if GMF_VECTOR_FLOATS == 16
+#define ROTATE_VECTORS 4
+#else
+#define ROTATE_VECTORS 2
+#endif
+
 typedef float vector_f4 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
 typedef double vector_f8 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
 typedef int32_t indices_f4 __attribute__((vector_size(GMF_VECTOR_FLOATS * 4)));
@@ -141,40 +149,16 @@ double GMF_ISA_NAME(gmf_sum_of_squares)(const float *x, int k)
   return NAME(sum_lanes)(sum) + rest;
 }
 
-/* Vectors of a row of the product that stay in registers, for each of ROTATE_ROWS rows. */
-#if GMF_VECTOR_FLOATS == 16
-#define ROTATE_VECTORS 4
-#else
-#define ROTATE_VECTORS 2
-#endif
-enum { ROTATE_ROWS = 4 };
-
-/* to[r][j .. j + width vectors) = sum_c from[r][c] m[c][j ..] for ROTATE_ROWS rows, of which n are stored. */
-static inline void rotate_tile(const double *from, int ld, const double *m, int j, int width, float *to, int n)
-{
-  VECTOR sum[ROTATE_ROWS][ROTATE_VECTORS] = {{{0}}};
-  for (int c = 0; c < ld; c++) {
-    const double *mc = m + (size_t)c * (size_t)ld + j;
-    for (int v = 0; v < width; v++)
-      for (int r = 0; r < ROTATE_ROWS; r++)
-        sum[r][v] += from[(size_t)r * (size_t)ld + (size_t)c] * *(const VECTOR *)(mc + v * LANES);
-  }
-  for (int r = 0; r < n; r++)
-    for (int v = 0; v < width; v++)
-      for (int l = 0; l < LANES; l++) to[(size_t)r * (size_t)ld + (size_t)(j + v * LANES + l)] = (float)sum[r][v][l];
-}
-
 void GMF_ISA_NAME(gmf_rotate_rows)(const float *in, int64_t n, int ld, const double *m, double *work, float *out)
 {
-  enum { STEP = ROTATE_VECTORS * LANES };
-  for (int64_t begin = 0; begin < n; begin += ROTATE_ROWS) {
-    int rows = n - begin < ROTATE_ROWS ? (int)(n - begin) : ROTATE_ROWS;
-    for (int j = 0; j < ROTATE_ROWS * ld; j++) work[j] = j < rows * ld ? (double)in[begin * ld + j] : 0;
-    float *to = out + begin * ld;
-    int j = 0;
-    for (; j + STEP <= ld; j += STEP) rotate_tile(work, ld, m, j, ROTATE_VECTORS, to, rows);
-    for (; j < ld; j += LANES) rotate_tile(work, ld, m, j, 1, to, rows);
-  }
+  GMF_ISA_NAME(rotate_f8)(in, n, ld, m, work, out);
+}
+
+void GMF_ISA_NAME(gmf_rotate_rows_f4)(const float *in, int64_t n, int ld, const double *m, float *work, float *out)
+{
+  float *m4 = work + (size_t)GMF_ROTATE_BATCH * (size_t)ld;
+  for (int j = 0; j < ld * ld; j++) m4[j] = (float)m[j];
+  GMF_ISA_NAME(rotate_f4)(in, n, ld, m4, work, out);
 }
 
 void GMF_ISA_NAME(gmf_gram_exact)(const float *y, int64_t n, int ld, const float *weights, const double *units,

@@ -68,6 +68,55 @@ void NAME(gmf_gram)(const float *y, int64_t stride, const gmf_ratings *ratings, 
   }
 }
 
+/* LANES floats. */
+typedef float NAME(floats) __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+
+/*
+ * to[r][j .. j + width vectors) = sum_c from[r][c] m[c][j ..] for ROTATE_ROWS rows, of which n are stored. A long sum
+ * is one of sums of GMF_ROTATE_CHAIN products.
+ */
+static inline __attribute__((always_inline)) void NAME(rotate_tile)(const REAL *from, int ld, const REAL *m, int j,
+                                                                    int width, float *to, int n)
+{
+  VECTOR sum[ROTATE_ROWS][ROTATE_VECTORS] = {{{0}}};
+  for (int begin = 0; begin < ld; begin += GMF_ROTATE_CHAIN) {
+    VECTOR part[ROTATE_ROWS][ROTATE_VECTORS] = {{{0}}};
+    int end = begin + GMF_ROTATE_CHAIN < ld ? begin + GMF_ROTATE_CHAIN : ld;
+    for (int c = begin; c < end; c++) {
+      const REAL *mc = m + (size_t)c * (size_t)ld + j;
+      for (int v = 0; v < width; v++)
+        for (int r = 0; r < ROTATE_ROWS; r++)
+          part[r][v] += from[(size_t)r * (size_t)ld + (size_t)c] * *(const VECTOR *)(mc + v * LANES);
+    }
+    for (int r = 0; r < ROTATE_ROWS; r++)
+      for (int v = 0; v < width; v++) sum[r][v] += part[r][v];
+  }
+  for (int r = 0; r < n; r++)
+    for (int v = 0; v < width; v++)
+      *(NAME(floats) *)(to + (size_t)r * (size_t)ld + (size_t)(j + v * LANES)) =
+          __builtin_convertvector(sum[r][v], NAME(floats));
+}
+
+/* See dense.h, gmf_rotate_rows. A strip of m's columns stays in the first cache for all rows of a batch. */
+static void NAME(rotate)(const float *in, int64_t n, int ld, const REAL *m, REAL *work, float *out)
+{
+  enum { STRIP = ROTATE_VECTORS * LANES };
+  for (int64_t begin = 0; begin < n; begin += GMF_ROTATE_BATCH) {
+    int rows = n - begin < GMF_ROTATE_BATCH ? (int)(n - begin) : GMF_ROTATE_BATCH;
+    for (int j = 0; j < GMF_ROTATE_BATCH * ld; j++) work[j] = j < rows * ld ? (REAL)in[begin * ld + j] : 0;
+    for (int j = 0; j < ld; j += j + STRIP <= ld ? STRIP : LANES)
+      for (int r = 0; r < rows; r += ROTATE_ROWS) {
+        const REAL *from = work + (size_t)r * (size_t)ld;
+        float *to = out + (begin + r) * ld;
+        int stored = rows - r < ROTATE_ROWS ? rows - r : ROTATE_ROWS;
+        if (j + STRIP <= ld)
+          NAME(rotate_tile)(from, ld, m, j, ROTATE_VECTORS, to, stored);
+        else
+          NAME(rotate_tile)(from, ld, m, j, 1, to, stored);
+      }
+  }
+}
+
 #include "kernel/lanes_template.h"
 
 /* The sum of a vector's lanes, by halves. */

@@ -19,7 +19,8 @@
   void gmf_row_product_##isa(const float *, int64_t, const gmf_ratings *, gmf_loss, int, const float *, float *);      \
   void gmf_subtract_product_##isa(const double *, const double *, int, int, double *);                                 \
   double gmf_sum_of_squares_##isa(const float *, int);                                                                 \
-  void gmf_rotate_rows_##isa(const float *, int64_t, int, const double *, double *, float *);
+  void gmf_rotate_rows_##isa(const float *, int64_t, int, const double *, double *, float *);                          \
+  void gmf_rotate_rows_f4_##isa(const float *, int64_t, int, const double *, float *, float *);
 
 GMF_DENSE_VERSIONS(generic)
 #ifdef GMF_HAVE_X86_KERNELS

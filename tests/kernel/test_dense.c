@@ -284,21 +284,36 @@ static void test_cholesky(void **state)
 static void test_rotation(void **state)
 {
   (void)state;
-  for (int ld = 16; ld <= 112; ld += 16)
-    for (int n = 0; n <= 9; n += 3) {
+  for (int ld = 16; ld <= 304; ld += ld < 112 ? 16 : 96)
+    for (int n = 0; n <= 36; n += 3 + n % 6) {
       float *in = gmf_calloc(n * ld, sizeof *in), *out = gmf_calloc(n * ld, sizeof *out);
-      double *m = gmf_calloc(ld * ld, sizeof *m), *work = gmf_calloc(4 * ld, sizeof *work);
+      float *work4 = gmf_calloc((GMF_ROTATE_BATCH + ld) * ld, sizeof *work4);
+      double *m = gmf_calloc(ld * ld, sizeof *m), *work = gmf_calloc(GMF_ROTATE_BATCH * ld, sizeof *work);
       for (int j = 0; j < n * ld; j++) in[j] = (float)random_value(3, (uint32_t)j);
       for (int j = 0; j < ld * ld; j++) m[j] = random_value(4, (uint32_t)j);
-      gmf_rotate_rows(in, n, ld, m, work, out);
-      for (int r = 0; r < n; r++)
-        for (int j = 0; j < ld; j++) {
-          double wanted = 0;
-          for (int c = 0; c < ld; c++) wanted += (double)in[r * ld + c] * m[c * ld + j];
-          assert_true(fabs((double)out[r * ld + j] - wanted) <= 1e-7 * (1 + fabs(wanted)));
-        }
+      for (int is_f4 = 1; is_f4 >= 0; is_f4--) {
+        if (is_f4)
+          gmf_rotate_rows_f4(in, n, ld, m, work4, out);
+        else
+          gmf_rotate_rows(in, n, ld, m, work, out);
+        for (int r = 0; r < n; r++)
+          for (int j = 0; j < ld; j++) {
+            double wanted = 0, size = 0; /* of an f4 sum's terms: its roundings are as good as independent */
+            for (int c = 0; c < ld; c++) {
+              double product = (double)in[r * ld + c] * m[c * ld + j];
+              wanted += product;
+              size += product * product;
+            }
+            double bound = is_f4 ? 1e-6 * (1 + sqrt(size)) : 1e-7;
+            assert_true(fabs((double)out[r * ld + j] - wanted) <= bound * (1 + fabs(wanted)));
+          }
+      }
       gmf_rotate_rows(in, n, ld, m, work, in); /* in place */
       if (n > 0) assert_memory_equal(in, out, (size_t)(n * ld) * sizeof *in);
+      gmf_rotate_rows_f4(in, n, ld, m, work4, out);
+      gmf_rotate_rows_f4(in, n, ld, m, work4, in);
+      if (n > 0) assert_memory_equal(in, out, (size_t)(n * ld) * sizeof *in);
+      gmf_free(work4);
       gmf_free(in);
       gmf_free(out);
       gmf_free(m);
