@@ -381,6 +381,9 @@ class Plans(harness.Case):
                          [64e9, 20e9, 5e9, 7e-6])
         self.assertEqual(rates["latency"]["source"], "--latency")
         self.assertEqual(run_good(1, *words, bench, "--solver", "cg").json()["rates"]["flops"]["value"], 128e9)
+        known = json.loads(bench.read_text())
+        bench.write_text(json.dumps(known | {"kernels": "avx2"}))  # a sweep gathers and factors, too
+        self.assertAlmostEqual(run_good(1, *words, bench).json()["rates"]["flops"]["value"], 0.7 * 64e9, delta=1e3)
         self.assertEqual(run(1, *words, self.out / "missing").rc, NO_INPUT)
         bench.write_text("{}")
         self.assertEqual(run(1, *words, bench).rc, 65)
