@@ -32,6 +32,7 @@ typedef struct gmf_dual_system {
  */
 bool gmf_dual_run(const gmf_dual_system *system, double *x, double *objective);
 
+/* Longer rows take as long in a batch as alone: their systems no longer stay in the first cache (row_costs). */
 enum {
   GMF_DUAL_BATCH = 16,         /* rows of a batch, at most */
   GMF_DUAL_BATCH_RATINGS = 32, /* and ratings of each */

@@ -328,11 +328,15 @@ static bool solve_cg(gmf_row_solver *s, const gmf_row *row, float *x, double *ob
 enum { CG_DUAL_RATINGS = 24 };
 
 /*
- * Whether the n x n system is less work than the k x k one: multiplications of both, those in f8 counted twice. This
- * says n < 0.63 k; tests/kernel/row_costs finds them equal at 0.58 k to 0.64 k for 64 and 128 factors on AMX. It is not
- * measured at start: the choice decides a model's bits, which must not depend on how busy the machine was.
+ * Whether the n x n system is less work than the k x k one: always where rows are solved by batches, which is why these
+ * end where they do; else by the multiplications of both, those in f8 counted twice. That says n < 0.63 k;
+ * tests/kernel/row_costs finds them equal at 0.58 k to 0.64 k for 64 and 128 factors on AMX. It is not measured at
+ * start: the choice decides a model's bits, which must not depend on how busy the machine was.
  */
-static bool dual_pays(double n, double k) { return 2 * (n * n * k + n * n * n / 3) < n * k * k + k * k * k / 3; }
+static bool dual_pays(double n, double k)
+{
+  return n <= GMF_DUAL_BATCH_RATINGS || 2 * (n * n * k + n * n * n / 3) < n * k * k + k * k * k / 3;
+}
 
 gmf_row_way gmf_row_choose(const gmf_row_options *options, int64_t n)
 {

@@ -3,8 +3,8 @@
  *
  * usage: row_costs [FACTORS ...]
  *
- * For each number of ratings: microseconds of the dual by batches and of one row, of Cholesky and of cg with 3 steps,
- * each the least of many repetitions by the thread's own clock, and what --solver auto and cg choose.
+ * For each number of ratings: microseconds of the dual of a row in a batch and of one alone, of Cholesky and of cg with
+ * 3 steps, each the least of many repetitions by the thread's own clock, and what --solver auto and cg choose.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ static void measure_factors(int k)
   b.row.diagonal = diagonal;
   b.row.ratings.values = values;
   printf("%d factors, kernels: %s\n%8s %10s %10s %10s %10s  %-9s %s\n", k, gmf_kernel_level_name(gmf_kernel_level()),
-         "ratings", "batch", NAMES[GMF_ROW_DUAL], NAMES[GMF_ROW_CHOLESKY], NAMES[GMF_ROW_CG], "auto", "cg");
+         "ratings", "batch", "alone", NAMES[GMF_ROW_CHOLESKY], NAMES[GMF_ROW_CG], "auto", "cg");
   for (size_t l = 0; l < sizeof LENGTHS / sizeof *LENGTHS; l++) {
     int n = LENGTHS[l];
     printf("%8d", n);
