@@ -18,13 +18,13 @@
 #include "algo/als_internal.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "dist/fold.h"
 
 struct gmf_als_fold {
-  const gmf_block *block; /* borrowed */
-  gmf_als_fold_cg *cg;    /* owned; NULL where all rows are solved by their matrices */
-  gmf_fold *gram;         /* owned: of packed normal equations */
-  uint8_t *by_gram;       /* owned [rows of the block]: 1 for rows that cg leaves to them; with cg */
+  const gmf_block *block;   /* borrowed */
+  gmf_als_fold_cg *cg;      /* owned; NULL where all rows are solved by their matrices */
+  gmf_fold *gram;           /* owned: of packed normal equations */
+  gmf_als_fold_order order; /* owned: of gram */
+  uint8_t *by_gram;         /* owned [rows of the block]: 1 for rows that cg leaves to them; with cg */
 };
 
 gmf_als_way gmf_als_fold_way(const gmf_row_options *row, bool heavy)
@@ -48,6 +48,7 @@ gmf_status gmf_als_fold_create(const gmf_als *als, const gmf_block *block, gmf_a
   GMF_TRY(GMF_NEW_ZERO(fold, 1, err));
   fold->block = block;
   GMF_TRY(gmf_fold_create(block->grid, block, gmf_als_gram_words(als->n), gmf_als_gram_batch(way), &fold->gram, err));
+  GMF_TRY(gmf_als_fold_order_create(block, fold->gram, als->n_threads, &fold->order, err));
   if (way.cg_steps > 0) {
     GMF_TRY(GMF_NEW_ZERO(fold->by_gram, block->n_rows, err));
     GMF_TRY(gmf_als_fold_cg_create(als, block, way, &fold->cg, err));
@@ -63,6 +64,7 @@ void gmf_als_fold_destroy(gmf_als_fold **fold)
 {
   if (*fold == NULL) return;
   gmf_als_fold_cg_destroy(&(*fold)->cg);
+  gmf_als_fold_order_destroy(&(*fold)->order);
   gmf_fold_destroy(&(*fold)->gram);
   gmf_free((*fold)->by_gram);
   gmf_free(*fold);
@@ -109,27 +111,29 @@ static void unpack(gmf_row_solver *s, const double *packed)
 
 static bool is_by_gram(const gmf_als_fold *fold, int64_t r) { return fold->cg == NULL || fold->by_gram[r] != 0; }
 
+/* A batch that is being formed. */
+typedef struct forming {
+  gmf_als_fold *fold;
+  int64_t batch;
+} forming;
+
+/* My part of a row's system into the fold's buffer. */
+static void form_row(gmf_als *als, void *context, int64_t place, gmf_row_solver *s)
+{
+  const forming *at = context;
+  gmf_als_fold *fold = at->fold;
+  int64_t j = fold->order.rows[fold->order.first[at->batch] + place];
+  int64_t r = gmf_als_fold_row(fold->gram, at->batch, j);
+  if (!is_by_gram(fold, r)) return; /* whatever stands there is summed, and not used */
+  gmf_row row = {.y = als->panel, .stride = als->ld, .ratings = gmf_block_row(fold->block, r)};
+  gmf_row_form(s, &row);
+  pack(s, fold->gram->partial + j * fold->gram->row_words);
+}
+
 /* Local. My part of the systems of a batch, for all owners of the grid row, into the fold's buffer. */
 static void form_batch(gmf_als *als, gmf_als_fold *fold, int64_t batch)
 {
-  const gmf_block *b = fold->block;
-  gmf_fold *f = fold->gram;
-  double *to = f->partial;
-  for (int owner = 0; owner < f->n_owners; owner++) {
-    int64_t first = 0, end = 0;
-    gmf_fold_range(f, batch, owner, &first, &end);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(als->n_threads)
-    for (int64_t r = first; r < end; r++) {
-      gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-      gmf_ratings ratings = gmf_block_row(b, r);
-      if (!is_by_gram(fold, r)) continue; /* whatever stands there is summed, and not used */
-      memset(s->a8, 0, (size_t)als->ld * (size_t)als->ld * sizeof *s->a8);
-      memset(s->b8, 0, (size_t)als->ld * sizeof *s->b8);
-      gmf_gram_f8(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->work8, s->a8, s->b8);
-      pack(s, to + (r - first) * f->row_words);
-    }
-    to += (end - first) * f->row_words;
-  }
+  gmf_als_rows_each(als, fold->block->side, &fold->order.schedules[batch], form_row, NULL, &(forming){fold, batch});
 }
 
 /* Local. Solves my rows of a batch from the folded sums. */
@@ -141,7 +145,7 @@ static void solve_batch(gmf_als *als, const gmf_als_fold *fold, int64_t batch, i
   gmf_factor *x = als->factors[side];
   int64_t first = *first_singular, begin = 0, end = 0, own = f->first[b->grid->col_index];
   gmf_fold_range(f, batch, b->grid->col_index, &begin, &end);
-#pragma omp parallel for schedule(dynamic, 8) reduction(min : first) num_threads(als->n_threads)
+#pragma omp parallel for schedule(dynamic, 1) reduction(min : first) num_threads(als->n_threads)
   for (int64_t r = begin; r < end; r++) {
     gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
     int64_t mine = gmf_block_own(b, r - own);

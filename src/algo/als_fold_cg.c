@@ -30,19 +30,20 @@
  */
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "algo/als_internal.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "dist/fold.h"
 #include "kernel/cg.h"
 
 struct gmf_als_fold_cg {
   const gmf_block *block; /* borrowed */
   gmf_als_way way;
-  gmf_fold *fold; /* owned: of two vectors */
-  double *loss;   /* owned [rows of the block]: my part of each row's */
+  gmf_fold *fold;           /* owned: of two vectors */
+  gmf_als_fold_order order; /* owned: of fold */
+  double *loss;             /* owned [rows of the block]: my part of each row's */
   /* Of my rows in a batch, owned [batch_rows][n]: */
   double *x, *r, *p, *d;
   double *inverse; /* 1 / M, and 0 where x is fixed */
@@ -60,6 +61,7 @@ void gmf_als_fold_cg_destroy(gmf_als_fold_cg **cg)
 {
   gmf_als_fold_cg *c = *cg;
   if (c == NULL) return;
+  gmf_als_fold_order_destroy(&c->order);
   gmf_fold_destroy(&c->fold);
   void *const arrays[] = {c->loss, c->x,   c->r,   c->p,      c->d,    c->inverse,
                           c->rho,  c->own, c->all, c->copies, c->last, c->alpha};
@@ -80,6 +82,7 @@ gmf_status gmf_als_fold_cg_create(const gmf_als *als, const gmf_block *block, gm
   c->block = block;
   c->way = way;
   GMF_TRY(gmf_fold_create(block->grid, block, gmf_als_cg_words(way, als->n), GMF_ALS_CG_BATCH, &c->fold, err));
+  GMF_TRY(gmf_als_fold_order_create(block, c->fold, als->n_threads, &c->order, err));
   int64_t rows = c->fold->batch_rows;
   GMF_TRY(GMF_NEW_ZERO(c->loss, block->n_rows, err));
   double **const vectors[] = {&c->x, &c->r, &c->p, &c->d, &c->inverse};
@@ -128,17 +131,6 @@ static void narrow(const double *from, int64_t bytes, int n, char *to)
   }
 }
 
-/* Rows of a batch are counted over all owners; this one as a row of the block. */
-static int64_t block_row(const gmf_fold *f, int64_t batch, int64_t j)
-{
-  for (int o = 0;; o++) {
-    int64_t begin = 0, end = 0;
-    gmf_fold_range(f, batch, o, &begin, &end);
-    if (j < end - begin) return begin + j;
-    j -= end - begin;
-  }
-}
-
 /* Bytes of a row's direction on its way, and the length of the step before where copies follow. */
 static int64_t direction_bytes(const gmf_als *als, const gmf_als_fold_cg *c)
 {
@@ -165,7 +157,7 @@ void gmf_als_fold_cg_refresh(const gmf_als *als, gmf_als_fold_cg *c)
              bytes);
     gmf_fold_spread(b->grid, c->fold, batch, (int64_t)bytes, c->own, c->all);
     for (int64_t j = 0; j < gmf_fold_rows(c->fold, batch); j++)
-      memcpy(copy_of(als, c, block_row(c->fold, batch, j)), c->all + (size_t)j * bytes, bytes);
+      memcpy(copy_of(als, c, gmf_als_fold_row(c->fold, batch, j)), c->all + (size_t)j * bytes, bytes);
   }
   c->stale = false;
 }
@@ -178,36 +170,60 @@ static void follow(const gmf_als *als, gmf_als_fold_cg *c, int64_t batch, const 
 #pragma omp parallel for schedule(static) num_threads(als->n_threads)
   for (int64_t j = 0; j < n_rows; j++) {
     const float *p = (const float *)(const void *)(directions + j * stride);
-    float *x = copy_of(als, c, block_row(c->fold, batch, j)), alpha = 0;
+    float *x = copy_of(als, c, gmf_als_fold_row(c->fold, batch, j)), alpha = 0;
     memcpy(&alpha, lengths + j * length_stride, sizeof alpha);
     for (int k = 0; alpha != 0 && k < als->n; k++) x[k] = (float)((double)x[k] + (double)alpha * (double)p[k]);
   }
 }
 
+/* A batch that is being formed. */
+typedef struct forming {
+  gmf_als_fold_cg *cg;
+  int64_t batch;
+  bool first, last; /* with preconditioners; p'q alone */
+  atomic_bool any;  /* some row is not done */
+} forming;
+
+/* The row at a place of a batch's order: *j in the batch, *r in the block. Returns its ratings here. */
+static gmf_ratings ratings_at(const forming *at, int64_t place, int64_t *j, int64_t *r)
+{
+  const gmf_als_fold_cg *c = at->cg;
+  *j = c->order.rows[c->order.first[at->batch] + place];
+  *r = gmf_als_fold_row(c->fold, at->batch, *j);
+  return gmf_block_row(c->block, *r);
+}
+
+static gmf_rated_row rated(const gmf_als *als, const gmf_ratings *ratings)
+{
+  return (gmf_rated_row){als->panel, als->ld, ratings, als->options.row.loss, als->ld};
+}
+
+/* My parts of a row's residual and, `first`, of its preconditioner. */
+static void form_residual(gmf_als *als, void *context, int64_t place, gmf_row_solver *s)
+{
+  const forming *at = context;
+  gmf_als_fold_cg *c = at->cg;
+  int n = als->n;
+  int64_t j = 0, r = 0, bytes = gmf_als_number_bytes(c->way), vector = n * bytes;
+  gmf_ratings ratings = ratings_at(at, place, &j, &r);
+  gmf_rated_row row = rated(als, &ratings);
+  gmf_team team = gmf_row_team(s);
+  double *sums = s->work8;
+  memset(s->x8, 0, (size_t)als->ld * sizeof *s->x8);
+  memset(sums, 0, 2 * (size_t)als->ld * sizeof *sums);
+  widen(c->copies != NULL ? (const char *)copy_of(als, c, r) : c->all + j * vector, bytes, n, s->x8);
+  c->loss[r] = gmf_sum_residual(&team, &row, s->x8, at->first, sums);
+  char *to = (char *)c->fold->partial + j * vector * (at->first ? 2 : 1);
+  narrow(sums, bytes, n, to);
+  if (at->first) narrow(sums + als->ld, bytes, n, to + vector);
+  if (omp_get_thread_num() == 0) gmf_beat();
+}
+
 /* Local. My parts of the residuals of a batch and, `first`, of its preconditioners, at x: the copies, or c->all. */
 static void form_residuals(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool first)
 {
-  const gmf_block *b = c->block;
-  int n = als->n;
-  int64_t n_rows = gmf_fold_rows(c->fold, batch), bytes = gmf_als_number_bytes(c->way), vector = n * bytes;
-  char *partial = (char *)c->fold->partial;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(als->n_threads)
-  for (int64_t j = 0; j < n_rows; j++) {
-    gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    int64_t r = block_row(c->fold, batch, j);
-    gmf_ratings ratings = gmf_block_row(b, r);
-    size_t length = (size_t)als->ld * sizeof(double);
-    memset(s->x8, 0, length);
-    memset(s->r8, 0, length);
-    memset(s->b8, 0, length);
-    widen(c->copies != NULL ? (const char *)copy_of(als, c, r) : c->all + j * vector, bytes, n, s->x8);
-    c->loss[r] = gmf_row_residual(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, s->x8, s->r8,
-                                  first ? s->b8 : NULL);
-    char *to = partial + j * vector * (first ? 2 : 1);
-    narrow(s->r8, bytes, n, to);
-    if (first) narrow(s->b8, bytes, n, to + vector);
-    if (omp_get_thread_num() == 0) gmf_beat();
-  }
+  gmf_als_rows_each(als, c->block->side, &c->order.schedules[batch], form_residual, NULL,
+                    &(forming){.cg = c, .batch = batch, .first = first});
 }
 
 /* p'q */
@@ -218,35 +234,41 @@ static float product_of(const float *p, const float *q, int n)
   return (float)sum;
 }
 
+/* My part of a row's product with its p, or, `last`, of p's product with that. */
+static void form_product(gmf_als *als, void *context, int64_t place, gmf_row_solver *s)
+{
+  forming *at = context;
+  gmf_als_fold_cg *c = at->cg;
+  int n = als->n;
+  int64_t j = 0, r = 0;
+  size_t vector = (size_t)n * sizeof(float);
+  gmf_ratings ratings = ratings_at(at, place, &j, &r);
+  gmf_rated_row row = rated(als, &ratings);
+  gmf_team team = gmf_row_team(s);
+  float *p = (float *)(void *)s->work8, *q = s->b, *partial = (float *)(void *)c->fold->partial;
+  bool zero = true;
+  memset(p, 0, (size_t)als->ld * sizeof *p);
+  memset(q, 0, (size_t)als->ld * sizeof *q);
+  memcpy(p, c->all + j * direction_bytes(als, c), vector);
+  for (int k = 0; k < n && zero; k++) zero = p[k] == 0;
+  if (!zero) {
+    atomic_store(&at->any, true);
+    gmf_sum_product(&team, &row, p, q);
+  }
+  if (at->last)
+    partial[j] = product_of(p, q, n);
+  else
+    memcpy(partial + j * n, q, vector);
+  if (omp_get_thread_num() == 0) gmf_beat();
+}
+
 /* Local. My parts of the products with the p of c->all, or, `last`, of p's products with those; false when all p are
  * zero. */
 static bool form_products(gmf_als *als, gmf_als_fold_cg *c, int64_t batch, bool last)
 {
-  const gmf_block *b = c->block;
-  int n = als->n;
-  int64_t n_rows = gmf_fold_rows(c->fold, batch), stride = direction_bytes(als, c);
-  size_t vector = (size_t)n * sizeof(float);
-  float *partial = (float *)(void *)c->fold->partial;
-  bool any = false;
-#pragma omp parallel for schedule(dynamic, 1) reduction(|| : any) num_threads(als->n_threads)
-  for (int64_t j = 0; j < n_rows; j++) {
-    gmf_row_solver *s = &als->solvers[omp_get_thread_num()];
-    gmf_ratings ratings = gmf_block_row(b, block_row(c->fold, batch, j));
-    float *p = s->work, *q = s->b;
-    bool zero = true;
-    memset(p, 0, (size_t)als->ld * sizeof *p);
-    memset(q, 0, (size_t)als->ld * sizeof *q);
-    memcpy(p, c->all + j * stride, vector);
-    for (int k = 0; k < n && zero; k++) zero = p[k] == 0;
-    any = any || !zero;
-    if (!zero) gmf_row_product(als->panel, als->ld, &ratings, als->options.row.loss, als->ld, p, q);
-    if (last)
-      partial[j] = product_of(p, q, n);
-    else
-      memcpy(partial + j * n, q, vector);
-    if (omp_get_thread_num() == 0) gmf_beat();
-  }
-  return any;
+  forming at = {.cg = c, .batch = batch, .last = last};
+  gmf_als_rows_each(als, c->block->side, &c->order.schedules[batch], form_product, NULL, &at);
+  return at.any;
 }
 
 /* ---- what the owner does ----------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "algo/als_batch.h"
 #include "algo/features.h"
 #include "algo/row_schedule.h"
+#include "dist/fold.h"
 #include "dist/panels.h"
 #include "linalg/eigen.h"
 #include "linalg/exact.h"
@@ -83,9 +84,16 @@ void gmf_als_rows_destroy(gmf_als *als);
  */
 void gmf_als_rows_solve(gmf_als *als, gmf_side side, int panel, int64_t *first_singular);
 
-/* The solver of rows that all threads solve together. gmf_als_apart: they solve rows apart again. */
-gmf_row_solver *gmf_als_together(gmf_als *als, gmf_side side);
-void gmf_als_apart(gmf_als *als);
+/* What is done for one row at a time: that at a place of a schedule's order, with a solver; its team takes the slices
+ * of a long row. */
+typedef void gmf_als_row_task(gmf_als *als, void *context, int64_t place, gmf_row_solver *solver);
+
+/* And what a thread does when there are no more rows. */
+typedef void gmf_als_thread_end(gmf_als *als, void *context);
+
+/* The rows of a schedule, by all threads; end: NULL for nothing. Their time counts as the side's. */
+void gmf_als_rows_each(gmf_als *als, gmf_side side, const gmf_row_schedule *schedule, gmf_als_row_task *task,
+                       gmf_als_thread_end *end, void *context);
 
 /* The system of my row j, of `count` ratings, but for these; the diagonal and the prior are the calling thread's. */
 gmf_row gmf_als_row_system(const gmf_als *als, gmf_side side, int64_t j, int64_t count);
@@ -111,6 +119,24 @@ void gmf_als_relax_rows(gmf_als *als, gmf_side side, double omega);
 
 /* The objective there, from that before the half-sweep and that of the solutions. */
 double gmf_als_relaxed_objective(double before, double solved, double omega);
+
+/* ---- als_fold_order.c: Local ----------------------------------------------------------------------------------------
+ */
+
+/* In which order my parts of the rows of a fold's batches are formed. */
+typedef struct gmf_als_fold_order {
+  int64_t n;
+  int64_t *first;              /* owned [n + 1]: where each batch's places begin in the order */
+  int32_t *rows;               /* owned [rows of all batches]: rows of a batch, counted over all owners */
+  gmf_row_schedule *schedules; /* owned [n]: of places within the batch */
+} gmf_als_fold_order;
+
+gmf_status gmf_als_fold_order_create(const gmf_block *block, const gmf_fold *fold, int n_threads,
+                                     gmf_als_fold_order *out, gmf_error *err);
+void gmf_als_fold_order_destroy(gmf_als_fold_order *order);
+
+/* Row j of a batch, counted over all owners, as a row of the block. */
+int64_t gmf_als_fold_row(const gmf_fold *fold, int64_t batch, int64_t j);
 
 /* ---- als_fold.c -------------------------------------------------------------------------------------------------- */
 

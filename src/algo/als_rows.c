@@ -2,6 +2,7 @@
  * The rows of a half-sweep on a rank: their systems, and which threads solve them (row_schedule.h).
  */
 #include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "algo/als_internal.h"
@@ -131,17 +132,25 @@ int64_t gmf_als_own_row(const gmf_als *als, gmf_side side, int64_t j)
 
 /* ---- threads ----------------------------------------------------------------------------------------------------- */
 
-gmf_row_solver *gmf_als_together(gmf_als *als, gmf_side side)
+void gmf_als_rows_each(gmf_als *als, gmf_side side, const gmf_row_schedule *schedule, gmf_als_row_task *task,
+                       gmf_als_thread_end *end, void *context)
 {
   als->team.seconds = als->seconds[side];
   als->solvers[0].team = &als->team;
-  return &als->solvers[0];
-}
-
-void gmf_als_apart(gmf_als *als)
-{
+  for (int64_t j = schedule->first; j < schedule->first + schedule->n_long; j++)
+    task(als, context, j, &als->solvers[0]);
   als->team.seconds = NULL;
   als->solvers[0].team = NULL;
+#pragma omp parallel num_threads(als->n_threads)
+  {
+    int t = omp_get_thread_num();
+    double since = gmf_thread_seconds();
+#pragma omp for schedule(dynamic, 1) nowait
+    for (int64_t c = 0; c < schedule->n_chunks; c++)
+      for (int64_t j = schedule->begin[c]; j < schedule->begin[c + 1]; j++) task(als, context, j, &als->solvers[t]);
+    if (end != NULL) end(als, context);
+    als->seconds[side][t] += gmf_thread_seconds() - since;
+  }
 }
 
 /* Local. Tells how far a loop over n things has come. Things are handed out in order, so one thread's place stands for
@@ -154,47 +163,56 @@ static void report_progress(const gmf_als *als, gmf_side side, int64_t at, int64
   als->options.progress(als->options.context, side, (double)at / (double)n);
 }
 
-/* Local. Forms and solves my row at a place of by_work from all its ratings, or leaves it with the thread's batch;
- * heavy ones have their ratings elsewhere. Returns the lowest number in dataset order of those that failed, else
- * INT64_MAX. */
-static int64_t solve_row(gmf_als *als, gmf_side side, int64_t place, gmf_row_solver *solver)
+/* *least = value, where that is less. */
+static void lower(_Atomic int64_t *least, int64_t value)
 {
+  int64_t before = atomic_load(least);
+  while (value < before && !atomic_compare_exchange_weak(least, &before, value)) continue;
+}
+
+/* A half-sweep's rows. */
+typedef struct half_sweep {
+  gmf_side side;
+  _Atomic int64_t first_singular; /* in dataset order */
+} half_sweep;
+
+/* Forms and solves my row at a place of by_work, or leaves it with the thread's batch. */
+static void solve_row(gmf_als *als, void *context, int64_t place, gmf_row_solver *solver)
+{
+  half_sweep *half = context;
+  gmf_side side = half->side;
   const gmf_block *b = als->blocks[side];
   int64_t r = b->by_work[place], n = b->row_ptr[r + 1] - b->row_ptr[r];
   float *to = als->factors[side]->rows + r * als->ld;
   report_progress(als, side, place, b->n_rows);
   if (omp_get_thread_num() == 0) gmf_expand_poll(als->space);
   if (place + 1 < b->n_rows) gmf_block_fetch_row(b, b->by_work[place + 1]);
-  if (n == 0 && b->counts[r] > 0) return INT64_MAX;
+  if (n == 0 && b->counts[r] > 0) return;
   als->row_objective[r] = 0;
   if (n == 0) {
     gmf_als_clear_row(als, side, to);
-    return INT64_MAX;
+    return;
   }
-  if (gmf_row_is_batched(&als->options.row, n))
-    return gmf_als_batch_add(als, side, als->batches[omp_get_thread_num()], r, n);
+  if (gmf_row_is_batched(&als->options.row, n)) {
+    lower(&half->first_singular, gmf_als_batch_add(als, side, als->batches[omp_get_thread_num()], r, n));
+    return;
+  }
   gmf_row row = gmf_als_row_system(als, side, r, n);
   row.ratings = gmf_block_row(b, r);
-  return gmf_row_solve(solver, &row, to, &als->row_objective[r]) ? INT64_MAX : gmf_als_own_row(als, side, r);
+  if (!gmf_row_solve(solver, &row, to, &als->row_objective[r]))
+    lower(&half->first_singular, gmf_als_own_row(als, side, r));
+}
+
+/* What a thread's batch still has. */
+static void finish_batch(gmf_als *als, void *context)
+{
+  half_sweep *half = context;
+  lower(&half->first_singular, gmf_als_batch_finish(als, half->side, als->batches[omp_get_thread_num()]));
 }
 
 void gmf_als_rows_solve(gmf_als *als, gmf_side side, int panel, int64_t *first_singular)
 {
-  const gmf_row_schedule *schedule = &als->schedules[side][panel];
-  int64_t first = *first_singular;
-  for (int64_t j = schedule->first; j < schedule->first + schedule->n_long; j++)
-    first = gmf_min64(first, solve_row(als, side, j, gmf_als_together(als, side)));
-  gmf_als_apart(als);
-#pragma omp parallel reduction(min : first) num_threads(als->n_threads)
-  {
-    int t = omp_get_thread_num();
-    double since = gmf_thread_seconds();
-#pragma omp for schedule(dynamic, 1) nowait
-    for (int64_t c = 0; c < schedule->n_chunks; c++)
-      for (int64_t j = schedule->begin[c]; j < schedule->begin[c + 1]; j++)
-        first = gmf_min64(first, solve_row(als, side, j, &als->solvers[t]));
-    first = gmf_min64(first, gmf_als_batch_finish(als, side, als->batches[t]));
-    als->seconds[side][t] += gmf_thread_seconds() - since;
-  }
-  *first_singular = first;
+  half_sweep half = {.side = side, .first_singular = *first_singular};
+  gmf_als_rows_each(als, side, &als->schedules[side][panel], solve_row, finish_batch, &half);
+  *first_singular = half.first_singular;
 }
