@@ -154,7 +154,8 @@ static gmf_status create_local(gmf_als *als, gmf_axis *const axes[GMF_N_SIDES], 
     GMF_TRY(gmf_exact_gram_create(als->ld, als->n_threads, &als->exact, err));
   if (needs_basis(als)) {
     GMF_TRY(GMF_NEW_ZERO(als->rotation, square, err));
-    GMF_TRY(GMF_NEW_ZERO(als->rotated, n_all * als->ld, err));
+    GMF_TRY(GMF_NEW(als->rotated, n_all * als->ld, err));
+    gmf_zero_by_threads(als->rotated, (size_t)(n_all * als->ld) * sizeof *als->rotated);
     if (!is_over_all_pairs(als)) GMF_TRY(GMF_NEW_ZERO(als->row_counts, n_own, err));
   }
   GMF_TRY(gmf_als_rows_create(als, err));

@@ -120,6 +120,10 @@ const double *gmf_als_weights(const gmf_als *als, gmf_side side);
 /* Local. In how many panels (dist/panels.h) the fixed rows come from which a side is solved; heavy rows have one. */
 int gmf_als_n_panels(const gmf_als *als, gmf_side side);
 
+/* Local. Of the processors' time that my threads took for the rows of a side, in all sweeps: the busiest thread's over
+ * the mean; 1 where there was none. */
+double gmf_als_thread_balance(const gmf_als *als, gmf_side side);
+
 /* Local. What was taken off the ratings, 0 where nothing was. */
 double gmf_als_mean(const gmf_als *als);
 

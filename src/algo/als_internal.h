@@ -120,8 +120,7 @@ void gmf_als_relax_rows(gmf_als *als, gmf_side side, double omega);
 /* The objective there, from that before the half-sweep and that of the solutions. */
 double gmf_als_relaxed_objective(double before, double solved, double omega);
 
-/* ---- als_fold_order.c: Local ----------------------------------------------------------------------------------------
- */
+/* ---- als_fold_order.c: Local ------------------------------------------------------------------------------------- */
 
 /* In which order my parts of the rows of a fold's batches are formed. */
 typedef struct gmf_als_fold_order {

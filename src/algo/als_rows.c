@@ -1,6 +1,7 @@
 /*
  * The rows of a half-sweep on a rank: their systems, and which threads solve them (row_schedule.h).
  */
+#include <math.h>
 #include <omp.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -215,4 +216,14 @@ void gmf_als_rows_solve(gmf_als *als, gmf_side side, int panel, int64_t *first_s
   half_sweep half = {.side = side, .first_singular = *first_singular};
   gmf_als_rows_each(als, side, &als->schedules[side][panel], solve_row, finish_batch, &half);
   *first_singular = half.first_singular;
+}
+
+double gmf_als_thread_balance(const gmf_als *als, gmf_side side)
+{
+  double most = 0, sum = 0;
+  for (int t = 0; t < als->n_threads; t++) {
+    most = fmax(most, als->seconds[side][t]);
+    sum += als->seconds[side][t];
+  }
+  return sum > 0 ? most * als->n_threads / sum : 1;
 }

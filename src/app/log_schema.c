@@ -56,6 +56,11 @@ const gmf_log_field GMF_LOG_FIELDS[] = {
     {"roofline", "bandwidth", GMF_LOG_NUMBER, false, "bytes a second that a rank receives from others; 0 for one rank"},
     {"roofline", "latency", GMF_LOG_NUMBER, false, "seconds of a message"},
 
+    {"threads", "users", GMF_LOG_NUMBER, false,
+     "with --roofline: processors' time that the busiest thread took for users' rows over the mean of its rank's threads; "
+     "the largest of the ranks"},
+    {"threads", "items", GMF_LOG_NUMBER, false, "the same for items' rows"},
+
     {"best", "sweep", GMF_LOG_INTEGER, false, "with --early-stop: the sweep of the model"},
     {"best", "value", GMF_LOG_NUMBER, false, "of the first metric there"},
 

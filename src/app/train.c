@@ -280,6 +280,19 @@ static void take_best(gmf_training *t)
   gmf_log_event(t->log, "best", json_pack("{s:I, s:f}", "sweep", (json_int_t)best->sweep, "value", best->value));
 }
 
+/* Collective. How evenly the rows went to the threads of the rank where they did so least. */
+static void log_threads(const gmf_training *t)
+{
+  double mine[GMF_N_SIDES];
+  gmf_spread spread[GMF_N_SIDES];
+  for (int s = 0; s < GMF_N_SIDES; s++) mine[s] = gmf_als_thread_balance(t->als, (gmf_side)s);
+  gmf_trace_spread(t->grid->all, mine, GMF_N_SIDES, spread);
+  gmf_log_line(t->log, "the busiest thread of a rank worked %.3f times the mean of its threads at users, %.3f at items",
+               spread[GMF_USERS].max, spread[GMF_ITEMS].max);
+  gmf_log_event(t->log, "threads",
+                json_pack("{s:f, s:f}", "users", spread[GMF_USERS].max, "items", spread[GMF_ITEMS].max));
+}
+
 /* Collective. How near the sweeps of this run came to what the machine allows. */
 static void log_roofline(const gmf_training *t)
 {
@@ -292,6 +305,7 @@ static void log_roofline(const gmf_training *t)
                         &halves[s]);
   for (int64_t i = t->first_sweep; i < t->n_sweeps; i++) seconds += t->seconds[i];
   gmf_roofline_end(t->grid, &t->roofline, halves, t->n_sweeps - t->first_sweep, seconds, t->log);
+  log_threads(t);
 }
 
 static gmf_status run_sweeps(gmf_training *t, gmf_error *err)

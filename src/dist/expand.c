@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/search.h"
+#include "dist/factor.h"
 
 enum { EXPAND_TAG = 18 }; /* not that of other exchanges, which may go on meanwhile */
 
@@ -180,7 +181,8 @@ static gmf_status new_panel(const gmf_expand_space *space, char **panel, gmf_err
 {
   if (space->node == NULL) {
     if (GMF_NEW(*panel, (int64_t)space->panel_bytes, err) != GMF_OK) return GMF_ERR_MEMORY;
-    gmf_memory_prefer_huge_pages(*panel); /* its rows are visited in no order */
+    gmf_memory_prefer_huge_pages(*panel); /* its rows are visited in no order, by all threads */
+    gmf_zero_by_threads(*panel, space->panel_bytes);
     return GMF_OK;
   }
   if (space->panel_bytes == 0 || (*panel = gmf_node_map(space->node->grid->all, space->panel_bytes)) != NULL)

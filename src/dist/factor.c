@@ -1,7 +1,11 @@
 #include "dist/factor.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "kernel/dense.h"
+
+enum { TOUCH_BYTES = 64 << 10 };
 
 gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis *axis, int k, int ld, gmf_factor **out,
                              gmf_error *err)
@@ -10,12 +14,23 @@ gmf_status gmf_factor_create(const gmf_grid *grid, gmf_side side, const gmf_axis
   gmf_factor *f = NULL;
   GMF_TRY(GMF_NEW_ZERO(f, 1, err));
   *f = (gmf_factor){.side = side, .axis = axis, .k = k, .ld = ld, .n = gmf_axis_n_own(axis, grid->rank)};
-  GMF_TRY(GMF_NEW_ZERO(f->rows, f->n * f->ld, err));
+  GMF_TRY(GMF_NEW(f->rows, f->n * f->ld, err));
+  gmf_zero_by_threads(f->rows, (size_t)(f->n * f->ld) * sizeof *f->rows);
   *out = f;
   f = NULL;
 cleanup:
   gmf_factor_destroy(&f);
   return status;
+}
+
+void gmf_zero_by_threads(void *p, size_t bytes)
+{
+  char *begin = p;
+#pragma omp parallel for schedule(static)
+  for (int64_t page = 0; page < (int64_t)((bytes + TOUCH_BYTES - 1) / TOUCH_BYTES); page++) {
+    size_t at = (size_t)page * TOUCH_BYTES;
+    memset(begin + at, 0, bytes - at < TOUCH_BYTES ? bytes - at : TOUCH_BYTES);
+  }
 }
 
 void gmf_factor_destroy(gmf_factor **factor)

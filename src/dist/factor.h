@@ -25,4 +25,10 @@ void gmf_factor_randomize(const gmf_grid *grid, gmf_factor *factor, uint64_t see
 gmf_status gmf_factor_to_slices(const gmf_grid *grid, const gmf_factor *factor, int column, int n, float **slice,
                                 int64_t *slice_begin, int64_t *slice_n, gmf_error *err);
 
+/*
+ * Local. Zeros [bytes] in an array that has not been written yet, by all threads: on machines with several memories
+ * each page then lies in that of the thread that touched it, in even shares, as loops with a static schedule take rows.
+ */
+void gmf_zero_by_threads(void *p, size_t bytes);
+
 #endif

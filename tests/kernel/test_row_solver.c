@@ -543,6 +543,58 @@ static void test_indefinite(void **state)
   }
 }
 
+/* Solvers of a team, the first with a row that all of them solve. */
+enum { MOST_THREADS = 3 };
+
+static void solve_together(const problem *p, int n_threads, float *x, double *objective)
+{
+  gmf_row_solver solvers[MOST_THREADS];
+  double *rooms[MOST_THREADS], seconds[MOST_THREADS] = {0}, all = 0;
+  float *work[MOST_THREADS];
+  for (int t = 0; t < n_threads; t++) {
+    assert_int_equal(gmf_row_solver_create(&solvers[t], &p->options, NULL), GMF_OK);
+    rooms[t] = solvers[t].copy8;
+    work[t] = solvers[t].work;
+  }
+  gmf_team team = {n_threads, rooms, work, seconds};
+  if (n_threads > 1) solvers[0].team = &team;
+  assert_true(gmf_row_solve(&solvers[0], &p->row, x, objective));
+  for (int t = 0; t < n_threads; t++) {
+    all += seconds[t];
+    gmf_row_solver_destroy(&solvers[t]);
+  }
+  if (n_threads > 1) assert_true(all > 0);
+}
+
+/* A row that threads solve together has the bits that one of them finds alone, whatever their number and the order in
+ * which they come. */
+static void test_team(void **state)
+{
+  static const gmf_solver SOLVERS[] = {GMF_SOLVER_AUTO, GMF_SOLVER_CHOLESKY, GMF_SOLVER_CG};
+  static const shape LONG[] = {{16, 100003, 1, true, true, 1}, {33, 3 * GMF_SLICE, 1, false, false, 1}};
+  (void)state;
+  for (int way = 0; way < 4; way++) /* the last: not below zero */
+    for (int l = 0; l < N_LOSSES; l++)
+      for (int j = 0; j < 2; j++) {
+        problem p;
+        double alone = 0;
+        make_problem(&p, LONG[j], LOSSES[l], SOLVERS[way % 3], 40, way == 3);
+        add_prior(&p, LONG[j].lambda);
+        float *x = gmf_calloc(p.ld, sizeof *x), *y = gmf_calloc(p.ld, sizeof *y);
+        solve_together(&p, 1, x, &alone);
+        for (int n_threads = 2; n_threads <= MOST_THREADS; n_threads++) {
+          double together = 0;
+          memset(y, 0, (size_t)p.ld * sizeof *y);
+          solve_together(&p, n_threads, y, &together);
+          assert_memory_equal(x, y, (size_t)p.ld * sizeof *x);
+          assert_memory_equal(&alone, &together, sizeof alone);
+        }
+        gmf_free(x);
+        gmf_free(y);
+        free_problem(&p);
+      }
+}
+
 static int no_leaks(void **state)
 {
   (void)state;
@@ -558,6 +610,7 @@ int main(void)
       cmocka_unit_test_teardown(test_dual_lengths, no_leaks), cmocka_unit_test_teardown(test_batch, no_leaks),
       cmocka_unit_test_teardown(test_batch_fails, no_leaks),  cmocka_unit_test_teardown(test_shared, no_leaks),
       cmocka_unit_test_teardown(test_singular, no_leaks),     cmocka_unit_test_teardown(test_indefinite, no_leaks),
+      cmocka_unit_test_teardown(test_team, no_leaks),
   };
   print_message("kernels: %s\n", gmf_kernel_level_name(gmf_kernel_level()));
   return cmocka_run_group_tests(tests, NULL, NULL);
