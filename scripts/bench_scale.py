@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ SIDES = ("users", "items")
 RATES = ["--flops", "1000", "--bandwidth", "100"]  # of a rank that is a node's half; all that they change is seconds
 ONE_DIMENSION = ["--heavy-users", "none", "--heavy-items", "none"]
 HALF, QUARTER, LOSS, EVEN = 0.5, 0.25, 1e-3, 1.10
+FULL_SWEEPS = 3  # of shapes in full
 
 
 def run(*words, ranks=1, env=None):
@@ -108,20 +110,49 @@ class Bench:
                   f"{lines[-1]['messages']:9.0f} {lines[-1]['memory'] / 1e6:10.1f}", flush=True)
         return lines
 
-    def count(self, data, ranks, sweeps, words):
-        """What each rank receives in the messages of a real run, its peak memory, and the loss at the end."""
-        base, model, log = self.folder / "count", self.folder / "model.h5", self.folder / "log.jsonl"
+    def fit(self, data, ranks, sweeps, words, env=None):
+        """Of a real run the peak memory of a rank, the loss at the end, and seconds of a sweep."""
+        model, log = self.folder / "model.h5", self.folder / "log.jsonl"
         log.unlink(missing_ok=True)
         run(self.gridmf, "train", data, "-o", model, *self.train, *words, "--iterations", sweeps, "--quiet", "--log-json",
-            log, "--no-seen", ranks=ranks,
-            env={"LD_PRELOAD": self.options.countmpi, "COUNTMPI": base, "OMPI_MCA_btl_vader_single_copy_mechanism": "cma"})
-        found = []
+            log, "--no-seen", ranks=ranks, env={"OMPI_MCA_btl_vader_single_copy_mechanism": "cma", **(env or {})})
+        end = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "end"][-1]
+        with h5py.File(model) as f:
+            return end["peak_bytes_per_rank"], f["history/loss"][-1], f["history/seconds"][-1]
+
+    def count(self, data, ranks, sweeps, words):
+        """What each rank receives in the messages of a real run, its peak memory, and the loss at the end."""
+        base, found = self.folder / "count", []
+        peak, loss, _ = self.fit(data, ranks, sweeps, words, {"LD_PRELOAD": self.options.countmpi, "COUNTMPI": base})
         for rank in range(ranks):
             counts = {n: int(size) for n, _, size in map(str.split, pathlib.Path(f"{base}.{rank}").read_text().splitlines())}
             found.append(counts.get("MPI_Irecv", 0))
-        end = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "end"][-1]
-        with h5py.File(model) as f:
-            return found, end["peak_bytes_per_rank"], f["history/loss"][-1]
+        return found, peak, loss
+
+    def losses(self, shape):
+        """At the most real ranks, the loss of a shape in full: with the layout that is chosen, in one dimension, and exactly
+        by folded Gram matrices. What the ranks need together has to be there; in one dimension they share fetched rows, for
+        the same bits in less memory."""
+        data, ranks, found = self.dataset(shape), max(self.options.real), {}
+        gram = self.folded_gram(data, ranks)
+        alone = [*ONE_DIMENSION, "--share-node", "on"]
+        ways = (("chosen", self.plan(data, ranks), []),
+                ("1D", self.plan(data, ranks, *alone, "--ranks-per-node", ranks), alone),
+                ("Gram", gram, ["--grid", gram["grid"], "--solver", "cholesky"]))
+        need = ranks * max(plan["memory"]["peak_bytes"]["mean"] for _, plan, _ in ways)
+        memory = pathlib.Path("/proc/meminfo").read_text()
+        available = 1024 * int(re.search(r"MemAvailable: +(\d+) kB", memory).group(1))
+        if need > available:
+            return [f"{shape}: no loss of {ranks} ranks, which need {need / 1e9:.1f} GB where {available / 1e9:.1f} are free"]
+        print(f"\n{shape} in full, {ranks} real ranks: loss after {FULL_SWEEPS} sweeps\n"
+              f"{'layout':>8} {'loss':>14} {'relative':>10} {'peak MB':>9} {'seconds':>8}")
+        for name, _, words in ways:
+            peak, found[name], seconds = self.fit(data, ranks, FULL_SWEEPS, words)
+            print(f"{name:>8} {found[name]:14.8g} {found[name] / found['chosen'] - 1:+10.1e} {peak / 1e6:9.1f} {seconds:8.1f}",
+                  flush=True)
+        return [f"{shape} in full: the loss is {found['chosen'] / found[name] - 1:+.1e} of that of {what}"
+                for name, what in (("1D", "one dimension"), ("Gram", "exact solutions"))
+                if abs(found["chosen"] / found[name] - 1) > LOSS]
 
     def real(self, shape):
         """Real ranks, more than there are cores: what is counted on its way into MPI is what was planned; the loss does
@@ -180,6 +211,7 @@ def main():
     parser.add_argument("--ranks", default=",".join(str(2**i) for i in range(13)))
     parser.add_argument("--real", default="1,4,16,64")
     parser.add_argument("--sweeps", type=int, default=4)
+    parser.add_argument("--loss-shapes", default="", help="whose loss is compared in full; this takes long")
     parser.add_argument("--keep")
     parser.add_argument("--output", help="a JSON file with all lines, for scripts/figures")
     options = parser.parse_args()
@@ -189,9 +221,11 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         bench = Bench(options, pathlib.Path(options.keep or temporary))
         bench.folder.mkdir(parents=True, exist_ok=True)
-        strong = {shape: bench.strong(shape) for shape in options.shapes.split(",")}
-        weak = bench.weak()
-        missed = bench.real(options.real_shape) if options.real else []
+        strong = {shape: bench.strong(shape) for shape in filter(None, options.shapes.split(","))}
+        weak = bench.weak() if strong else []
+        missed = bench.real(options.real_shape) if options.real and options.real_shape else []
+        for shape in filter(None, options.loss_shapes.split(",")):
+            missed += bench.losses(shape)
     print()
     for shape, lines in strong.items():
         missed += check(shape, lines)
