@@ -150,7 +150,7 @@ class Bench:
             peak, found[name], seconds = self.fit(data, ranks, FULL_SWEEPS, words)
             print(f"{name:>8} {found[name]:14.8g} {found[name] / found['chosen'] - 1:+10.1e} {peak / 1e6:9.1f} {seconds:8.1f}",
                   flush=True)
-        return [f"{shape} in full: the loss is {found['chosen'] / found[name] - 1:+.1e} of that of {what}"
+        return [f"{shape} in full: the loss differs by {found['chosen'] / found[name] - 1:+.1e} from that of {what}"
                 for name, what in (("1D", "one dimension"), ("Gram", "exact solutions"))
                 if abs(found["chosen"] / found[name] - 1) > LOSS]
 
