@@ -210,7 +210,11 @@ static gmf_status read_training(gmf_model_subject *m, gmf_error *err)
                       m->info->path, why.text);
   }
   m->has_lambda = !isnan(m->training.lambda) || m->training.algorithm == GMF_ALGORITHM_POPULARITY;
-  return gmf_config_resolve_train(&m->training, err);
+  if (gmf_config_resolve_train(&m->training, &why) != GMF_OK)
+    return gmf_fail(err, GMF_ERR_DATA,
+                    "%s: its attributes do not fit together: as options they would be answered with: %.600s",
+                    m->info->path, why.text);
+  return GMF_OK;
 }
 
 const gmf_config *gmf_model_subject_training(const gmf_model_subject *m) { return &m->training; }
@@ -264,19 +268,21 @@ cleanup:
   return status;
 }
 
-/* Collective. Ranks with different models would ask each other for different numbers of panels. */
-gmf_status gmf_check_same_model(const gmf_grid *grid, const gmf_model_file *file, gmf_error *err)
+gmf_status gmf_check_same_model(const gmf_grid *grid, const gmf_model_file *file, int64_t fingerprint[GMF_FINGERPRINT],
+                                gmf_error *err)
 {
-  int64_t mine[GMF_FINGERPRINT], root[GMF_FINGERPRINT];
+  int64_t root[GMF_FINGERPRINT];
   gmf_status status = GMF_OK;
-  gmf_model_file_fingerprint(file, mine);
-  memcpy(root, mine, sizeof root);
+  GMF_TRY(gmf_agree(grid, gmf_model_file_fingerprint(file, fingerprint, err), err));
+  memcpy(root, fingerprint, sizeof root);
   gmf_broadcast(grid, root, sizeof root);
-  if (memcmp(root, mine, sizeof root) != 0)
+  if (memcmp(root, fingerprint, sizeof root) != 0)
     status = gmf_fail(err, GMF_ERR_DATA,
                       "%s: is another file for this rank than for rank 0; put it on a file system that all nodes share",
                       gmf_model_file_info(file)->path);
-  return gmf_agree(grid, status, err);
+  GMF_TRY(gmf_agree(grid, status, err));
+cleanup:
+  return status;
 }
 
 static void make_view(gmf_model_subject *m)
@@ -314,12 +320,13 @@ gmf_status gmf_model_subject_open(const gmf_grid *grid, const char *path, gmf_mo
 {
   gmf_status status = GMF_OK;
   gmf_model_subject *m = NULL;
+  int64_t fingerprint[GMF_FINGERPRINT];
 
   *out = NULL;
   GMF_TRY(gmf_agree(grid, GMF_NEW_ZERO(m, 1, err), err));
   m->grid = grid;
   GMF_TRY(gmf_agree(grid, open_local(m, path, err), err));
-  GMF_TRY(gmf_check_same_model(grid, m->file, err));
+  GMF_TRY(gmf_check_same_model(grid, m->file, fingerprint, err));
   gmf_unite_bits(grid, m->trained, gmf_bits_words(m->info->n_items));
   make_view(m);
   *out = m;

@@ -11,8 +11,9 @@ typedef struct gmf_model_subject gmf_model_subject;
 gmf_status gmf_model_subject_open(const gmf_grid *grid, const char *path, gmf_model_subject **out, gmf_error *err);
 void gmf_model_subject_close(gmf_model_subject **subject);
 
-/* Collective. Whether all ranks have opened the same model; GMF_ERR_DATA. */
-gmf_status gmf_check_same_model(const gmf_grid *grid, const gmf_model_file *file, gmf_error *err);
+/* Collective. Whether all ranks have opened the same model, and what tells it from others; else GMF_ERR_DATA. */
+gmf_status gmf_check_same_model(const gmf_grid *grid, const gmf_model_file *file, int64_t fingerprint[GMF_FINGERPRINT],
+                                gmf_error *err);
 
 /* Local. They belong to the subject. */
 const gmf_subject *gmf_model_subject_view(const gmf_model_subject *subject);

@@ -37,6 +37,7 @@ typedef struct job {
   gmf_model *model;     /* owned, like the rest: the library's handle, for lists */
   gmf_model_file *file; /* and ours, for ids */
   gmf_model_info info;
+  int64_t fingerprint[GMF_FINGERPRINT];
   int64_t *listed;           /* [n_total]: the users of --users; NULL: all of the model */
   int64_t n_total, begin, n; /* users that are there; those of --users-range: n from `begin` on */
   int64_t *allow, *deny;     /* [n_allow], [n_deny]: item rows */
@@ -217,9 +218,7 @@ static void declare(job *j, int argc, char *const *argv)
 {
   gmf_writer *w = j->writer;
   char text[GMF_FINGERPRINT * 16 + 1];
-  int64_t fingerprint[GMF_FINGERPRINT];
-  gmf_model_file_fingerprint(j->file, fingerprint);
-  for (int f = 0; f < GMF_FINGERPRINT; f++) snprintf(text + 16 * f, 17, "%016" PRIx64, (uint64_t)fingerprint[f]);
+  for (int f = 0; f < GMF_FINGERPRINT; f++) snprintf(text + 16 * f, 17, "%016" PRIx64, (uint64_t)j->fingerprint[f]);
   gmf_writer_attr_text(w, "/", GMF_ATTR_ALGORITHM, j->info.algorithm);
   gmf_writer_attr_text(w, "/", GMF_ATTR_MODEL, j->info.path);
   gmf_writer_attr_text(w, "/", GMF_ATTR_MODEL_FINGERPRINT, text);
@@ -343,7 +342,7 @@ gmf_status gmf_recommend_users(const gmf_grid *grid, const char *model, const gm
   if (config->output[0] == '\0') GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "-o RECS.h5 is needed"));
   gmf_phase before = gmf_trace_phase(grid->trace, GMF_PHASE_READ);
   GMF_TRY(gmf_agree(grid, open_local(&j, model, err), err));
-  GMF_TRY(gmf_check_same_model(grid, j.file, err));
+  GMF_TRY(gmf_check_same_model(grid, j.file, j.fingerprint, err));
   GMF_TRY(choose(&j, err));
   GMF_TRY(plan(&j, err));
   describe(&j);

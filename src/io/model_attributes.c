@@ -121,24 +121,33 @@ static herr_t collect_history(hid_t group, const char *name, const H5L_info_t *i
   return c->status == GMF_OK ? 0 : -1;
 }
 
+/* found: what HDF5's iteration came to, which stops at what it cannot read, and where collecting failed. */
+static gmf_status check_collected(const collector *c, herr_t found)
+{
+  if (c->status != GMF_OK || found >= 0) return c->status;
+  return gmf_h5_model_damaged(c->path, "some of its attributes cannot be read", c->err);
+}
+
 gmf_status gmf_model_attributes_read(hid_t file, const char *path, gmf_model_attributes *out, gmf_error *err)
 {
   static const char *const GROUPS[][2] = {{GMF_GROUP_PROVENANCE, GMF_GROUP_PROVENANCE "/"},
                                           {GMF_GROUP_STATE, GMF_GROUP_STATE "/"}};
   gmf_status status = GMF_OK;
   collector c = {.out = out, .path = path, .prefix = "", .err = err};
-  H5Aiterate_by_name(file, "/", H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
-  GMF_TRY(c.status);
+  herr_t found = H5Aiterate_by_name(file, "/", H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
+  GMF_TRY(check_collected(&c, found));
   if (gmf_h5_exists(file, GMF_GROUP_HISTORY)) {
     c.prefix = GMF_GROUP_HISTORY "/";
-    H5Literate_by_name(file, GMF_GROUP_HISTORY, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_history, &c, H5P_DEFAULT);
-    GMF_TRY(c.status);
+    found =
+        H5Literate_by_name(file, GMF_GROUP_HISTORY, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_history, &c, H5P_DEFAULT);
+    GMF_TRY(check_collected(&c, found));
   }
   for (size_t g = 0; g < sizeof GROUPS / sizeof *GROUPS; g++) {
     if (!gmf_h5_exists(file, GROUPS[g][0])) continue;
     c.prefix = GROUPS[g][1];
-    H5Aiterate_by_name(file, GROUPS[g][0], H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
-    GMF_TRY(c.status);
+    found =
+        H5Aiterate_by_name(file, GROUPS[g][0], H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &c, H5P_DEFAULT);
+    GMF_TRY(check_collected(&c, found));
   }
 cleanup:
   return status;

@@ -222,8 +222,9 @@ void gmf_model_file_close(gmf_model_file **file)
   *file = NULL;
 }
 
-void gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERPRINT])
+gmf_status gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERPRINT], gmf_error *err)
 {
+  gmf_status status = GMF_OK;
   static const char *const ARRAYS[][3] = {
       {"users/" GMF_NAME_FACTORS, "items/" GMF_NAME_FACTORS, "items/" GMF_NAME_COUNT},
       {"items/" GMF_NAME_WEIGHTS, "items/" GMF_NAME_SIMILARITY "/" GMF_CSR_DATA, "items/" GMF_NAME_COUNT}};
@@ -233,11 +234,15 @@ void gmf_model_file_fingerprint(const gmf_model_file *m, int64_t out[GMF_FINGERP
     char name[96];
     uint64_t *sums = NULL;
     int64_t dims[2];
+    out[3 + a] = 0;
     snprintf(name, sizeof name, "%s/%s", GMF_GROUP_INTEGRITY, ARRAYS[m->is_item_based][a]);
-    bool has = gmf_h5_read_new(m->file, m->path, name, GMF_U8, (void **)&sums, dims, NULL) == GMF_OK;
-    out[3 + a] = has ? (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums) : 0; /* others' files lack it */
+    if (!gmf_h5_exists(m->file, name)) continue; /* others' files lack it */
+    GMF_TRY(gmf_h5_read_new(m->file, m->path, name, GMF_U8, (void **)&sums, dims, err));
+    out[3 + a] = (int64_t)gmf_checksum(sums, dims[0] * (int64_t)sizeof *sums);
     gmf_free(sums);
   }
+cleanup:
+  return status;
 }
 
 const gmf_model_info *gmf_model_file_info(const gmf_model_file *file) { return &file->info; }

@@ -57,10 +57,10 @@ gmf_status gmf_model_file_gram(gmf_model_file *file, double *out, gmf_error *err
 /* out [k]: of an SVD, descending; GMF_ERR_DATA where the model is of none. */
 gmf_status gmf_model_file_singular_values(gmf_model_file *file, double *out, gmf_error *err);
 
-/* What tells this model from another: sizes, and checksums of the checksums of its rows. Where ranks differ in it, they
- * have opened different files. */
+/* What tells this model from another: sizes, and checksums of the checksums of its rows, 0 where it has none. Where
+ * ranks differ in it, they have opened different files. */
 enum { GMF_FINGERPRINT = 6 };
-void gmf_model_file_fingerprint(const gmf_model_file *file, int64_t out[GMF_FINGERPRINT]);
+gmf_status gmf_model_file_fingerprint(const gmf_model_file *file, int64_t out[GMF_FINGERPRINT], gmf_error *err);
 
 /* out [n]: training ratings of the rows; 1 where the file does not tell, so that no such row counts as cold. */
 gmf_status gmf_model_file_counts(gmf_model_file *file, gmf_side side, int64_t begin, int64_t n, int64_t *out,
