@@ -261,6 +261,13 @@ static void fail_allocations(void)
   if (strncmp(text, "all:", 4) == 0 || atoi(text) == rank) gmf_memory_fail(n, *end == '+' ? INT64_MAX : n);
 }
 
+/*
+ * Open MPI starts a daemon for a process that no launcher has started, in case it should spawn others, which this one
+ * never does: without it a run begins four times as soon, and no connection is there to be torn down at its end.
+ * Nothing under a launcher reads the variable, and the user's setting of it stands.
+ */
+static void need_no_daemon(void) { setenv("OMPI_MCA_ess_singleton_isolated", "1", 0); }
+
 int main(int argc, char **argv)
 {
   if (answer_questions(argc, argv)) return 0;
@@ -269,6 +276,7 @@ int main(int argc, char **argv)
   signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size is an error of the write, which says what to do */
   int provided = 0;
   gmf_memory_setup();
+  need_no_daemon();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   fail_allocations();
   gmf_h5_setup();
