@@ -4,6 +4,12 @@
 
 #include "cli/verbs.h"
 
+/* The words of the formulas. */
+static const char MEANINGS[] =
+    "Candidates: the items that the model was trained on and the user did not have in training (or to fold in).\n"
+    "L: the K candidates of the highest scores, ties to the lower row. T: the user's test items that the model was\n"
+    "trained on. Means are over users with at least one item in T.\n";
+
 static void print_json(const gmf_evaluation *e)
 {
   json_t *object = json_object();
@@ -39,23 +45,31 @@ static void print_table(const gmf_evaluation *e, bool explain)
   if (e->counts.n_cold_ratings > 0)
     printf("passed over    %s ratings of users or items without training ratings, %s users\n",
            gmf_thousands(e->counts.n_cold_ratings), gmf_thousands(e->counts.n_cold_users));
-  if (explain)
-    printf(
-        "Candidates: the items that the model was trained on and the user did not have in training\n"
-        "(or to fold in). L: the K candidates\n"
-        "of the highest scores, ties to the lower row. T: the user's test items that the model was trained on. Means are\n"
-        "over users with at least one item in T.\n");
+  if (explain) printf("%s", MEANINGS);
+}
+
+/* Without files: the formulas of the metrics that were asked for, or of all. */
+static gmf_status print_formulas(const gmf_run *run, gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  gmf_metrics metrics = {0};
+  bool all = run->config.metrics[0] == '\0';
+  if (!all) GMF_TRY(gmf_metrics_parse(run->config.metrics, &metrics, err));
+  for (int kind = 0; kind < GMF_N_METRIC_KINDS && run->grid->rank == 0; kind++) {
+    bool asked = all;
+    for (int m = 0; m < metrics.n; m++) asked = asked || (int)metrics.list[m].kind == kind;
+    if (asked) printf("%s\n", gmf_metric_formula((gmf_metric_kind)kind));
+  }
+  if (run->grid->rank == 0) printf("%s", MEANINGS);
+cleanup:
+  return status;
 }
 
 gmf_status gmf_verb_evaluate(gmf_run *run, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_evaluation evaluation;
-  if (run->config.explain && run->arguments.n == 0) {
-    for (int m = 0; m < GMF_N_METRIC_KINDS && run->grid->rank == 0; m++)
-      printf("%s\n", gmf_metric_formula((gmf_metric_kind)m));
-    return GMF_OK;
-  }
+  if (run->config.explain && run->arguments.n == 0) return print_formulas(run, err);
   GMF_TRY(gmf_need_arguments(run, 2, "a model and a test set", err));
   GMF_TRY(gmf_evaluate(run->grid, run->arguments.values[0], run->arguments.values[1], &run->config, &evaluation, err));
   if (!evaluation.has_seen && (evaluation.metrics.longest > 0 || evaluation.metrics.compares))

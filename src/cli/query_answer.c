@@ -112,10 +112,11 @@ cleanup:
 static gmf_status print_subject(const gmf_answer *a, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  const char *why = a->state == GMF_ROW_COLD      ? ": no ratings in training"
-                    : a->state == GMF_ROW_UNKNOWN ? ": not in the model"
-                    : a->n == 0                   ? ": nothing left to list"
-                                                  : "";
+  const char *why = a->state != GMF_ROW_KNOWN && a->subject_key == NULL ? ": of nothing that the model knows"
+                    : a->state == GMF_ROW_COLD                          ? ": no ratings in training"
+                    : a->state == GMF_ROW_UNKNOWN                       ? ": not in the model"
+                    : a->n == 0                                         ? ": nothing left to list"
+                                                                        : "";
   gmf_table heading = {.n_columns = 1};
   char *line = NULL;
   const char *subject = a->subject_key != NULL ? a->subject : "";

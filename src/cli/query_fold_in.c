@@ -77,17 +77,33 @@ cleanup:
 static gmf_status read_ratings(const char *path, gmf_rating_list *list, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  char *rest = NULL;
+  char where[300], *next = NULL;
+  int64_t number = 1;
   GMF_TRY(gmf_read_text(path, &list->text, err));
-  for (char *line = strtok_r(list->text, "\r\n", &rest); line != NULL; line = strtok_r(NULL, "\r\n", &rest))
-    if (line[strspn(line, " \t")] != '\0') GMF_TRY(add_text(list, line, ",\t;: ", path, err));
+  for (char *line = list->text; *line != '\0'; line = next, number++) {
+    char *end = line + strcspn(line, "\r\n");
+    next = end + (end[0] == '\0' ? 0 : end[0] == '\r' && end[1] == '\n' ? 2 : 1);
+    *end = '\0';
+    snprintf(where, sizeof where, "%.250s:%" PRId64, path, number);
+    if (line[strspn(line, " \t")] != '\0') GMF_TRY(add_text(list, line, ",\t;: ", where, err));
+  }
 cleanup:
   return status;
 }
 
 /* ---- the verb ---------------------------------------------------------------------------------------------------- */
 
-static gmf_status answer(gmf_query *q, const gmf_rating_list *list, gmf_error *err)
+/* Why there is nothing to fold in. */
+static gmf_status fail_unknown(const gmf_rating_list *list, const gmf_missing *unknown, gmf_error *err)
+{
+  if (list->n == 1)
+    return gmf_fail(err, GMF_ERR_DATA, "item '%.200s' %s", list->ids[0],
+                    unknown->n > 0 ? "is not in the model" : "has no ratings in training");
+  return gmf_fail(err, GMF_ERR_DATA, "none of the %" PRId64 " items is in the model and has ratings in training%s%s",
+                  list->n, unknown->n > 0 ? "; not in the model: " : "", unknown->names);
+}
+
+static gmf_status answer(gmf_query *q, const gmf_rating_list *list, const gmf_missing *unknown, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_query_config *c = &q->config;
@@ -110,9 +126,7 @@ static gmf_status answer(gmf_query *q, const gmf_rating_list *list, gmf_error *e
   gmf_answer a = {.n = lists.counts[0], .rows = lists.items, .scores = lists.scores, .state = lists.states[0]};
   GMF_TRY(gmf_answer_print(q, &a, true, err));
   fflush(stdout);
-  if (a.state != GMF_ROW_KNOWN && options.fallback == GMF_FALLBACK_NONE)
-    GMF_TRY(
-        gmf_fail(err, GMF_ERR_DATA, "none of the %" PRId64 " items is in the model and has training ratings", list->n));
+  if (a.state != GMF_ROW_KNOWN && options.fallback == GMF_FALLBACK_NONE) GMF_TRY(fail_unknown(list, unknown, err));
 cleanup:
   gmf_lists_free(&lists);
   gmf_free(allow);
@@ -134,7 +148,7 @@ gmf_status gmf_query_fold_in(gmf_query *query, gmf_error *err)
   GMF_TRY(gmf_rating_list_find(&list, query->model, &unknown, err));
   if (unknown.n > 0 && unknown.n < list.n)
     gmf_query_note("%" PRId64 " of %" PRId64 " items are not in the model: %s", unknown.n, list.n, unknown.names);
-  GMF_TRY(answer(query, &list, err));
+  GMF_TRY(answer(query, &list, &unknown, err));
 cleanup:
   gmf_rating_list_free(&list);
   return status;

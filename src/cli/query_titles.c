@@ -101,7 +101,19 @@ static int by_id(const void *a, const void *b)
   return order != 0 ? order : x->id < y->id ? -1 : x->id > y->id;
 }
 
-static gmf_status parse(gmf_titles *t, gmf_error *err)
+/* A header that names other columns than an id, which comes first, and a title. */
+static gmf_status check_header(const char *path, const char *const *fields, int n, gmf_error *err)
+{
+  if (n > 1 && column_named(fields, n, "title", "name") == 0)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: the first column is '%.60s', but the id of the item is needed there", path,
+                    fields[0]);
+  if (column_named(fields, n, "title", "name") < 0 && column_named(fields, n, "rating", "timestamp") > 0)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: holds ratings, not titles: its header names no column 'title' or 'name'",
+                    path);
+  return GMF_OK;
+}
+
+static gmf_status parse(const char *path, gmf_titles *t, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const char *fields[MAX_FIELDS];
@@ -111,6 +123,7 @@ static gmf_status parse(gmf_titles *t, gmf_error *err)
   l.quotes = l.delimiter[0] == ',';
   for (bool first = true; *at != '\0'; first = false) {
     int n = next_record(&at, &l, fields);
+    if (first) GMF_TRY(check_header(path, fields, n, err));
     int title = first ? column_named(fields, n, "title", "name") : -1;
     if (title > 0) {
       int genres = column_named(fields, n, "genres", "genre");
@@ -134,7 +147,7 @@ gmf_status gmf_titles_read(const char *path, gmf_titles **out, gmf_error *err)
   GMF_TRY(GMF_NEW_ZERO(t, 1, err));
   GMF_TRY(GMF_RESERVE(t->entries, t->capacity, 1, err));
   GMF_TRY(gmf_read_text(path, &t->text, err));
-  GMF_TRY(parse(t, err));
+  GMF_TRY(parse(path, t, err));
   if (t->n == 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: no line has an id and a title", path));
   *out = t;
   t = NULL;

@@ -142,6 +142,18 @@ cleanup:
   return status;
 }
 
+/* HDF5 says of a file that ends too early "truncated file: eof = HAS, sblock->base_addr = 0, stored_eof = WANTS". */
+static gmf_status fail_open(const char *path, gmf_error *err)
+{
+  static const char has_text[] = "truncated file: eof = ", wants_text[] = "stored_eof = ";
+  const char *reason = gmf_h5_reason(), *has = strstr(reason, has_text), *wants = strstr(reason, wants_text);
+  if (has == NULL || wants == NULL)
+    return gmf_fail(err, GMF_ERR_DATA, "%s: cannot be opened as HDF5: %s", path, reason);
+  return gmf_fail(err, GMF_ERR_DATA,
+                  "%s: is cut off: %lld of its %lld bytes are there; copy it again, or make it again", path,
+                  strtoll(has + sizeof has_text - 1, NULL, 10), strtoll(wants + sizeof wants_text - 1, NULL, 10));
+}
+
 gmf_status gmf_h5_open(const char *path, const char *format, hid_t *file, gmf_error *err)
 {
   gmf_status status = GMF_OK;
@@ -151,7 +163,7 @@ gmf_status gmf_h5_open(const char *path, const char *format, hid_t *file, gmf_er
   htri_t is_hdf5 = H5Fis_hdf5(path);
   if (is_hdf5 == 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: is not an HDF5 file: %s", path, looks_like(path)));
   *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (*file < 0) GMF_TRY(gmf_fail(err, GMF_ERR_DATA, "%s: cannot be opened as HDF5: %s", path, gmf_h5_reason()));
+  if (*file < 0) GMF_TRY(fail_open(path, err));
   GMF_TRY(check_format(*file, path, format, err));
 
 cleanup:

@@ -291,6 +291,31 @@ static void note_huge(gmf_text_reader *r, const char *line, gmf_side side, const
             excerpt(id->text, id->text + id->length, text));
 }
 
+/* Of a line that is one column: what stands between its words instead of the format's separator; "" for nothing. */
+static const char *other_separator(gmf_text_format format, const char *begin, const char *end, char out[100])
+{
+  static const struct {
+    const char *text, *shown;
+    gmf_text_format format; /* that has it between columns */
+  } SEPARATORS[] = {{"::", "'::'", GMF_TEXT_DAT},   {",", "','", GMF_TEXT_CSV},     {"\t", "tabs", GMF_TEXT_TSV},
+                    {";", "';'", GMF_TEXT_UNKNOWN}, {"|", "'|'", GMF_TEXT_UNKNOWN}, {" ", "blanks", GMF_TEXT_UNKNOWN}};
+  const char *own = NULL, *other = NULL, *name = gmf_text_format_name(format), *better = NULL;
+  for (size_t s = 0; s < sizeof SEPARATORS / sizeof *SEPARATORS; s++) {
+    bool found = memmem(begin, (size_t)(end - begin), SEPARATORS[s].text, strlen(SEPARATORS[s].text)) != NULL;
+    if (SEPARATORS[s].format == format) {
+      own = SEPARATORS[s].shown;
+    } else if (found && other == NULL) {
+      other = SEPARATORS[s].shown;
+      if (SEPARATORS[s].format != GMF_TEXT_UNKNOWN) better = gmf_text_format_name(SEPARATORS[s].format);
+    }
+  }
+  out[0] = '\0';
+  if (own != NULL && other != NULL)
+    snprintf(out, 100, ": %s has %s between columns, and this line has %s%s%s", name, own, other,
+             better != NULL ? "; --format " : "", better != NULL ? better : "");
+  return out;
+}
+
 /* A line of columns. False: it is bad, r->first_bad knows why. */
 static bool careful_columns(gmf_text_reader *r, char *line, char *end, gmf_text_rating *out)
 {
@@ -314,8 +339,9 @@ static bool careful_columns(gmf_text_reader *r, char *line, char *end, gmf_text_
     }
     if (role <= GMF_ROLE_ITEM) column[role] = f.column;
     if (at == NULL && c + 1 < layout->n_columns) {
-      set_bad(&r->first_bad, line - r->begin, f.column, "%d column%s, expected at least %d", c + 1, c == 0 ? "" : "s",
-              layout->n_columns);
+      char hint[100] = "";
+      set_bad(&r->first_bad, line - r->begin, f.column, "%d column%s, expected at least %d%s", c + 1, c == 0 ? "" : "s",
+              layout->n_columns, c == 0 ? other_separator(layout->format, line, end, hint) : hint);
       return false;
     }
   }

@@ -352,6 +352,8 @@ class TestFiles(EvaluateCase):
         said = run_good(1, "evaluate", "--explain").stdout
         for name in ("rmse", "mae", "auc", "coverage@K", *(f"{name}@K" for name in LIST_METRICS)):
             self.assertIn("\n" + name + ": ", "\n" + said)
+        said = run_good(1, "evaluate", "--explain", "--metrics", "rmse,ndcg@10,ndcg@5").stdout
+        self.assertRegex(said, r"(?s)\Armse: [^\n]*\nndcg@K: [^\n]*\nCandidates: .*\sL: .* T: ")
 
 
 class TestPopularity(EvaluateCase):

@@ -155,7 +155,10 @@ class FoldIn(Case):
         model.write(self.path)
         answer, = self.json_lines(self.path, "fold-in", "--ratings", as_text(model, [2, 3, 4], [5, 4, 3]), "--top", 50)
         self.check(model, answer, model.scores_of(model.fold([2, 4], [5, 3])), [2, 3, 4, 20])
-        out = self.bad(65, "none of the 1 items", self.path, "fold-in", "--ratings", "nothing:3", "--format", "json")
+        self.bad(65, f"item '{model.item_ids[3]}' has no ratings in training", self.path, "fold-in", "--ratings",
+                 as_text(model, [3], [5]))
+        self.bad(65, "none of the 2 items .*; not in the model: 'no', 'none'", self.path, "fold-in", "--ratings", "no:3,none:2")
+        out = self.bad(65, "item 'nothing' is not in the model", self.path, "fold-in", "--ratings", "nothing:3", "--format", "json")
         self.assertEqual(json.loads(out), {"status": "cold", "items": []})
         cold, = self.json_lines(self.path, "fold-in", "--ratings", "nothing:3", "--fallback", "popular", "--top", 3)
         self.assertEqual((cold["fallback"], len(cold["items"])), ("popular", 3))
@@ -170,6 +173,9 @@ class FoldIn(Case):
         self.bad(64, "not finite", self.path, "fold-in", "--ratings", "%s:nan" % model.item_ids[0])
         self.bad(66, "No such file", self.path, "fold-in", "--ratings-file", "nowhere")
         self.bad(65, "no rating to fold in", self.path, "fold-in", "--ratings-file", self.file("e", "\n"))
+        for end in ("\n", "\r\n", "\r"):
+            path = self.file("lines", f"{model.item_ids[0]},5{end}{end}{model.item_ids[1]},x{end}")
+            self.bad(65, "lines:3: .* no rating", self.path, "fold-in", "--ratings-file", path)
 
     def test_what_the_file_must_tell(self):
         for name, value, pattern in (("lambda", None, "@lambda"), ("lambda", -1.0, "@lambda is -1"), ("lambda", np.nan, "nan"),

@@ -307,6 +307,9 @@ class Titles(Case):
     def test_bad_titles(self):
         self.bad(66, "No such file", self.path, "recommend", "--all", "--titles", "nowhere.csv")
         self.bad(65, "no line has an id and a title", self.path, "recommend", "--all", "--titles", self.file("e", ""))
+        for header, says in (("userId,movieId,rating,timestamp", "holds ratings, not titles"), ("title,movieId", "first column is 'title'")):
+            path = self.file("t.csv", f"{header}\n1,2,3,4\n")
+            self.bad(65, says, self.path, "recommend", "--all", "--titles", path)
 
 
 class Score(Case):
