@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { WORD_BYTES = 64 };
 
 /* ---- nearest names ----------------------------------------------------------------------------------------------- */
@@ -311,6 +313,9 @@ gmf_status gmf_options_parse(const gmf_option_table *table, unsigned verb, int a
   arguments->n = 0;
   for (int i = first; i < argc; i++) {
     if (only_arguments || argv[i][0] != '-' || argv[i][1] == '\0') {
+      if (argv[i][0] == '\0')
+        GMF_TRY(
+            gmf_fail(err, GMF_ERR_USAGE, "argument %d is empty; perhaps a variable of the shell that is not set", i));
       if (arguments->n == GMF_LIST_MAX) GMF_TRY(gmf_fail(err, GMF_ERR_USAGE, "more than %d arguments", GMF_LIST_MAX));
       arguments->values[arguments->n++] = argv[i];
     } else if (strcmp(argv[i], "--") == 0) {
@@ -381,9 +386,17 @@ void gmf_print_wrapped(FILE *out, const char *text, int indent, int width)
   fputc('\n', out);
 }
 
+int gmf_help_width(void)
+{
+  enum { LEAST = 60, MOST = 110 };
+  int width = gmf_terminal_width();
+  return width == 0 || width > MOST ? MOST : width < LEAST ? LEAST : width;
+}
+
 void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out)
 {
-  enum { INDENT = 30, WIDTH = 110 };
+  enum { INDENT = 30 };
+  int width = gmf_help_width();
   for (int i = 0; i < table->n; i++) {
     const gmf_option *o = &table->options[i];
     char head[160], text[600];
@@ -395,7 +408,7 @@ void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out)
     int n = fprintf(out, "  %s", head);
     if (n >= INDENT) n = fprintf(out, "\n") - 1;
     fprintf(out, "%*s", INDENT - n, "");
-    gmf_print_wrapped(out, text, INDENT, WIDTH);
+    gmf_print_wrapped(out, text, INDENT, width);
   }
 }
 

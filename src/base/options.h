@@ -75,6 +75,9 @@ void gmf_option_text(const gmf_option *option, const void *config, char *out, si
 /* Prints text in lines of at most `width` columns, each after `indent` blanks; the first is indented already. */
 void gmf_print_wrapped(FILE *out, const char *text, int indent, int width);
 
+/* Columns that help is wrapped to: those of the terminal on standard output, 60 at least, 110 at most. */
+int gmf_help_width(void);
+
 /* The options of a verb as --help prints them, and as mdoc(7) list items for the man page. */
 void gmf_options_help(const gmf_option_table *table, unsigned verb, FILE *out);
 void gmf_options_man(const gmf_option_table *table, unsigned verb, FILE *out);

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 
@@ -178,4 +180,12 @@ char *gmf_text_next_part(char **at, char *end, const char *separator, int64_t *l
   *length = to - begin;
   *at = next != NULL ? next + width : NULL;
   return begin;
+}
+
+int gmf_terminal_width(void)
+{
+  struct winsize size = {0};
+  if (!isatty(STDOUT_FILENO)) return 0;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0; /* as of mpirun's */
+  return size.ws_col > 20 ? size.ws_col : 80;
 }

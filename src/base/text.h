@@ -39,6 +39,9 @@ void gmf_i64_text(int64_t value, char *out);
  */
 char *gmf_text_next_part(char **at, char *end, const char *separator, int64_t *length, bool *broken);
 
+/* Columns of the terminal on standard output; 0 when it is none, or does not say. */
+int gmf_terminal_width(void);
+
 /* A CSV field, quoted where RFC 4180 asks for it. */
 void gmf_put_csv(FILE *out, const char *text);
 

@@ -52,28 +52,18 @@ static const verb_text VERBS[] = {
      "written under a temporary name, read back, verified and renamed: a visible model is a complete one. svd has no sweeps: "
      "it prints what is certain of its singular triplets instead.",
      "mpirun -n 2 gridmf train train.h5 -o model.h5 --algorithm ials --alpha 1 --lambda 5"},
-    {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
-     "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
-     "without training ratings are passed over, and counted. With --fold-in, users who have ratings in that file are "
-     "scored by rows solved from them, exactly, with the loss, weights and regularisation of the training, whether the "
-     "model has them or not; what they folded in is left out of their lists.",
-     "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
-    {GMF_VERB_RECOMMEND, "recommend", "MODEL.h5 -o RECS.h5", "top-N lists of every user, or some, into a file",
-     "The lists and scores are those of gridmf-query recommend, bit for bit, on any number of ranks: best first, ties to "
-     "the lower row, without items that the user had in training. Cold users, without ratings in training, get empty lists. "
-     "Each rank serves its part of the users in batches and writes them as they are done, so that memory does not grow "
-     "with the model; --users-range serves a part of them, so that a long run can be made of short ones.",
-     "mpirun -n 2 gridmf recommend model.h5 -o recs.h5 --top 100"},
-    {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
-     "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks. "
-     "With --like there are as many users, items and ratings as in a well-known dataset, and the least, the median and the "
-     "largest number of ratings of a user, and of an item, are near what is published of it; stars are whole where its "
-     "stars are, and of msd there are counts. Tastes and times are not its own.",
-     "mpirun -n 2 gridmf synth -o big.h5 --like ml-20m"},
-    {GMF_VERB_INFO, "info", "FILE", "what a file holds", "Attributes, arrays with their shapes, provenance.",
-     "gridmf info model.h5"},
-    {GMF_VERB_VERIFY, "verify", "FILE...", "checksums of a file",
-     "Reads everything and compares it with the XXH3-64 checksums of its blocks.", "gridmf verify model.h5"},
+    {GMF_VERB_PLAN, "plan", "DATA.h5 --algorithm als|ials --np P", "what a training will take, before it is run",
+     "Takes the options of train, and says of each rank's share what it will hold (memory by part), receive from others "
+     "(calls and bytes of a sweep, by what moves them), and do, how even that is over the ranks, how long a sweep will "
+     "take and how long the files will be. With a dataset all that is counted from the ratings, for any number of ranks up "
+     "to 16,384, by this process alone or by several under mpirun; bytes and messages are exactly those of the run. With "
+     "--users, --items and --ratings instead it is about what can be expected of degrees as gridmf synth has them, and with "
+     "--like NAME as a well-known dataset has them. Without --np "
+     "there is a line for each of 1, 2, 4, ... ranks. A collective's bytes are those of the vector that a rank hands over, "
+     "and what it receives is the least that has to come from others. Time is what operations or memory take, whichever is "
+     "more, and then messages; nothing is taken to overlap. Panels, two hops and features are counted like all else; with "
+     "--share-node MPI's bytes are counted, and those that a rank reads in its node's memory stand beside them. Exit code 69 says that it does not fit into --memory-limit.",
+     "gridmf plan data.h5 --algorithm ials --factors 128 --np 64 --memory-limit 4G"},
     {GMF_VERB_SWEEP, "sweep", "DATA.h5 -o DIR --config GRID.ini --test TEST.h5",
      "the best of many options: a grid or a list of them",
      "GRID.ini has a section [sweep]; options of the model (those that a model file stores) may have several values "
@@ -87,6 +77,22 @@ static const verb_text VERBS[] = {
      "given again trains what is not done, half-done points from their checkpoints; points may be added to the grid. "
      "Signals, --max-time and a file DIR/STOP stop it as they stop train.",
      "mpirun -n 4 gridmf sweep train.h5 -o sweep --config inputs/sweeps/ials.ini --test test.h5 --metrics ndcg@10"},
+    {GMF_VERB_EVALUATE, "evaluate", "MODEL.h5 TEST.h5", "metrics of a model on a test set",
+     "Users and items are matched by id. Items that a user had in training are left out of the list; users and items "
+     "without training ratings are passed over, and counted. With --fold-in, users who have ratings in that file are "
+     "scored by rows solved from them, exactly, with the loss, weights and regularisation of the training, whether the "
+     "model has them or not; what they folded in is left out of their lists.",
+     "mpirun -n 2 gridmf evaluate model.h5 test.h5 --metrics recall@20,ndcg@10"},
+    {GMF_VERB_RECOMMEND, "recommend", "MODEL.h5 -o RECS.h5", "top-N lists of every user, or some, into a file",
+     "The lists and scores are those of gridmf-query recommend, bit for bit, on any number of ranks: best first, ties to "
+     "the lower row, without items that the user had in training. Cold users, without ratings in training, get empty lists. "
+     "Each rank serves its part of the users in batches and writes them as they are done, so that memory does not grow "
+     "with the model; --users-range serves a part of them, so that a long run can be made of short ones.",
+     "mpirun -n 2 gridmf recommend model.h5 -o recs.h5 --top 100"},
+    {GMF_VERB_INFO, "info", "FILE", "what a file holds", "Attributes, arrays with their shapes, provenance.",
+     "gridmf info model.h5"},
+    {GMF_VERB_VERIFY, "verify", "FILE...", "checksums of a file",
+     "Reads everything and compares it with the XXH3-64 checksums of its blocks.", "gridmf verify model.h5"},
     {GMF_VERB_EXPORT, "export", "FILE.h5 --to npz|mtx|csv|h5ad|ann-benchmarks -o OUT",
      "a file in a format of other programs",
      "npz, for numpy.load: all arrays of a dataset (also for scipy.sparse.load_npz), a model or recommendations. csv: a "
@@ -97,24 +103,18 @@ static const verb_text VERBS[] = {
      "a bias is one more factor. Other combinations are refused. One process does the work, in pieces of the file; only "
      "ids of items, and for ann-benchmarks the items' factors, are held in memory.",
      "gridmf export model.h5 --to npz -o model.npz"},
+    {GMF_VERB_SYNTH, "synth", "-o DATA.h5", "a synthetic dataset",
+     "Power-law numbers of ratings for users and items, tastes of K planted factors; the same for any number of ranks. "
+     "With --like there are as many users, items and ratings as in a well-known dataset, and the least, the median and the "
+     "largest number of ratings of a user, and of an item, are near what is published of it; stars are whole where its "
+     "stars are, and of msd there are counts. Tastes and times are not its own.",
+     "mpirun -n 2 gridmf synth -o big.h5 --like ml-20m"},
     {GMF_VERB_BENCH, "bench", "[--json]", "what this machine does at most, and what the kernels make of it",
      "Measures, on all ranks and threads at once, multiply-adds of the instruction set in use, memory (the triad of STREAM) "
      "and, with several ranks, the network: messages between pairs of ranks, and the exchange that brings rows to the "
      "ranks that need them. Then the kernels that form and solve the systems of rows, as a share of that. Each figure is "
      "the best round of those that there was time for. Where others use the cores too, it is less.",
      "mpirun -n 2 gridmf bench"},
-    {GMF_VERB_PLAN, "plan", "DATA.h5 --algorithm als|ials --np P", "what a training will take, before it is run",
-     "Takes the options of train, and says of each rank's share what it will hold (memory by part), receive from others "
-     "(calls and bytes of a sweep, by what moves them), and do, how even that is over the ranks, how long a sweep will "
-     "take and how long the files will be. With a dataset all that is counted from the ratings, for any number of ranks up "
-     "to 16,384, by this process alone or by several under mpirun; bytes and messages are exactly those of the run. With "
-     "--users, --items and --ratings instead it is about what can be expected of degrees as gridmf synth has them, and with "
-     "--like NAME as a well-known dataset has them. Without --np "
-     "there is a line for each of 1, 2, 4, ... ranks. A collective's bytes are those of the vector that a rank hands over, "
-     "and what it receives is the least that has to come from others. Time is what operations or memory take, whichever is "
-     "more, and then messages; nothing is taken to overlap. Panels, two hops and features are counted like all else; with "
-     "--share-node MPI's bytes are counted, and those that a rank reads in its node's memory stand beside them. Exit code 69 says that it does not fit into --memory-limit.",
-     "gridmf plan data.h5 --algorithm ials --factors 128 --np 64 --memory-limit 4G"},
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -157,7 +157,7 @@ void gmf_manual_verb_help(gmf_verb verb, FILE *out)
     if (VERBS[v].verb != verb) continue;
     fprintf(out, "usage: [mpirun -n RANKS] gridmf %s %s [OPTIONS]\n%s\n\n", VERBS[v].name, VERBS[v].arguments,
             VERBS[v].summary);
-    gmf_print_wrapped(out, VERBS[v].details, 0, 110);
+    gmf_print_wrapped(out, VERBS[v].details, 0, gmf_help_width());
     fputc('\n', out);
     gmf_options_help(&GMF_OPTIONS, verb, out);
     fprintf(out, "\nexample:  %s\n", VERBS[v].example);

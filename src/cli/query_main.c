@@ -122,20 +122,32 @@ static const struct verb *find_verb(const char *name)
 
 static void print_verb_help(const struct verb *verb)
 {
-  printf("Usage: gridmf-query MODEL %s %s [OPTIONS]\n\nPrints %s.\n\n", verb->name, verb->usage, verb->help);
+  char text[600];
+  printf("Usage: gridmf-query MODEL %s %s [OPTIONS]\n\n", verb->name, verb->usage);
+  snprintf(text, sizeof text, "Prints %s.", verb->help);
+  gmf_print_wrapped(stdout, text, 0, gmf_help_width());
+  printf("\n");
   gmf_options_help(&TABLE, verb->bit, stdout);
 }
 
 static void print_help(void)
 {
   printf("Usage: gridmf-query MODEL VERB [OPTIONS]\n\nAsks a model that 'gridmf train' wrote.\n\nVerbs:\n");
-  for (int v = 0; v < N_VERBS; v++) printf("  %-15s%s\n", VERBS[v].name, VERBS[v].help);
+  for (int v = 0; v < N_VERBS; v++) {
+    printf("  %-15s", VERBS[v].name);
+    gmf_print_wrapped(stdout, VERBS[v].help, 17, gmf_help_width());
+  }
   printf("\nOptions:\n");
   gmf_options_help(&TABLE, ALL_VERBS, stdout);
+  printf("\n");
+  gmf_print_wrapped(
+      stdout,
+      "'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 3 ratings that cannot be "
+      "folded in, 64 wrong usage, 65 bad model or no id that it knows (without a fallback), 66 missing file, "
+      "71 out of memory, 74 reading or writing failed.",
+      0, gmf_help_width());
   printf(
-      "\n'gridmf-query VERB --help' shows the options of one verb. Exit codes: 0 done, 64 wrong usage, 65 bad model\n"
-      "or no id that it knows (without a fallback), 3 ratings that cannot be folded in, 66 missing file, 71 out of memory, 74 reading or writing failed.\n\n"
-      "Examples:\n"
+      "\nExamples:\n"
       "  gridmf-query model.h5 recommend --user 42 --top 10 --titles movies.csv\n"
       "  gridmf-query model.h5 recommend --all --format csv > recommendations.csv\n"
       "  gridmf-query model.h5 score --user 42 --item 318 --format json\n");

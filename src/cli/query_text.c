@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include <wchar.h>
 
 #include "base/memory.h"
@@ -225,10 +223,3 @@ void gmf_table_print(gmf_table *table, int width, FILE *out)
 }
 
 void gmf_table_free(gmf_table *table) { GMF_FREE(table->text); }
-
-int gmf_terminal_width(void)
-{
-  struct winsize size = {0};
-  if (!isatty(STDOUT_FILENO)) return 0;
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}

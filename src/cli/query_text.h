@@ -34,7 +34,4 @@ gmf_status gmf_table_add_score(gmf_table *table, float score, gmf_error *err);
 void gmf_table_print(gmf_table *table, int width, FILE *out);
 void gmf_table_free(gmf_table *table);
 
-/* Columns of the terminal on standard output; 0 when it is none. */
-int gmf_terminal_width(void);
-
 #endif

@@ -1,12 +1,16 @@
 """Rules that a machine can check: format, shell scripts, what must not be committed, the sample and the manual."""
 
+import fcntl
 import filecmp
 import os
 import pathlib
+import pty
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
@@ -21,6 +25,25 @@ def files(*patterns):
 
 def run(*command):
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+
+
+def run_on_terminal(command, columns):
+    """Standard output of a command that has a terminal of so many columns there, or none."""
+    if columns is None:
+        return run(*command).stdout
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    with subprocess.Popen(command, stdout=terminal, close_fds=True) as child:
+        os.close(terminal)
+        out = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                out += chunk
+        except OSError:  # the end, as Linux tells it
+            pass
+        child.wait()
+    os.close(controller)
+    return out.decode()
 
 
 class Style(unittest.TestCase):
@@ -82,6 +105,18 @@ class Style(unittest.TestCase):
                 file.write(page)
                 file.flush()
                 self.assertEqual(run("mandoc", "-Tlint", "-Werror", file.name).returncode, 0)
+
+    def test_help_fits_the_terminal(self):
+        """Lines of text end where the terminal does; 110 columns without one. Words are never cut."""
+        query = os.environ.get("GRIDMF_QUERY", str(pathlib.Path(GRIDMF).with_name("gridmf-query")))
+        for columns, longest in ((80, 80), (300, 110), (None, 110)):
+            for command in ([GRIDMF, "train", "--help"], [GRIDMF, "import", "--help"], [query, "--help"]):
+                lines = run_on_terminal(command, columns).splitlines()
+                text = [line for line in lines if not line.startswith(("usage:", "Usage:", "example:", "  gridmf"))
+                        and re.match(r" {30}|\w", line)]
+                self.assertGreater(len(text), 5)
+                self.assertGreater(max(map(len, text)), longest - 20)
+                self.assertLessEqual(max(map(len, text)), longest, command)
 
 
 if __name__ == "__main__":
