@@ -67,12 +67,14 @@ static const gmf_option OPTIONS[] = {
      "the others what sets them apart. Predictions of rows with several categories are better for it"},
 
     {"train", GMF_OPT_TEXT, FIELD(train), GMF_VERB_SPLIT, false, "TRAIN.h5", 0, 0, NULL, "", "gets what is kept"},
-    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT | GMF_VERB_TRAIN, false, "TEST.h5", 0, 0, NULL, "",
-     "split: gets what is held out; train: ratings to validate with"},
-    {"fold-in", GMF_OPT_TEXT, FIELD(fold_in), GMF_VERB_SPLIT | GMF_VERB_TRAIN | GMF_VERB_EVALUATE, false, "FILE.h5", 0,
-     0, NULL, "",
-     "ratings of users outside the training, from which their factors are solved: split --method users writes them, "
-     "evaluate and train read them"},
+    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_SPLIT, false, "TEST.h5", 0, 0, NULL, "", "gets what is held out"},
+    {"test", GMF_OPT_TEXT, FIELD(test), GMF_VERB_TRAIN, false, "TEST.h5", 0, 0, NULL, "",
+     "ratings to validate with: --metrics are computed on them while the model is trained"},
+    {"fold-in", GMF_OPT_TEXT, FIELD(fold_in), GMF_VERB_SPLIT, false, "FILE.h5", 0, 0, NULL, "",
+     "users: gets those ratings of the held-out users from which evaluate and train solve their factors"},
+    {"fold-in", GMF_OPT_TEXT, FIELD(fold_in), GMF_VERB_TRAIN | GMF_VERB_EVALUATE, false, "FILE.h5", 0, 0, NULL, "",
+     "ratings of users outside the training, from which their factors are solved; split --method users writes such a "
+     "file"},
     {"method", GMF_OPT_CHOICE, FIELD(method), GMF_VERB_SPLIT, false, NULL, 0, 0, "random|leave-last|time|users", "",
      "random: each rating by chance, or N by chance of each user; leave-last: the latest of each user, by time; time: "
      "the latest of all, with those of one time together; users: whole users, whose own ratings are split into --fold-in "
@@ -399,6 +401,35 @@ bool gmf_option_applies(const gmf_option *o, gmf_verb verb, const gmf_config *co
   return sweeps || !is_of_sweeps(o->offset);
 }
 
+/* Options of how a run is watched and stopped, each with another option that it does nothing without. */
+static bool is_idle(const gmf_option *o, const gmf_config *c)
+{
+  if (o->offset == offsetof(gmf_config, metrics) || o->offset == offsetof(gmf_config, validate_every))
+    return c->test[0] == '\0';
+  if (o->offset == offsetof(gmf_config, checkpoint_every) || o->offset == offsetof(gmf_config, keep))
+    return c->checkpoint[0] == '\0';
+  return false;
+}
+
+void gmf_config_idle(const gmf_config *config, char *out, size_t size)
+{
+  gmf_config defaults = {.algorithm = -1};
+  char value[GMF_PATH_BYTES], usual[GMF_PATH_BYTES];
+  size_t length = 0;
+
+  gmf_options_defaults(&GMF_OPTIONS, &defaults);
+  out[0] = '\0';
+  for (int i = 0; i < GMF_OPTIONS.n && length < size; i++) {
+    const gmf_option *o = &OPTIONS[i];
+    bool idle = o->is_model && (o->verbs & GMF_VERB_TRAIN) != 0 && !gmf_option_applies(o, GMF_VERB_TRAIN, config);
+    if (!idle && !is_idle(o, config)) continue;
+    gmf_option_text(o, config, value, sizeof value);
+    gmf_option_text(o, &defaults, usual, sizeof usual);
+    if (strcmp(value, usual) == 0) continue;
+    length += (size_t)snprintf(out + length, size - length, "%s--%s", length > 0 ? ", " : "", o->name);
+  }
+}
+
 const gmf_option *gmf_option_named(const char *name)
 {
   for (int i = 0; i < GMF_OPTIONS.n; i++)
@@ -601,6 +632,8 @@ gmf_status gmf_config_resolve_train(gmf_config *c, gmf_error *err)
                     : c->center == GMF_CENTER_ITEM ? "item"
                                                    : "both");
   bool explicit_ratings = c->algorithm == GMF_ALGORITHM_ALS;
+  if (c->bias && !explicit_ratings)
+    return gmf_fail(err, GMF_ERR_USAGE, "--algorithm ials has no --bias: leave it out, or use --algorithm als");
   if (isnan(c->lambda)) c->lambda = explicit_ratings ? 0.05 : 0.1;
   if (c->lambda_scale < 0) c->lambda_scale = explicit_ratings ? GMF_LAMBDA_COUNT : GMF_LAMBDA_NONE;
   if (isnan(c->lambda_bias)) c->lambda_bias = c->lambda;

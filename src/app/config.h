@@ -179,6 +179,10 @@ const gmf_option *gmf_option_named(const char *name);
 /* Local. Whether an option means something beside the others: --alpha and --loss do nothing for als. */
 bool gmf_option_applies(const gmf_option *option, gmf_verb verb, const gmf_config *config);
 
+/* Local. The options of training, as "--alpha, --metrics", that have another value than their default and do nothing
+ * beside the others: --alpha for als, --metrics without --test. Before gmf_config_resolve_train. */
+void gmf_config_idle(const gmf_config *config, char *out, size_t size);
+
 /* Local. The value of the option that is stored at `offset` of the configuration, as it could be given again. */
 void gmf_config_text(const gmf_config *config, size_t offset, char *out, size_t size);
 

@@ -106,7 +106,8 @@ class TestFiles(ErrorCase):
         content = self.data.read_bytes()
         for length in (200, 5000, len(content) - 1):
             path = self.file("truncated.h5", content[:length])
-            self.check_train(DATA, [path], path, ranks=(1, 4) if length == 5000 else (1,))
+            says = [path] if length == 200 else [path, "is cut off: %d of its %d bytes" % (length, len(content))]
+            self.check_train(DATA, says, path, ranks=(1, 4) if length == 5000 else (1,))
 
     def test_dataset_and_model_exchanged(self):
         self.check_train(DATA, [self.model, "gridmf-model", "gridmf-dataset"], self.model)
@@ -309,6 +310,25 @@ class TestCommandLine(ErrorCase):
         self.check(USAGE, ["test set"], "evaluate", self.model, ranks=(1,))
         self.check(USAGE, ["-o"], "synth", ranks=(1,))
         self.check(USAGE, ["hold"], "synth", "-o", "OUT/a.h5", "--users", 3, "--items", 3, "--ratings", 10)
+
+    def test_empty_argument(self):
+        """As of a variable of the shell that is not set, in quotes."""
+        self.check_train(USAGE, ["argument 2 is empty"], "")
+
+    def test_options_of_no_use(self):
+        """What another algorithm or another option would need: a model without biases must not pass for one with them, and
+        what would have changed nothing is told."""
+        self.check(USAGE, ["ials", "--bias", "leave it out"], "train", self.data, "-o", "OUT/m.h5", "--algorithm", "ials",
+                   "--bias")
+        for words, idle in ((["als", "--alpha", 3, "--metrics", "rmse", "--keep", 4], "--alpha, --keep, --metrics"),
+                            (["ials", "--loss", "ials", "--alpha", 3, "--alpha0", 0.2], "--alpha"),
+                            (["als", "--test", self.data, "--metrics", "rmse", "--checkpoint", self.out / "c", "--keep", 4], ""),
+                            (["als", "--cg-steps", 5], "--cg-steps"), (["als", "--solver", "cg", "--cg-steps", 5], ""),
+                            (["ease", "--factors", 3], "--factors"), (["popularity"], "")):
+            least = [] if words[0] in ("ease", "popularity") else LEAST
+            said = "\n".join(run_good(1, "train", self.data, "-o", self.out / "m.h5", "--algorithm", *words, *least).said())
+            self.assertEqual(("warning: nothing in this run makes use of %s;" % idle) in said, idle != "", said)
+            self.assertEqual("warning:" in said, idle != "", said)
 
     def test_metrics(self):
         for text, says in (("rsme", "rmse"), ("recall", "recall@20"), ("rmse@3", "@K"), ("recall@0", "list length"),
@@ -529,6 +549,15 @@ class TestImport(ErrorCase):
                         self.check_result(result, DATA, [where])
             else:
                 self.check_import(DATA, says, path)
+
+    def test_separator(self):
+        """A file of another kind than its name says: what it has between columns is told."""
+        for between, shown in ((";", "';'"), (" ", "blanks"), ("\t", "tabs; --format tsv"), ("::", "'::'; --format dat")):
+            path = self.file("s.csv", between.join(["7", "8", "5"]).encode() + b"\n")
+            self.check_import(DATA, [f"{path}:1:1: ", "csv has ',' between columns, and this line has " + shown], path,
+                              ranks=(1,))
+        path = self.file("s.csv", b"7\n")
+        self.check_import(DATA, ["1 column, expected at least 2 ("], path, ranks=(1,))
 
     def test_html(self):
         path = self.file("page.csv", b"<!DOCTYPE html>\n<html><body>404</body></html>\n")
