@@ -23,6 +23,7 @@ RATES = ["--flops", "1000", "--bandwidth", "100"]  # of a rank that is a node's 
 ONE_DIMENSION = ["--heavy-users", "none", "--heavy-items", "none"]
 HALF, QUARTER, LOSS, EVEN = 0.5, 0.25, 1e-3, 1.10
 FULL_SWEEPS = 3  # of shapes in full
+os.environ["OMPI_MCA_btl_vader_single_copy_mechanism"] = "cma"  # the usual way, also where a shell has it off for tests
 
 
 def run(*words, ranks=1, env=None):
@@ -115,7 +116,7 @@ class Bench:
         model, log = self.folder / "model.h5", self.folder / "log.jsonl"
         log.unlink(missing_ok=True)
         run(self.gridmf, "train", data, "-o", model, *self.train, *words, "--iterations", sweeps, "--quiet", "--log-json",
-            log, "--no-seen", ranks=ranks, env={"OMPI_MCA_btl_vader_single_copy_mechanism": "cma", **(env or {})})
+            log, "--no-seen", ranks=ranks, env=env)
         end = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "end"][-1]
         with h5py.File(model) as f:
             return end["peak_bytes_per_rank"], f["history/loss"][-1], f["history/seconds"][-1]
@@ -156,7 +157,8 @@ class Bench:
 
     def real(self, shape):
         """Real ranks, more than there are cores: what is counted on its way into MPI is what was planned; the loss does
-        not hang on the layout, be it heavy items by force."""
+        not suffer from the layout, be it heavy items by force; it may be less, as heavy rows have their whole diagonal as
+        preconditioner, of which light ones have a sample."""
         data, missed = self.dataset(shape), []
         with h5py.File(data) as f:
             from_ratings = int(f.attrs["nnz"] / f.attrs["n_items"])  # heavy: items of more than the mean
@@ -178,8 +180,8 @@ class Bench:
                       f"{more[1] / 1e6:9.1f} {peak / 1e6:9.1f} {more[2]:14.8g}", flush=True)
                 if counted != planned:
                     missed.append(f"{shape}, {ranks} ranks, {name}: counted bytes are not the planned ones")
-            if max(abs(loss / losses["1D"] - 1) for loss in losses.values()) > LOSS:
-                missed.append(f"{shape}, {ranks} ranks: the loss hangs on the layout: {losses}")
+            if max(loss / losses["1D"] - 1 for loss in losses.values()) > LOSS:  # it may be less
+                missed.append(f"{shape}, {ranks} ranks: the loss suffers from the layout: {losses}")
         return missed
 
 

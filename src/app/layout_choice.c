@@ -101,12 +101,22 @@ static candidate weigh(const gmf_fetch_table *t, int k, int shape, const gmf_row
   return c;
 }
 
+/*
+ * Whether rows of n ratings are solved alike light and heavy. With cg, short light rows are solved exactly
+ * (row_solver.h) and heavy ones are not: such a layout would have another loss after as many sweeps.
+ */
+static bool is_solved_alike(const gmf_row_options *row, int64_t n_ratings)
+{
+  return row->solver != GMF_SOLVER_CG || gmf_row_choose(row, n_ratings) == GMF_ROW_CG;
+}
+
 void gmf_layout_best(const gmf_fetch_table *t, const gmf_row_options *row, gmf_wire wire, gmf_layout_choice *out)
 {
   candidate none = weigh(t, t->n_least, 0, row, wire), best = none;
   int threshold = t->n_least, shape = 0;
   for (int j = 0; j < t->n_shapes; j++)
     for (int k = 0; k < t->n_least; k++) {
+      if (!is_solved_alike(row, t->least[k])) continue;
       candidate c = weigh(t, k, j, row, wire);
       if (c.seconds >= best.seconds || c.seconds >= (1 - GAIN) * none.seconds) continue;
       best = c;

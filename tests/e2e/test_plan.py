@@ -331,6 +331,16 @@ class Plans(harness.Case):
         a, b = (harness.read_history(self.out / name)[-1] for name in ("a.h5", "b.h5"))
         self.assertAlmostEqual(a / b, 1, delta=1e-6)
 
+    def test_choice_of_cg(self):
+        """What cg solves exactly, because it is short, auto leaves with one rank; said by hand it may be shared."""
+        data = self.out / "short.h5"
+        run_good(1, "synth", "-o", data, "--users", 20000, "--items", 3000, "--ratings", 200000, "--quiet")
+        words = [data, "--algorithm", "als", "--factors", 128, "--np", 8]
+        self.assertLessEqual(plans(*words, "--solver", "cg", "--heavy-items", "18:4x2")["plans"][0]["items"]["heavy"]
+                             ["from_ratings"], 24)
+        heavy = plans(*words, "--solver", "cg")["plans"][0]["items"]["heavy"]
+        self.assertGreater(heavy["from_ratings"], 24)
+
     def test_balance(self):
         """At 64 ranks, with items that alone exceed a rank's fair share, the most work is below 1.1 of the mean."""
         rng, n_users, n_items = np.random.default_rng(5), 60000, 400
