@@ -265,8 +265,15 @@ static void fail_allocations(void)
  * Open MPI starts a daemon for a process that no launcher has started, in case it should spawn others, which this one
  * never does: without it a run begins four times as soon, and no connection is there to be torn down at its end.
  * Nothing under a launcher reads the variable, and the user's setting of it stands.
+ *
+ * All such processes then have one folder for their session, which the first that ends takes away. Of what they would
+ * put there only the shared pointers of files matter, which nothing here uses: the kind that needs no folder is chosen.
  */
-static void need_no_daemon(void) { setenv("OMPI_MCA_ess_singleton_isolated", "1", 0); }
+static void need_no_daemon(void)
+{
+  setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  setenv("OMPI_MCA_sharedfp", "individual", 0);
+}
 
 int main(int argc, char **argv)
 {

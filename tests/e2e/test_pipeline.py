@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import subprocess
 import unittest
 
 import h5py
@@ -364,6 +365,15 @@ class TestInfoAndVerify(harness.Case):
 
 
 class TestLaunch(harness.Case):
+    def test_many_without_launcher(self):
+        """Runs that begin and end beside each other have nothing in common, and say nothing of MPI's own."""
+        for _ in range(3):
+            runs = [subprocess.Popen([harness.GRIDMF, "synth", "-o", self.out / f"{i}.h5", "--users", "50", "--items", "40",
+                                      "--ratings", "300", "--quiet"], stderr=subprocess.PIPE, text=True) for i in range(10)]
+            for i, started in enumerate(runs):
+                self.assertEqual((started.communicate(timeout=300)[1], started.returncode), ("", 0), i)
+        self.assertEqual(len(list(self.out.iterdir())), 10)
+
     def test_help_and_version_are_printed_once(self):
         for words in (["--version"], ["--help"], ["train", "--help"]):
             one = execute([*launch(1), harness.GRIDMF, *words])
