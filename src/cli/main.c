@@ -264,14 +264,18 @@ static void fail_allocations(void)
 /*
  * Open MPI starts a daemon for a process that no launcher has started, in case it should spawn others, which this one
  * never does: without it a run begins four times as soon, and no connection is there to be torn down at its end.
- * Nothing under a launcher reads the variable, and the user's setting of it stands.
  *
- * All such processes then have one folder for their session, which the first that ends takes away. Of what they would
- * put there only the shared pointers of files matter, which nothing here uses: the kind that needs no folder is chosen.
+ * Without the daemon all such processes take one folder for their session, and where one ends while another begins the
+ * other's MPI_Init fails. A single rank needs none: what would be there are shared pointers of files, which nothing
+ * here uses, and for which a kind that has no file is chosen. The user's settings of these variables stand.
  */
 static void need_no_daemon(void)
 {
+  static const char *const launched[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_NAMESPACE", "PMI_RANK"};
+  for (size_t i = 0; i < sizeof launched / sizeof *launched; i++)
+    if (getenv(launched[i]) != NULL) return;
   setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
   setenv("OMPI_MCA_sharedfp", "individual", 0);
 }
 
