@@ -15,6 +15,7 @@ import unittest
 
 SOURCE = pathlib.Path(os.environ.get("GRIDMF_SOURCE", pathlib.Path(__file__).parents[2]))
 GRIDMF = os.environ.get("GRIDMF")
+QUERY = os.environ.get("GRIDMF_QUERY")
 
 
 def files(*patterns):
@@ -106,11 +107,28 @@ class Style(unittest.TestCase):
                 file.flush()
                 self.assertEqual(run("mandoc", "-Tlint", "-Werror", file.name).returncode, 0)
 
+    def test_readme_leads_somewhere(self):
+        """Links of the README, and the scripts and tests it names, are there; so are the options that it shows."""
+        text = (SOURCE / "README.md").read_text(encoding="utf-8")
+        tests = (SOURCE / "tests" / "CMakeLists.txt").read_text(encoding="utf-8")
+        anchors = {re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)}
+        links = re.findall(r"\]\(([^)\s]+)\)", text)
+        self.assertGreater(len(links), 10)
+        for link in links:
+            self.assertTrue(link[1:] in anchors if link[0] == "#" else (SOURCE / link).exists(), link)
+        for path in set(re.findall(r"(?<![\w/])(?:scripts|jobs|inputs|src)/[\w./-]*\w", text)):
+            self.assertTrue((SOURCE / path).exists(), path)
+        for name in set(re.findall(r"`(test_\w+)", text)):
+            self.assertTrue(f"({name} " in tests, name)
+        known = {word for program in (GRIDMF, QUERY) for word in re.findall(r" (--[\w-]+)", run(program, "--words").stdout)}
+        for verb_line in re.findall(r"^(?:\$|   ) .*\bgridmf(?:-query \S+)? [a-z-]+ .*$", text, re.M):
+            for option in re.findall(r" (--[\w-]+)", verb_line.split("|")[0]):
+                self.assertTrue(option in known, (option, verb_line))
+
     def test_help_fits_the_terminal(self):
         """Lines of text end where the terminal does; 110 columns without one. Words are never cut."""
-        query = os.environ.get("GRIDMF_QUERY", str(pathlib.Path(GRIDMF).with_name("gridmf-query")))
         for columns, longest in ((80, 80), (300, 110), (None, 110)):
-            for command in ([GRIDMF, "train", "--help"], [GRIDMF, "import", "--help"], [query, "--help"]):
+            for command in ([GRIDMF, "train", "--help"], [GRIDMF, "import", "--help"], [QUERY, "--help"]):
                 lines = run_on_terminal(command, columns).splitlines()
                 text = [line for line in lines if not line.startswith(("usage:", "Usage:", "example:", "  gridmf"))
                         and re.match(r" {30}|\w", line)]
