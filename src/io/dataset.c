@@ -10,6 +10,7 @@
 #include "base/narrow.h"
 #include "gridmf/model.h"
 #include "io/checksum.h"
+#include "io/csr_write.h"
 #include "io/layout.h"
 
 #define RATINGS(member) GMF_GROUP_RATINGS "/" member
@@ -405,7 +406,7 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
 
   gmf_sum_i64(grid, &nnz, 1);
   declare_ids(w, part);
-  gmf_writer_add_csr(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, extras);
+  gmf_csr_declare(w, GMF_GROUP_RATINGS, part->n[GMF_USERS], part->n[GMF_ITEMS], nnz, extras);
   for (int s = 0; s < GMF_N_SIDES; s++) {
     if (part->features[s] == NULL) continue;
     int64_t nnz_features = part->features[s]->rows.indptr[part->features[s]->rows.n];
@@ -421,7 +422,7 @@ gmf_status gmf_dataset_write(const gmf_grid *grid, gmf_writer *w, const gmf_data
     GMF_TRY(gmf_writer_write(w, name, part->ids[s].begin, part->ids[s].n, part->ids[s].values, err));
     if (part->features[s] != NULL) GMF_TRY(gmf_features_write(grid, w, (gmf_side)s, part->features[s], err));
   }
-  GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_RATINGS, part->n[GMF_ITEMS], &rows, err));
+  GMF_TRY(gmf_csr_write(grid, w, GMF_GROUP_RATINGS, part->n[GMF_ITEMS], &rows, err));
 cleanup:
   return status;
 }

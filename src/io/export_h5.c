@@ -14,8 +14,7 @@
 
 static gmf_status create(const char *out, hid_t *file, gmf_error *err)
 {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+  hid_t access = gmf_h5_make_access();
   *file = H5Fcreate(out, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   H5Pclose(access);
   return *file >= 0 ? GMF_OK : gmf_fail(err, GMF_ERR_CREATE, "%s: cannot be made: %s", out, gmf_h5_reason());

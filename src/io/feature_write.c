@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "io/csr_write.h"
 #include "io/layout.h"
 
 enum { NAME_BYTES = 96 };
@@ -34,7 +35,7 @@ static const char *member(gmf_side side, const char *name, char out[NAME_BYTES])
 void gmf_features_declare(gmf_writer *w, gmf_side side, int64_t n_rows, int64_t nnz, const gmf_feature_names *names)
 {
   char name[NAME_BYTES];
-  gmf_writer_add_csr(w, member(side, GMF_NAME_FEATURES, name), n_rows, names->n, nnz, 0);
+  gmf_csr_declare(w, member(side, GMF_NAME_FEATURES, name), n_rows, names->n, nnz, 0);
   gmf_writer_add(w, member(side, GMF_NAME_FEATURE_NAMES, name), gmf_type_text(names->size), names->n, 0);
   gmf_writer_add(w, member(side, GMF_NAME_FEATURE_MEAN, name), gmf_type_of(GMF_F8), names->n, 0);
   gmf_writer_add(w, member(side, GMF_NAME_FEATURE_SCALE, name), gmf_type_of(GMF_F8), names->n, 0);
@@ -53,7 +54,7 @@ gmf_status gmf_features_write(const gmf_grid *grid, gmf_writer *w, gmf_side side
                        .indptr = f->rows.indptr,
                        .indices = columns,
                        .data = f->rows.values};
-  GMF_TRY(gmf_writer_write_csr(w, member(side, GMF_NAME_FEATURES, name), f->names.n, &rows, err));
+  GMF_TRY(gmf_csr_write(grid, w, member(side, GMF_NAME_FEATURES, name), f->names.n, &rows, err));
   GMF_TRY(gmf_writer_write_root(w, member(side, GMF_NAME_FEATURE_NAMES, name), f->names.text, err));
   GMF_TRY(gmf_writer_write_root(w, member(side, GMF_NAME_FEATURE_MEAN, name), f->names.mean, err));
   GMF_TRY(gmf_writer_write_root(w, member(side, GMF_NAME_FEATURE_SCALE, name), f->names.scale, err));

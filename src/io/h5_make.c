@@ -5,6 +5,13 @@
 
 enum { NAME_BYTES = 192 };
 
+hid_t gmf_h5_make_access(void)
+{
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+  return access;
+}
+
 /* Level by level: groups that HDF5 makes on the way would hold the time. */
 gmf_status gmf_h5_make_group(hid_t file, const char *name, gmf_error *err)
 {

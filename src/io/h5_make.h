@@ -4,6 +4,9 @@
 
 #include "io/h5.h"
 
+/* How files are opened for writing: in the format of HDF5 1.8, which every reader knows. Close with H5Pclose. */
+hid_t gmf_h5_make_access(void);
+
 /* Makes the group `name` and those above it, where they are not there yet. GMF_ERR_IO. */
 gmf_status gmf_h5_make_group(hid_t file, const char *name, gmf_error *err);
 

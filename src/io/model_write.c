@@ -24,7 +24,7 @@ static void declare_weights(gmf_writer *w, int64_t n, const gmf_model_weights *w
   if (weights->n_sparse < 0)
     gmf_writer_add(w, WEIGHTS, gmf_type_of(weights->type), n, n);
   else
-    gmf_writer_add_csr(w, SIMILARITY, n, n, weights->n_sparse, weights->type == GMF_F8 ? GMF_CSR_F8 : 0);
+    gmf_csr_declare(w, SIMILARITY, n, n, weights->n_sparse, weights->type == GMF_F8 ? GMF_CSR_F8 : 0);
 }
 
 static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *parts, const gmf_type id_types[])
@@ -54,8 +54,8 @@ static void declare(gmf_writer *w, const gmf_dataset *d, const gmf_model_parts *
   for (int a = 0; a < parts->n_arrays; a++)
     gmf_writer_add(w, parts->arrays[a].name, gmf_type_of(GMF_F8), parts->arrays[a].n, 0);
   if (parts->with_seen)
-    gmf_writer_add_csr(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz,
-                       d->has_weight ? GMF_CSR_WITH_WEIGHT : 0);
+    gmf_csr_declare(w, GMF_GROUP_SEEN, d->n[GMF_USERS], d->n[GMF_ITEMS], d->nnz,
+                    d->has_weight ? GMF_CSR_WITH_WEIGHT : 0);
   for (int e = 0; e < parts->n_extras; e++)
     gmf_writer_add(w, parts->extras[e].name, gmf_type_of(parts->extras[e].type), parts->extras[e].n_rows,
                    parts->extras[e].n_cols);
@@ -147,7 +147,7 @@ static gmf_status write_seen(const gmf_grid *grid, gmf_writer *w, const gmf_data
                        .indices = items,
                        .data = values,
                        .weights = weights};
-  GMF_TRY(gmf_writer_write_csr(w, GMF_GROUP_SEEN, d->n[GMF_ITEMS], &rows, err));
+  GMF_TRY(gmf_csr_write(grid, w, GMF_GROUP_SEEN, d->n[GMF_ITEMS], &rows, err));
 cleanup:
   gmf_free(items);
   gmf_free(values);
@@ -203,7 +203,7 @@ gmf_status gmf_model_write(const gmf_grid *grid, gmf_writer *w, const gmf_datase
   if (parts->weights != NULL && parts->weights->n_sparse < 0)
     GMF_TRY(write_dense(grid, w, d->n[GMF_ITEMS], parts->weights, err));
   if (parts->weights != NULL && parts->weights->n_sparse >= 0)
-    GMF_TRY(gmf_writer_write_csr(w, SIMILARITY, d->n[GMF_ITEMS], parts->weights->rows, err));
+    GMF_TRY(gmf_csr_write(grid, w, SIMILARITY, d->n[GMF_ITEMS], parts->weights->rows, err));
   if (parts->with_seen) GMF_TRY(write_seen(grid, w, d, err));
   for (int e = 0; e < parts->n_extras; e++) {
     const gmf_model_extra *extra = &parts->extras[e];

@@ -2,8 +2,8 @@
 #ifndef GMF_IO_MODEL_WRITE_H
 #define GMF_IO_MODEL_WRITE_H
 
+#include "io/csr_write.h"
 #include "io/dataset.h"
-#include "io/writer.h"
 
 /* A rank's part of one side: rows [begin, begin + n) of the whole. */
 typedef struct gmf_model_side {

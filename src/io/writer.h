@@ -54,11 +54,6 @@ void gmf_writer_attr_i64(gmf_writer *w, const char *object, const char *name, in
 void gmf_writer_attr_f64(gmf_writer *w, const char *object, const char *name, double value);
 void gmf_writer_attr_i64s(gmf_writer *w, const char *object, const char *name, const int64_t *values, int n);
 
-/* Local, the same on all ranks. Declares a csr group as AnnData does: attributes, indptr i8 [n_rows + 1], indices i4
- * or i8 as n_cols asks, data f4, and what `extras` names. */
-enum { GMF_CSR_WITH_TIME = 1, GMF_CSR_WITH_WEIGHT = 2, GMF_CSR_F8 = 4 }; /* time i8, weight f4; data f8 */
-void gmf_writer_add_csr(gmf_writer *w, const char *group, int64_t n_rows, int64_t n_cols, int64_t nnz, unsigned extras);
-
 /* Collective. Phase A. GMF_ERR_IO. */
 gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
 
@@ -69,6 +64,9 @@ gmf_status gmf_writer_create(gmf_writer *w, gmf_error *err);
 gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int64_t n, const void *rows,
                             gmf_error *err);
 
+/* Collective. The same for what rank 0 alone has (`rows` is ignored elsewhere): small arrays, histories. */
+gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *rows, gmf_error *err);
+
 /*
  * For arrays that are larger than memory. gmf_writer_slice, Local: the rows [*begin, *end) that this rank writes, whole
  * blocks; arrays of the same length and blocks have the same slices. gmf_writer_write_part, Collective: this rank
@@ -77,23 +75,6 @@ gmf_status gmf_writer_write(gmf_writer *w, const char *name, int64_t begin, int6
  */
 void gmf_writer_slice(gmf_writer *w, const char *name, int64_t *begin, int64_t *end);
 gmf_status gmf_writer_write_part(gmf_writer *w, const char *name, int64_t n, const void *rows, gmf_error *err);
-
-/* A rank's rows of a csr matrix: consecutive, in rank order. */
-typedef struct gmf_csr_rows {
-  int64_t row_begin, n_rows;
-  const int64_t *indptr;  /* [n_rows + 1], ascending from any number */
-  const int64_t *indices; /* [n], n = indptr[n_rows] - indptr[0] */
-  const void *data;       /* [n] f4; f8 where the group was declared so */
-  const int64_t *times;   /* [n]; not read where the group was declared without */
-  const float *weights;   /* [n]; the same */
-} gmf_csr_rows;
-
-/* Collective. Writes all of a declared csr group of n_cols columns. */
-gmf_status gmf_writer_write_csr(gmf_writer *w, const char *group, int64_t n_cols, const gmf_csr_rows *rows,
-                                gmf_error *err);
-
-/* Collective. The same for what rank 0 alone has (`rows` is ignored elsewhere): small arrays, histories. */
-gmf_status gmf_writer_write_root(gmf_writer *w, const char *name, const void *rows, gmf_error *err);
 
 /* Collective. Phases C and D; the file is visible under its name when this returns GMF_OK. */
 gmf_status gmf_writer_commit(gmf_writer *w, gmf_error *err);
