@@ -1,15 +1,14 @@
 #include "app/export.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "gridmf/query.h"
+#include "io/disk.h"
 #include "io/export.h"
 #include "io/model_read.h"
 #include "io/output.h"
-#include "io/small_file.h"
 
 enum {
   QUERIES = 10000, /* users that ask, at most */
@@ -144,7 +143,7 @@ static gmf_status export_root(const char *path, const gmf_config *c, const gmf_l
   gmf_log_lines(log, output.notes.text != NULL ? output.notes.text : "");
   GMF_TRY(to == GMF_EXPORT_ANN ? export_neighbors(path, output.temporary, err)
                                : gmf_export_write(path, to, output.temporary, err));
-  GMF_TRY(gmf_sync_path(output.temporary, O_RDWR, err));
+  GMF_TRY(gmf_sync_file(output.temporary, err));
   GMF_TRY(gmf_outputs_commit(outputs, 1, err));
   gmf_log_line(log, "wrote %s: the %s as %s", c->output, format, gmf_export_name(to));
 cleanup:

@@ -1,4 +1,5 @@
-/* What runs that were killed left beside their output. */
+#include "io/leftovers.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "io/lock.h"
 
 gmf_status gmf_notes_add(gmf_notes *notes, gmf_error *err, const char *format, ...)
 {
@@ -35,6 +35,12 @@ void gmf_notes_free(gmf_notes *notes)
 {
   gmf_free(notes->text);
   *notes = (gmf_notes){0};
+}
+
+bool gmf_temporary_name(const char *path, char *out, size_t size)
+{
+  gmf_process self = gmf_process_self();
+  return snprintf(out, size, "%s.tmp.%s.%" PRId64, path, self.host, self.pid) < (int)size;
 }
 
 /* Takes BASE.tmp.HOST.PID apart; false for every other name. */

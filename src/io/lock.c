@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "io/disk.h"
 
 enum {
   RECORD_BYTES = 1024,
@@ -193,11 +194,6 @@ static outcome settle_named(const gmf_lock *lock, bool created, const gmf_lock_h
     *died = *found;
   unlink(aside);
   return TRY_AGAIN;
-}
-
-gmf_status gmf_creation_status(int code)
-{
-  return code == ENOSPC || code == EDQUOT || code == EIO ? GMF_ERR_IO : GMF_ERR_CREATE;
 }
 
 /* Opens the lock file, made where there is none. fd -1 with GMF_OK: its holder removed it just now. */

@@ -32,9 +32,6 @@ typedef struct gmf_lock gmf_lock;
  */
 gmf_status gmf_lock_take(const char *path, const char *shown, gmf_lock **out, gmf_lock_holder *died, gmf_error *err);
 
-/* Why a file cannot be made, by errno: GMF_ERR_IO where the disk is full or broken, else GMF_ERR_CREATE. */
-gmf_status gmf_creation_status(int code);
-
 /*
  * Whether the locks of the file system with this device number hold on this host only, by the options it is mounted
  * with (proc(5), mountinfo): nolock and local_lock of nfs(5), localflock of Lustre. They are not used then.
@@ -46,22 +43,5 @@ void gmf_lock_release(gmf_lock **lock);
 
 /* "process 12 on host a, Slurm job 7, since ..." */
 void gmf_lock_describe(const gmf_lock_holder *holder, char *out, size_t size);
-
-/* Lines that are for the log of a run. */
-typedef struct gmf_notes {
-  char *text; /* owned; each line ends in a newline; NULL while there is none */
-  int64_t n, capacity;
-} gmf_notes;
-
-/*
- * Removes the temporary files PATH.tmp.HOST.PID of runs that have ended, by the holder of the lock of PATH: those of
- * this host whose process is gone, and those of the run that left the lock behind. Others of such a name stay. Adds a
- * line to `notes` for each.
- */
-gmf_status gmf_remove_leftovers(const char *path, const gmf_lock_holder *died, gmf_notes *notes, gmf_error *err);
-
-gmf_status gmf_notes_add(gmf_notes *notes, gmf_error *err, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void gmf_notes_free(gmf_notes *notes);
 
 #endif

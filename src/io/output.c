@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/small_file.h"
+#include "io/disk.h"
 
 enum { MAX_LINKS = 40 };
 
@@ -55,10 +55,7 @@ static gmf_status check_folder(const char *path, const char *target, gmf_error *
 /* The temporary file, still empty. */
 static gmf_status make_temporary(gmf_output *o, const char *path, gmf_error *err)
 {
-  char host[72] = "";
-  gethostname(host, sizeof host - 1);
-  if (snprintf(o->temporary, sizeof o->temporary, "%s.tmp.%s.%ld", o->path, host, (long)getpid()) >=
-      (int)sizeof o->temporary)
+  if (!gmf_temporary_name(o->path, o->temporary, sizeof o->temporary))
     return gmf_fail(err, GMF_ERR_CREATE, "the output path is too long");
   int fd = open(o->temporary, O_RDWR | O_CREAT | O_EXCL, 0666);
   if (fd < 0) return gmf_fail(err, gmf_creation_status(errno), "%s: cannot be created: %s", path, strerror(errno));
@@ -83,7 +80,6 @@ cleanup:
 gmf_status gmf_outputs_commit(gmf_output *const *outputs, int n, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  char copy[PATH_MAX];
   for (int i = 0; i < n; i++) {
     gmf_output *o = outputs[i];
     if (rename(o->temporary, o->path) != 0)
@@ -91,8 +87,7 @@ gmf_status gmf_outputs_commit(gmf_output *const *outputs, int n, gmf_error *err)
     o->exists = false;
   }
   for (int i = 0; i < n; i++) {
-    snprintf(copy, sizeof copy, "%s", outputs[i]->path);
-    GMF_TRY(gmf_sync_path(dirname(copy), O_RDONLY | O_DIRECTORY, err));
+    GMF_TRY(gmf_sync_folder_of(outputs[i]->path, err));
   }
 cleanup:
   return status;

@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-#include "io/lock.h"
+#include "io/leftovers.h"
 
 /* Fit for {0}. */
 typedef struct gmf_output {

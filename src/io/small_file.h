@@ -6,9 +6,6 @@
 
 #include "base/error.h"
 
-/* Forces this node's pages of a file (or with O_DIRECTORY a folder's entries) to the disk. */
-gmf_status gmf_sync_path(const char *path, int flags, gmf_error *err);
-
 /*
  * Replaces the file by n bytes of text, so that its name is at any time that of the old file or of the whole new one:
  * written as PATH.tmp, synced, renamed. GMF_ERR_CREATE, GMF_ERR_IO.

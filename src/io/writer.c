@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "io/checksum.h"
-#include "io/small_file.h"
+#include "io/disk.h"
 #include "io/writer_internal.h"
 #include "runtime/limits.h"
 
@@ -22,7 +22,7 @@ int64_t gmf_writer_bytes(const gmf_writer *w)
 
 /* ---- declarations ------------------------------------------------------------------------------------------------ */
 
-/* Every rank. A folder that only some nodes have would make the collective open of the file hang. */
+/* Every rank. A folder that only some nodes have is refused here, before the work and not after it. */
 static gmf_status check_visible(const gmf_writer *w, gmf_error *err)
 {
   int fd = open(w->output.temporary, O_RDWR);
@@ -204,7 +204,7 @@ gmf_status gmf_writer_seal(gmf_writer *w, gmf_error *err)
   gmf_phase before = gmf_trace_phase(w->grid->trace, GMF_PHASE_WRITE);
   GMF_TRY(agree_or_break(w, gmf_writer_read_back(w, err), err));
   GMF_TRY(agree_or_break(w, gmf_writer_close_rows(w, err), err));
-  GMF_TRY(gmf_agree(w->grid, gmf_sync_path(w->output.temporary, O_RDWR, err), err));
+  GMF_TRY(gmf_agree(w->grid, gmf_sync_file(w->output.temporary, err), err));
   for (int a = 0; a < w->n_arrays; a++) gather_checksums(w, &w->arrays[a]);
   GMF_TRY(gmf_agree(w->grid, w->grid->rank == 0 ? gmf_writer_seal_file(w, err) : GMF_OK, err));
   w->sealed = true;

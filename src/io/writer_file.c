@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "io/attributes.h"
+#include "io/disk.h"
 #include "io/h5_make.h"
 #include "io/layout.h"
-#include "io/small_file.h"
 #include "io/writer_internal.h"
 
 static gmf_status make_contents(gmf_writer *w, hid_t file, gmf_error *err)
@@ -123,7 +123,7 @@ gmf_status gmf_writer_seal_file(gmf_writer *w, gmf_error *err)
   GMF_TRY(status);
   status = seal_contents(w, file, err);
   GMF_TRY(close_serial(w, file, status, err));
-  GMF_TRY(gmf_sync_path(w->output.temporary, O_RDWR, err));
+  GMF_TRY(gmf_sync_file(w->output.temporary, err));
 cleanup:
   return status;
 }

@@ -1,6 +1,6 @@
 /* The lock of an output, with the kernel's locks and, as on file systems without, by name; and what killed runs left.
  */
-#include "io/lock.h"
+#include "io/leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
