@@ -4,6 +4,10 @@
 
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "runtime/grid.h"
 
 static int n_failed_checks;
 
@@ -15,9 +19,23 @@ static int n_failed_checks;
     }                                                                                 \
   } while (0)
 
-/* Collective. The exit code: 1 on all ranks when a check failed on any. */
-static int finish_checks(void)
+/* Collective. Begins MPI, on the grid that the arguments ROWS COLS name. */
+static gmf_grid *start_checks(int argc, char **argv, gmf_trace *trace)
 {
+  gmf_grid *grid = NULL;
+  MPI_Init(&argc, &argv);
+  gmf_trace_start(trace);
+  if (argc != 3 || gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), trace, &grid, NULL) != GMF_OK)
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  return grid;
+}
+
+/* Collective. Destroys the grid, which is the last that is alive. The exit code: 1 on all ranks when a check failed on
+ * any. */
+static int finish_checks(gmf_grid **grid)
+{
+  gmf_grid_destroy(grid);
+  CHECK(gmf_memory_live_count() == 0);
   MPI_Allreduce(MPI_IN_PLACE, &n_failed_checks, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
   MPI_Finalize();
   return n_failed_checks > 0;

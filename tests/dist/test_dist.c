@@ -3,7 +3,6 @@
  * usage: test_dist ROWS COLS
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -392,13 +391,8 @@ static void test_agreement(const gmf_grid *grid)
 
 int main(int argc, char **argv)
 {
-  MPI_Init(&argc, &argv);
   gmf_trace trace;
-  gmf_trace_start(&trace);
-  gmf_grid *grid = NULL;
-  gmf_error err = {0};
-  if (argc != 3 || gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), &trace, &grid, &err) != GMF_OK)
-    MPI_Abort(MPI_COMM_WORLD, 2);
+  gmf_grid *grid = start_checks(argc, argv, &trace);
   test_axes(grid);
   test_exchange(grid);
   test_bf16();
@@ -406,7 +400,5 @@ int main(int argc, char **argv)
   test_blocks(grid, false);
   test_blocks(grid, true);
   test_agreement(grid);
-  gmf_grid_destroy(&grid);
-  CHECK(gmf_memory_live_count() == 0);
-  return finish_checks();
+  return finish_checks(&grid);
 }

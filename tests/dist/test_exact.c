@@ -2,7 +2,6 @@
 #include "linalg/exact.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -87,18 +86,11 @@ static void test_gram(const gmf_grid *grid, bool weighted)
 
 int main(int argc, char **argv)
 {
-  MPI_Init(&argc, &argv);
   gmf_trace trace;
-  gmf_trace_start(&trace);
-  gmf_grid *grid = NULL;
-  gmf_error err = {0};
-  if (argc != 3 || gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), &trace, &grid, &err) != GMF_OK)
-    MPI_Abort(MPI_COMM_WORLD, 2);
+  gmf_grid *grid = start_checks(argc, argv, &trace);
   test_sum(grid, 1);
   test_sum(grid, 1e-4);
   test_gram(grid, false);
   test_gram(grid, true);
-  gmf_grid_destroy(&grid);
-  CHECK(gmf_memory_live_count() == 0);
-  return finish_checks();
+  return finish_checks(&grid);
 }

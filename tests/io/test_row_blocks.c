@@ -1,8 +1,5 @@
-/* Rows that callers have in any slices arrive in the blocks of the ranks, whole and in order; own rows are not moved.
- */
+/* Rows that callers have in any slices arrive in the blocks of the ranks, whole and in order; own rows stay. */
 #include "io/row_blocks.h"
-
-#include <stdlib.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -73,16 +70,9 @@ static void test_gather(const gmf_grid *grid, shape s, int way)
 int main(int argc, char **argv)
 {
   static const shape SHAPES[] = {{0, 8, 4}, {1, 8, 4}, {7, 1, 10}, {40, 12, 4}, {97, 4, 10}, {1000, 3, 1}};
-  MPI_Init(&argc, &argv);
   gmf_trace trace;
-  gmf_trace_start(&trace);
-  gmf_grid *grid = NULL;
-  gmf_error err = {0};
-  if (argc != 3 || gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), &trace, &grid, &err) != GMF_OK)
-    MPI_Abort(MPI_COMM_WORLD, 2);
+  gmf_grid *grid = start_checks(argc, argv, &trace);
   for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++)
     for (int way = 0; way < N_WAYS; way++) test_gather(grid, SHAPES[s], way);
-  gmf_grid_destroy(&grid);
-  CHECK(gmf_memory_live_count() == 0);
-  return finish_checks();
+  return finish_checks(&grid);
 }

@@ -3,7 +3,6 @@
  * orthonormal to the last digit, and what they were made of adds up.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -142,12 +141,9 @@ static void test_small_svd(const gmf_grid *grid)
 
 int main(int argc, char **argv)
 {
-  MPI_Init(&argc, &argv);
   gmf_trace trace;
-  gmf_grid *grid = NULL;
+  gmf_grid *grid = start_checks(argc, argv, &trace);
   fixture f = {0};
-  gmf_trace_start(&trace);
-  CHECK(argc == 3 && gmf_grid_create(MPI_COMM_WORLD, atoi(argv[1]), atoi(argv[2]), &trace, &grid, NULL) == GMF_OK);
   f.grid = grid;
   CHECK(gmf_axis_create_hashed(ROWS, grid->size, 1, &f.axis, NULL) == GMF_OK);
   CHECK(gmf_tall_create(grid, f.axis, COLUMNS, &f.x, NULL) == GMF_OK);
@@ -166,7 +162,5 @@ int main(int argc, char **argv)
   gmf_tall_destroy(&f.x);
   gmf_tall_destroy(&f.before);
   gmf_axis_destroy(&f.axis);
-  gmf_grid_destroy(&grid);
-  CHECK(gmf_memory_live_count() == 0);
-  return finish_checks();
+  return finish_checks(&grid);
 }
