@@ -17,11 +17,8 @@
  * prediction.  A half-sweep solves for factors and the own bias together, and holds the 1: the row solver takes its
  * column to the right-hand side.
  *
- * Basis.  Y'Y = Q L Q', and in the basis of Q the part that all rows share is diagonal: a row's matrix is
- * D + sum w y y' with D = s L + lambda_u.  That makes the dual of short rows possible whatever lambda_u is, and the
- * diagonal a good preconditioner; for als it is the popularity-weighted Y' diag(n_i) Y that Q is taken from, where cg
- * asks for it.  So each half-sweep rotates the fixed rows before they travel, and its solutions back: factors always
- * stand in the basis that the start chose, in which they compare with other programs'.
+ * Rows are solved in the basis of the eigenvectors of Y'Y, in which the part that all rows share is diagonal:
+ * als_basis.c.
  *
  * Features of a side's rows put B'f_i where lambda would pull y_i to zero, and a regression behind the half-sweep puts
  * B where it fits best: features.c.
@@ -170,12 +167,6 @@ float *gmf_als_rows(const gmf_als *als, gmf_side side, bool copies, int64_t *n)
   return als->factors[side]->rows;
 }
 
-/* My rows of a side among those of its block, whose first they are on a grid of one column. */
-static int64_t own_begin(const gmf_als *als, gmf_side side)
-{
-  return als->factors[side]->axis->prefix[als->grid->rank] - als->blocks[side]->row_begin;
-}
-
 static void start_factor(gmf_als *als, gmf_side side)
 {
   gmf_factor *f = als->factors[side];
@@ -188,72 +179,12 @@ static void start_factor(gmf_als *als, gmf_side side)
   }
 }
 
-static float weight_of(const gmf_block *b, int64_t j) { return b->weights != NULL ? b->weights[j] : 1.0f; }
-
-/*
- * Collective. The sum over all ratings, each once, of f(als, rating j of the users' block). Rows are summed first:
- * their ratings stand in one order whatever the ranks.
- */
-static double sum_over_ratings(const gmf_als *als, double (*f)(const gmf_als *als, const gmf_block *b, int64_t j))
-{
-  double *rows = als->row_objective, total = 0;
-  bool exact = als->options.deterministic; /* and then all ratings are in one block, whose rows are mine */
-  for (const gmf_block *b = als->blocks[GMF_USERS]; b != NULL; b = b->next)
-    for (int64_t r = 0; r < b->n_rows; r++) {
-      double sum = 0;
-      for (int64_t j = b->row_ptr[r]; j < b->row_ptr[r + 1]; j++) sum += f(als, b, j);
-      if (exact) rows[r] = sum;
-      total += sum;
-    }
-  if (exact) return gmf_exact_sum(als->grid, rows, als->blocks[GMF_USERS]->n_rows);
-  gmf_sum_f64(als->grid, &total, 1);
-  return total;
-}
-
-static double weight_times_value(const gmf_als *als, const gmf_block *b, int64_t j)
-{
-  (void)als;
-  return (double)weight_of(b, j) * (double)b->values[j];
-}
-
-static double weight_alone(const gmf_als *als, const gmf_block *b, int64_t j)
-{
-  (void)als;
-  return (double)weight_of(b, j);
-}
-
-static double constant_of(const gmf_als *als, const gmf_block *b, int64_t j)
-{
-  return gmf_loss_constant(als->options.row.loss, b->values[j], weight_of(b, j));
-}
-
-/* Collective. Takes the mean of the ratings, weighted as they are, off all blocks. */
-static void take_off_mean(gmf_als *als)
-{
-  double weights = sum_over_ratings(als, weight_alone);
-  als->mean = weights > 0 ? sum_over_ratings(als, weight_times_value) / weights : 0;
-  for (int s = 0; s < GMF_N_SIDES; s++)
-    for (gmf_block *b = als->blocks[s]; b != NULL; b = b->next)
-      for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++) b->values[j] = (float)((double)b->values[j] - als->mean);
-}
-
-/* Collective. How many ratings have a weight below zero. */
-static int64_t count_negative(const gmf_als *als)
-{
-  int64_t n = 0;
-  for (const gmf_block *b = als->blocks[GMF_USERS]; b != NULL; b = b->next)
-    for (int64_t j = 0; j < b->row_ptr[b->n_rows]; j++)
-      n += gmf_loss_weight(als->options.row.loss, b->values[j], weight_of(b, j)) < 0;
-  gmf_sum_i64(als->grid, &n, 1);
-  return n;
-}
-
 /* Collective. The prior of a side, where it has features. */
 static gmf_status create_prior(gmf_als *als, gmf_side side, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   const gmf_factor *x = als->factors[side];
-  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
+  const int64_t *counts = gmf_als_own_counts(als, side);
   gmf_prior_options options = {als->k, als->options.lambda_features, als->options.deterministic};
   double *lambdas = NULL;
   if (als->options.features[side] == NULL) return GMF_OK;
@@ -288,9 +219,9 @@ gmf_status gmf_als_create(const gmf_grid *grid, const gmf_als_options *options, 
   if (needs_basis(als)) GMF_TRY(gmf_eigen_create(grid, als->k, als->ld, options->deterministic, &als->basis, err));
   for (int s = 0; s < GMF_N_SIDES; s++) GMF_TRY(create_prior(als, (gmf_side)s, err));
   for (int s = 0; s < GMF_N_SIDES; s++) start_factor(als, (gmf_side)s);
-  if (options->center) take_off_mean(als);
-  als->constant = sum_over_ratings(als, constant_of);
-  als->n_negative = count_negative(als);
+  if (options->center) gmf_als_take_off_mean(als);
+  als->constant = gmf_als_constant(als);
+  als->n_negative = gmf_als_count_negative(als);
   *out = als;
   als = NULL;
 cleanup:
@@ -309,7 +240,7 @@ gmf_status gmf_als_load(gmf_als *als, gmf_side side, const float *factors, const
   if (als->options.row.bias)
     GMF_TRY(
         gmf_axis_from_slices(als->grid, f->axis, bias, word, f->rows + gmf_als_own_bias(als, side), f->ld * word, err));
-  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
+  const int64_t *counts = gmf_als_own_counts(als, side);
   for (int64_t r = 0; r < f->n; r++) /* what was written of them may be what features say */
     if (counts[r] == 0) gmf_als_clear_row(als, side, f->rows + r * als->ld);
   gmf_als_fold_forget(als->folds[side]);
@@ -339,107 +270,6 @@ double gmf_als_mean(const gmf_als *als) { return als->mean; }
 
 int64_t gmf_als_n_negative(const gmf_als *als) { return als->n_negative; }
 
-/* ---- the shared Gram matrix and its basis ------------------------------------------------------------------------ */
-
-/* Collective. Sums als->gram over ranks: of its upper triangle, which is all there is to it, n (n + 1) / 2 numbers,
- * that are moved together for it. */
-static void sum_gram(gmf_als *als)
-{
-  int64_t at = 0, n = als->n;
-  double *gram = als->gram;
-  for (int64_t i = 0; i < n; at += n - i++) memmove(gram + at, gram + i * als->ld + i, (size_t)(n - i) * sizeof *gram);
-  gmf_sum_f64(als->grid, gram, at);
-  for (int64_t i = n - 1; i >= 0; i--) {
-    at -= n - i;
-    memmove(gram + i * als->ld + i, gram + at, (size_t)(n - i) * sizeof *gram);
-  }
-  for (int64_t i = 0; i < n; i++) memset(gram + i * als->ld, 0, (size_t)i * sizeof *gram);
-}
-
-/* Collective. als->gram = Y' diag(weights) Y (upper triangle) of a side's factor; weights NULL: 1. Its bits depend on
- * ranks only. */
-static void shared_gram(gmf_als *als, gmf_side side, const float *weights)
-{
-  const gmf_factor *y = als->factors[side];
-  int64_t square = (int64_t)als->ld * als->ld;
-  if (als->exact != NULL) {
-    gmf_exact_gram_run(als->grid, als->exact, y->rows, weights, y->n, als->gram);
-    return;
-  }
-  memset(als->gram, 0, (size_t)square * sizeof *als->gram);
-  gmf_sum_factor_gram(&als->team, y->rows, y->n, als->ld, weights, als->gram);
-  sum_gram(als);
-}
-
-void gmf_als_gram(gmf_als *als, gmf_side side, double *gram)
-{
-  gmf_phase before = gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
-  shared_gram(als, side, NULL);
-  for (int i = 0; i < als->k; i++)
-    for (int j = 0; j < als->k; j++) gram[i * als->k + j] = als->gram[(i < j ? i : j) * als->ld + (i < j ? j : i)];
-  gmf_trace_phase(als->grid->trace, before);
-}
-
-/* Collective. als->gram = s Y'Y, for rows that are solved in the basis that they stand in. */
-static void dense_shared(gmf_als *als, gmf_side fixed)
-{
-  double scale = gmf_loss_shared(als->options.row.loss);
-  gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
-  shared_gram(als, fixed, NULL);
-  for (int j = 0; j < als->ld * als->ld; j++) als->gram[j] *= scale;
-}
-
-/*
- * Local. to [n][ld] = rows [n][ld] m, in place where to is NULL. Starts of cg, which corrects them, in f4; others in
- * f8: with fewer ratings than factors the next half-sweep makes much of their last digit.
- */
-static void rotate(gmf_als *als, float *rows, int64_t n, const double *m, bool is_start, float *to)
-{
-#pragma omp parallel for schedule(static, 1) num_threads(als->n_threads)
-  for (int t = 0; t < als->n_threads; t++) {
-    const gmf_row_solver *s = &als->solvers[t];
-    int64_t begin = gmf_slice_begin(n, als->n_threads, t), end = gmf_slice_begin(n, als->n_threads, t + 1);
-    float *from = rows + begin * als->ld, *mine = to != NULL ? to + begin * als->ld : from;
-    if (is_start)
-      gmf_rotate_rows_f4(from, end - begin, als->ld, m, s->work, mine);
-    else
-      gmf_rotate_rows(from, end - begin, als->ld, m, s->work8, mine);
-  }
-}
-
-/* Local. A side's rows, mine and the copies of others', times m; to: NULL for where they are, else all behind each
- * other. */
-static void rotate_side(gmf_als *als, gmf_side side, const double *m, bool is_start, float *to)
-{
-  for (int copies = 0; copies < 2; copies++) {
-    int64_t n = 0;
-    float *rows = gmf_als_rows(als, side, copies, &n);
-    rotate(als, rows, n, m, is_start, to);
-    if (to != NULL) to += n * als->ld;
-  }
-}
-
-/* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which
- * starts from them, the updated side's are rotated too. */
-static gmf_status change_basis(gmf_als *als, gmf_side fixed, gmf_error *err)
-{
-  gmf_status status = GMF_OK;
-  const gmf_factor *y = als->factors[fixed];
-  gmf_trace_phase(als->grid->trace, GMF_PHASE_GRAM);
-  const int64_t *counts = als->blocks[fixed]->counts + own_begin(als, fixed);
-  for (int64_t r = 0; als->row_counts != NULL && r < y->n; r++) als->row_counts[r] = (float)counts[r];
-  shared_gram(als, fixed, als->row_counts);
-  GMF_TRY(gmf_eigen_decompose(als->grid, als->gram, als->basis, err));
-  for (int i = 0; i < als->ld; i++)
-    for (int j = 0; j < als->ld; j++) als->rotation[j * als->ld + i] = als->basis->vectors[i * als->ld + j];
-  double shared = gmf_loss_shared(als->options.row.loss);
-  for (int c = 0; c < als->k; c++) als->shared_diagonal[c] = shared * fmax(0, als->basis->values[c]);
-  rotate_side(als, fixed, als->rotation, false, als->rotated);
-  if (als->rotates_start) rotate_side(als, gmf_other_side(fixed), als->rotation, true, NULL);
-cleanup:
-  return status;
-}
-
 /* ---- half-sweeps ------------------------------------------------------------------------------------------------- */
 
 /* What a half-sweep adds up, over rows and then over ranks. */
@@ -454,7 +284,7 @@ static sums sum_rows(gmf_als *als, gmf_side side, bool singular)
 {
   const gmf_factor *x = als->factors[side];
   const gmf_regularisation *reg = &als->options.regularisation;
-  const int64_t *counts = als->blocks[side]->counts + own_begin(als, side);
+  const int64_t *counts = gmf_als_own_counts(als, side);
   sums total = {.objective = als->folded_loss, .n_singular = singular};
 #pragma omp parallel for schedule(static) num_threads(als->n_threads)
   for (int64_t r = 0; r < x->n; r++) {
@@ -535,17 +365,16 @@ static gmf_status half_sweep(gmf_als *als, gmf_side side, double omega, sums *to
   int64_t first_singular = INT64_MAX;
 
   gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
-  gmf_trace_phase(grid->trace, GMF_PHASE_FOLD);
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_als_fold_refresh(als, als->folds[s]);
   if (omega != 1) gmf_als_relax_keep(als, side);
   if (als->basis != NULL)
-    GMF_TRY(change_basis(als, fixed, err));
+    GMF_TRY(gmf_als_change_basis(als, fixed, err));
   else if (is_over_all_pairs(als))
-    dense_shared(als, fixed);
+    gmf_als_shared_gram(als, fixed);
   if (als->priors[side] != NULL) gmf_prior_turn(als->priors[side], als->basis != NULL ? als->rotation : NULL, als->ld);
   als->folded_loss = 0;
   solve_panels(als, side, &first_singular);
-  if (als->basis != NULL) rotate_side(als, side, als->basis->vectors, false, NULL);
+  if (als->basis != NULL) gmf_als_rotate_side(als, side, als->basis->vectors, false, NULL);
   if (omega != 1) gmf_als_relax_rows(als, side, omega);
   *total = sum_rows(als, side, first_singular != INT64_MAX);
   fit_features(als, side, total);

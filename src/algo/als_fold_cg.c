@@ -2,7 +2,7 @@
  * Preconditioned conjugate gradients for many rows at a time, each with its ratings cut among the C ranks of a grid
  * row. With H_r = sum_j w_j y_j y_j' over the ratings that rank r has of a row, its system is
  *
- *   (D + sum_r H_r) x = sum_r t_r + q          D diagonal, in the basis of the half-sweep (als.c)
+ *   (D + sum_r H_r) x = sum_r t_r + q          D diagonal, in the basis of the half-sweep (als_basis.c)
  *
  * and the owner holds x, the residual, the search direction p and the preconditioner M = D + diag(sum_r H_r):
  *

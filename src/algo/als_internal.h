@@ -1,4 +1,4 @@
-/* What als.c, als_rows.c and als_fold.c share. */
+/* What als.c and the files beside it share. */
 #ifndef GMF_ALGO_ALS_INTERNAL_H
 #define GMF_ALGO_ALS_INTERNAL_H
 
@@ -71,6 +71,37 @@ static inline double gmf_als_lambda_factor(const gmf_als *als, gmf_side side, in
   return gmf_lambda_factor(als->options.regularisation, als->options.row.loss, count,
                            als->factors[gmf_other_side(side)]->axis->n);
 }
+
+/* How many ratings my rows of a side have. On a grid of one column they are the first of their block. */
+static inline const int64_t *gmf_als_own_counts(const gmf_als *als, gmf_side side)
+{
+  const gmf_block *b = als->blocks[side];
+  return b->counts + als->factors[side]->axis->prefix[als->grid->rank] - b->row_begin;
+}
+
+/* ---- als_ratings.c: Collective ----------------------------------------------------------------------------------- */
+
+/* Takes the mean of the ratings, weighted as they are, off all blocks. */
+void gmf_als_take_off_mean(gmf_als *als);
+
+/* The loss of all ratings at zero predictions. */
+double gmf_als_constant(const gmf_als *als);
+
+/* How many ratings have a weight below zero. */
+int64_t gmf_als_count_negative(const gmf_als *als);
+
+/* ---- als_basis.c ------------------------------------------------------------------------------------------------- */
+
+/* Collective. als->gram = s Y'Y, for rows that are solved in the basis that they stand in. */
+void gmf_als_shared_gram(gmf_als *als, gmf_side fixed);
+
+/* Collective. The basis of a half-sweep with `fixed` fixed. Its rows are rotated into als->rotated; for cg, which
+ * starts from them, the updated side's are rotated too. */
+gmf_status gmf_als_change_basis(gmf_als *als, gmf_side fixed, gmf_error *err);
+
+/* Local. A side's rows, mine and the copies of others', times m [ld][ld], in f4 where they are but a start of cg; to:
+ * NULL for where they are, else all behind each other. */
+void gmf_als_rotate_side(gmf_als *als, gmf_side side, const double *m, bool is_start, float *to);
 
 /* ---- als_rows.c. Local ------------------------------------------------------------------------------------------- */
 
