@@ -1,8 +1,8 @@
 #include "dist/axis.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/key_sort.h"
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/search.h"
@@ -58,18 +58,25 @@ gmf_status gmf_axis_create_hashed(int64_t n, int n_ranks, uint64_t seed, gmf_axi
 
 /* ---- longest work first ------------------------------------------------------------------------------------------ */
 
-typedef struct job {
-  int64_t work;
-  uint32_t row;
-  bool shared; /* by the ranks of a row of the heavy rows' grid */
-} job;
-
-static int heavier_first(const void *a, const void *b)
+/* order [n]: rows, those first that the ranks of a row of the heavy rows' grid share, and of each kind those of more
+ * work; of equal ones in dataset order. */
+static gmf_status order_rows(int64_t n, const int64_t *work, const gmf_shared_rows *shared, uint32_t *order,
+                             gmf_error *err)
 {
-  const job *x = a, *y = b;
-  if (x->shared != y->shared) return x->shared ? -1 : 1;
-  if (x->work != y->work) return x->work > y->work ? -1 : 1;
-  return x->row < y->row ? -1 : 1;
+  gmf_status status = GMF_OK;
+  gmf_keyed *rows = NULL, *scratch = NULL;
+  GMF_TRY(GMF_NEW(rows, n, err));
+  GMF_TRY(GMF_NEW(scratch, n, err));
+  for (int64_t r = 0; r < n; r++) {
+    uint64_t is_whole = shared == NULL || !gmf_is_member(shared->rows, shared->n, r);
+    rows[r] = (gmf_keyed){is_whole << 63 | (uint64_t)(INT64_MAX - work[r]), r};
+  }
+  gmf_sort_keyed(rows, scratch, n);
+  for (int64_t j = 0; j < n; j++) order[j] = (uint32_t)rows[j].value;
+cleanup:
+  gmf_free(scratch);
+  gmf_free(rows);
+  return status;
 }
 
 /* A rank, or all ranks of a row of a grid, with the work that each of them has. */
@@ -97,26 +104,28 @@ static void sift_down(bin *heap, int n, int parent)
 
 /*
  * owner[row] for every row, by Graham's rule: first the shared rows, which all n_cols ranks of the least loaded group
- * work at alike, and which its ranks own in turn; then the others. heap [n_ranks] and n_owned [n_ranks] are scratch.
+ * work at alike, and which its ranks own in turn; then the others. order: of order_rows. heap [n_ranks] and n_owned
+ * [n_ranks] are scratch.
  */
-static void assign(const job *jobs, int64_t n, int n_ranks, int n_cols, bin *heap, int64_t *n_owned, int32_t *owner)
+static void assign(const int64_t *work, const uint32_t *order, int64_t n, const gmf_shared_rows *shared, int n_ranks,
+                   bin *heap, int64_t *n_owned, int32_t *owner)
 {
-  int n_groups = n_ranks / n_cols;
-  int64_t j = 0;
+  int n_cols = shared != NULL ? shared->n_cols : 1, n_groups = n_ranks / n_cols;
+  int64_t j = 0, n_shared = shared != NULL ? shared->n : 0;
   for (int g = 0; g < n_groups; g++) heap[g] = (bin){0, g};
   memset(n_owned, 0, (size_t)n_ranks * sizeof *n_owned);
-  for (; j < n && jobs[j].shared; j++) {
+  for (; j < n_shared; j++) {
     int g = heap[0].index;
-    owner[jobs[j].row] = g * n_cols + gmf_int(n_owned[g]++ % n_cols);
-    heap[0].load += (jobs[j].work + n_cols - 1) / n_cols;
+    owner[order[j]] = g * n_cols + gmf_int(n_owned[g]++ % n_cols);
+    heap[0].load += (work[order[j]] + n_cols - 1) / n_cols;
     sift_down(heap, n_groups, 0);
   }
   for (int g = 0; g < n_groups; g++) n_owned[heap[g].index] = heap[g].load;
   for (int r = 0; r < n_ranks; r++) heap[r] = (bin){n_owned[r / n_cols], r};
   for (int r = n_ranks / 2; r >= 0; r--) sift_down(heap, n_ranks, r);
   for (; j < n; j++) {
-    owner[jobs[j].row] = heap[0].index;
-    heap[0].load += jobs[j].work;
+    owner[order[j]] = heap[0].index;
+    heap[0].load += work[order[j]];
     sift_down(heap, n_ranks, 0);
   }
 }
@@ -169,28 +178,26 @@ gmf_status gmf_axis_create_balanced(int64_t n, int n_ranks, const int64_t *work,
                                     gmf_axis **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  job *jobs = NULL;
+  uint32_t *order = NULL;
   bin *heap = NULL;
   int32_t *owner = NULL;
   int64_t *n_owned = NULL;
 
   *out = NULL;
   GMF_TRY(check_table(n, err));
-  GMF_TRY(GMF_NEW(jobs, n, err));
+  GMF_TRY(GMF_NEW(order, n, err));
+  GMF_TRY(order_rows(n, work, shared, order, err));
   GMF_TRY(GMF_NEW(heap, n_ranks, err));
   GMF_TRY(GMF_NEW(owner, n, err));
   GMF_TRY(GMF_NEW(n_owned, n_ranks, err));
-  for (int64_t row = 0; row < n; row++)
-    jobs[row] = (job){work[row], (uint32_t)row, shared != NULL && gmf_is_member(shared->rows, shared->n, row)};
-  qsort(jobs, (size_t)n, sizeof *jobs, heavier_first);
-  assign(jobs, n, n_ranks, shared != NULL ? shared->n_cols : 1, heap, n_owned, owner);
+  assign(work, order, n, shared, n_ranks, heap, n_owned, owner);
   GMF_TRY(gmf_axis_create_owned(n, n_ranks, owner, out, err));
 
 cleanup:
   gmf_free(n_owned);
   gmf_free(owner);
   gmf_free(heap);
-  gmf_free(jobs);
+  gmf_free(order);
   return status;
 }
 

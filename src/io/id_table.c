@@ -6,9 +6,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/key_sort.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "io/key_sort.h"
 #include "runtime/exchange.h"
 
 /* ---- sets: ids that one thread meets ----------------------------------------------------------------------------- */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/key_sort.h"
 #include "base/memory.h"
 #include "base/narrow.h"
-#include "io/key_sort.h"
 #include "runtime/exchange.h"
 
 #ifndef GMF_IMPORT_BATCH

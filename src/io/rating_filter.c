@@ -1,7 +1,7 @@
 #include "io/rating_filter.h"
 
+#include "base/key_sort.h"
 #include "base/memory.h"
-#include "io/key_sort.h"
 
 /* The items that my ratings meet: index[j] is that of rating j, in the order of first meeting. */
 typedef struct items_met {

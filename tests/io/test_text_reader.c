@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/key_sort.h"
 #include "base/memory.h"
 #include "io/id_table.h"
-#include "io/key_sort.h"
 #include "io/text_reader.h"
 
 enum { MAX_RATINGS = 64 };

@@ -1,6 +1,6 @@
 /* Stable sort of (key, value) pairs by 64-bit keys, and of words that hold both. Local. */
-#ifndef GMF_IO_KEY_SORT_H
-#define GMF_IO_KEY_SORT_H
+#ifndef GMF_BASE_KEY_SORT_H
+#define GMF_BASE_KEY_SORT_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "io/key_sort.h"
+#include "base/key_sort.h"
 
 #include <string.h>
 
@@ -8,12 +8,12 @@ enum { FEW = 40, MANY = 4096, NARROW_BITS = 8, WIDE_BITS = 12, MOST_DIGITS = 1 <
 #define GMF_SORT(name) keyed_##name
 #define GMF_SORT_TYPE gmf_keyed
 #define GMF_SORT_KEY(e) ((e).key)
-#include "io/key_sort_template.h"
+#include "base/key_sort_template.h"
 
 #define GMF_SORT(name) words_##name
 #define GMF_SORT_TYPE uint64_t
 #define GMF_SORT_KEY(e) ((e) >> low)
-#include "io/key_sort_template.h"
+#include "base/key_sort_template.h"
 
 void gmf_sort_keyed(gmf_keyed *pairs, gmf_keyed *scratch, int64_t n) { keyed_all(pairs, scratch, n, 0); }
 
