@@ -235,11 +235,13 @@ static int64_t ridge_work(const gmf_train_shape *s, gmf_side side)
   return 2 * (2 * nnz * k + steps * (nnz * k * 8 + 2 * p * p * k / s->n_ranks) + turn);
 }
 
+int64_t gmf_cost_turn_work(int n) { return 2 * (int64_t)2 * n * n; }
+
 int64_t gmf_cost_shared_work(const gmf_train_shape *s, gmf_side side, const int64_t own[GMF_N_SIDES])
 {
   int64_t n = order_of(s), fixed = own[gmf_other_side(side)], work = 0;
   if (s->basis || s->all_pairs) work += 2 * fixed * n * (n + 1);
-  if (s->basis) work += 2 * 2 * (fixed + own[side]) * n * n;
+  if (s->basis) work += (fixed + own[side]) * gmf_cost_turn_work(order_of(s));
   return work + ridge_work(s, side);
 }
 

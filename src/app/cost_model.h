@@ -76,6 +76,9 @@ bool gmf_cost_has_basis(const gmf_row_options *row, const gmf_folding foldings[G
  */
 gmf_row_work gmf_cost_row_work(const gmf_row_options *row, gmf_folding folding);
 
+/* Of a row of n coordinates to be turned into the basis, or back. */
+int64_t gmf_cost_turn_work(int n);
+
 /* What a rank does for the half-sweep beside its rows: its part of the shared matrix, and rows into its basis and back.
  * own: factor rows of the rank. */
 int64_t gmf_cost_shared_work(const gmf_train_shape *shape, gmf_side side, const int64_t own[GMF_N_SIDES]);

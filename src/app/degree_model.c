@@ -131,12 +131,12 @@ static double is_hit(double d, int n_parts) { return n_parts == 1 ? -expm1(-d) :
  * that of a sum of the degrees over a random n-th of the rows. Longest work first: the mean, or the longest row alone.
  * Rows from `limit` on are cut among many, and do not count.
  */
-static double fullest(const gmf_degree_model *m, gmf_side side, int n, double limit)
+static double fullest(const gmf_degree_model *m, int n, double limit)
 {
   double square = 0, mean = n_ratings_of(m) / n;
   for (int c = 0; c < m->n; c++)
     if (m->degrees[c] < limit) square += m->rows[c] * m->degrees[c] * m->degrees[c];
-  bool by_table = side == GMF_ITEMS && n_rows_of(m) <= (double)GMF_AXIS_TABLE_ROWS;
+  bool by_table = n_rows_of(m) <= (double)GMF_AXIS_TABLE_ROWS;
   double deviation = sqrt((double)(n - 1) * square) / n_ratings_of(m);
   return fmax(by_table ? 1 : 1 + deviation * sqrt(2 * log((double)n)), largest(m, limit) / mean);
 }
@@ -258,8 +258,8 @@ void gmf_degree_model_share(const gmf_degree_model models[GMF_N_SIDES], gmf_side
                          .n_targets = whole(pairs),
                          .work = whole(sums.work)};
   *most = *typical;
-  double limit = (double)layout->heavy_from, more = fullest(updated, side, n_rows, limit);
-  double gives = fullest(fixed, gmf_other_side(side), n_ranks, INFINITY), n_fixed = n_rows_of(fixed);
+  double limit = (double)layout->heavy_from, more = fullest(updated, n_rows, limit);
+  double gives = fullest(fixed, n_ranks, INFINITY), n_fixed = n_rows_of(fixed);
   /* Of equal light ratings those of few long rows touch most: rows as long as the longest, independent of each other.
    */
   double light_ratings = (sums.ratings - sums.heavy_ratings) * more,

@@ -162,13 +162,14 @@ gmf_status gmf_layout_given(const gmf_config *config, gmf_side side, int n_ranks
 }
 
 gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, const gmf_rating_source *source,
-                              int n_ranks, int n_cols, const int64_t *item_counts, gmf_layout_choice out[GMF_N_SIDES],
-                              gmf_error *err)
+                              int n_ranks, int n_cols, int64_t *const counts[GMF_N_SIDES],
+                              gmf_layout_choice out[GMF_N_SIDES], gmf_error *err)
 {
   gmf_status status = GMF_OK;
   gmf_axis *axes[GMF_N_SIDES] = {NULL};
   gmf_row_options row = gmf_config_row(config);
   bool is_free[GMF_N_SIDES];
+  const int64_t *item_counts = gmf_axis_has_table(source->n[GMF_ITEMS]) ? counts[GMF_ITEMS] : NULL;
 
   for (int s = 0; s < GMF_N_SIDES; s++) {
     out[s] = (gmf_layout_choice){.considered = false};
@@ -177,7 +178,7 @@ gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, co
   if (item_counts == NULL) is_free[GMF_ITEMS] = false;
   if (!is_free[GMF_USERS] && !is_free[GMF_ITEMS]) return GMF_OK;
   /* Owners as they are without heavy rows; which rows are heavy changes them little. */
-  status = gmf_place_rows(n_ranks, source->n, config, item_counts, NULL, axes, err);
+  status = gmf_place_rows(n_ranks, source->n, config, counts, NULL, axes, err);
   GMF_TRY(gmf_agree(grid, status, err));
   for (int s = GMF_N_SIDES - 1; s >= 0; s--) { /* items first, of which some are heavy more often */
     gmf_fetch_table table;

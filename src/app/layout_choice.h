@@ -27,12 +27,11 @@ void gmf_layout_best(const gmf_fetch_table *table, const gmf_row_options *row, g
 
 /*
  * Collective. The layouts of both sides for n_ranks ranks on a grid of n_cols columns: those that are given, and the
- * best of those that are not. item_counts [n items]: NULL where they have no table; heavy items are then not looked
- * for.
+ * best of those that are not. counts: of gmf_place_count. Where items have no table, heavy ones are not looked for.
  */
 gmf_status gmf_choose_layouts(const gmf_grid *grid, const gmf_config *config, const gmf_rating_source *source,
-                              int n_ranks, int n_cols, const int64_t *item_counts, gmf_layout_choice out[GMF_N_SIDES],
-                              gmf_error *err);
+                              int n_ranks, int n_cols, int64_t *const counts[GMF_N_SIDES],
+                              gmf_layout_choice out[GMF_N_SIDES], gmf_error *err);
 
 /* Local. Whether a side's layout is for the program to choose. */
 bool gmf_layout_is_free(const gmf_config *config, gmf_side side, int n_ranks, int n_cols);

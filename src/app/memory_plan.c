@@ -5,6 +5,7 @@
 
 #include "algo/best_lists.h"
 #include "algo/features.h"
+#include "base/key_sort.h"
 #include "base/narrow.h"
 #include "dist/axis.h"
 #include "dist/fetch_table.h"
@@ -18,9 +19,10 @@ enum {
   F4 = 4,
   F8 = 8,
   I8 = 8,
-  ROUND_RATINGS = 1 << 19,   /* dist/block.c: ratings that a rank sends in one round */
-  ROUND_BYTES = 4 * I8 + 12, /* of its buffers, for each of them, beside the message */
-  BLAS_BYTES = 24 << 20      /* panels that OpenBLAS packs for its products, of a rank of one thread, as measured */
+  ROUND_RATINGS = 1 << 19,                        /* dist/block.c: ratings that a rank sends in one round */
+  ROUND_BYTES = 4 * I8 + 12,                      /* of its buffers, for each of them, beside the message */
+  ORDERING = I8 + 4 + 2 * (int)sizeof(gmf_keyed), /* dist/axis.c, of a row: work, order, and twice what is sorted */
+  BLAS_BYTES = 24 << 20 /* panels that OpenBLAS packs for its products, of a rank of one thread, as measured */
 };
 
 static int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
@@ -103,19 +105,32 @@ static int64_t longer_pile(const gmf_memory_share *b)
   return gmf_max64(b->heavy_ratings, b->ratings - b->heavy_ratings);
 }
 
+/* `bytes` for each row of a side that is placed by a table. */
+static int64_t table_bytes(const gmf_train_shape *s, gmf_side side, int64_t bytes)
+{
+  return gmf_axis_has_table(s->n[side]) ? s->n[side] * bytes : 0;
+}
+
+/* The counts of both sides, and beside them the choice of heavy rows, or the work and the order of one side after the
+ * other, which is sorted. */
+static int64_t placing_bytes(const gmf_train_shape *s)
+{
+  int64_t counts = table_bytes(s, GMF_USERS, I8) + table_bytes(s, GMF_ITEMS, I8);
+  int64_t placing = gmf_max64(table_bytes(s, GMF_USERS, ORDERING), table_bytes(s, GMF_ITEMS, ORDERING));
+  return counts + gmf_max64(placing, s->chooses ? gmf_fetch_table_bytes(s->n[GMF_ITEMS], s->n_ranks) : 0);
+}
+
 /* The most while ratings travel and are sorted: both piles and the buffers of a round, or both piles and a sorted copy
- * of the users', or the users' block and the items' pile twice; or the items' work and order, or the choice of heavy
- * rows, before all that. */
+ * of the users', or the users' block and the items' pile twice; or, before all that, what places the rows. */
 static int64_t distribution_bytes(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES])
 {
   int64_t message = s->weighted ? 24 : 16, users = b[GMF_USERS].ratings * message,
           items = b[GMF_ITEMS].ratings * message;
   int64_t round = gmf_min64(ROUND_RATINGS, divide_up(s->nnz, s->n_ranks)) * (ROUND_BYTES + message);
-  int64_t placing = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * (8 + 16 + 4) : 0;
-  if (s->chooses) placing = gmf_max64(placing, gmf_fetch_table_bytes(s->n[GMF_ITEMS], s->n_ranks));
   int64_t sorting = gmf_max64(users + longer_pile(&b[GMF_USERS]) * message + items,
                               block_bytes(s, &b[GMF_USERS]) + items + longer_pile(&b[GMF_ITEMS]) * message);
-  return max3(placing, users + items + round, sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
+  return max3(placing_bytes(s), users + items + round,
+              sorting + b[GMF_USERS].rows * I8 + b[GMF_USERS].slots * (I8 + 4));
 }
 
 /* Rows of the fixed side, as they are received, as they are sent and between two hops. */
@@ -264,7 +279,7 @@ static int64_t writing_bytes(const gmf_train_shape *s, int64_t row, const gmf_me
 static void add_common_parts(const gmf_train_shape *s, const gmf_memory_share b[GMF_N_SIDES], int64_t *parts)
 {
   parts[GMF_MEMORY_PROGRAM] = s->program_bytes;
-  parts[GMF_MEMORY_TABLES] = s->n[GMF_ITEMS] <= GMF_AXIS_TABLE_ROWS ? s->n[GMF_ITEMS] * 8 : 0;
+  parts[GMF_MEMORY_TABLES] = table_bytes(s, GMF_USERS, 8) + table_bytes(s, GMF_ITEMS, 8);
   parts[GMF_MEMORY_RATINGS_BY_USER] = block_bytes(s, &b[GMF_USERS]);
   parts[GMF_MEMORY_RATINGS_BY_ITEM] = block_bytes(s, &b[GMF_ITEMS]);
   parts[GMF_MEMORY_DISTRIBUTION] = distribution_bytes(s, b);
@@ -389,7 +404,7 @@ gmf_memory_plan gmf_plan_item_knn(const gmf_items_shape *s)
   parts[GMF_MEMORY_VISITORS] = alone ? 0 : (s->n_ranks > 3 ? 2 : 1) * (pile + own * I8);
   parts[GMF_MEMORY_LISTS] = lists + (alone ? 0 : lists + 2 * kept * WEIGHT);
   parts[GMF_MEMORY_SOLVER] = s->n_threads * own * CELL;
-  parts[GMF_MEMORY_DISTRIBUTION] = gmf_max64(2 * r * PARCEL, r * PARCEL + pile) + n * 16;
+  parts[GMF_MEMORY_DISTRIBUTION] = max3(2 * r * PARCEL, r * PARCEL + pile, n * (ORDERING - 2 * I8)) + n * 2 * I8;
   parts[GMF_MEMORY_WRITING] = gmf_max64(lists + kept * WEIGHT, gmf_max64(kept * 3 * WEIGHT, items_writing_bytes(s)));
   plan.peak = parts[GMF_MEMORY_PROGRAM] + parts[GMF_MEMORY_TABLES] +
               max3(parts[GMF_MEMORY_DISTRIBUTION],

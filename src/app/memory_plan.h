@@ -19,7 +19,7 @@
 typedef enum gmf_memory_part {
   GMF_MEMORY_PROGRAM, /* what the process holds before it begins: libraries, MPI, the row pointers of the dataset */
   GMF_MEMORY_MPI,     /* pages that MPI shares among the ranks of a node, as each of them sees it */
-  GMF_MEMORY_TABLES,  /* where the items stand */
+  GMF_MEMORY_TABLES,  /* where the rows of sides that are not hashed stand */
   GMF_MEMORY_RATINGS_BY_USER,
   GMF_MEMORY_RATINGS_BY_ITEM,
   GMF_MEMORY_FACTORS,

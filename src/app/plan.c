@@ -163,7 +163,7 @@ static gmf_status open_data(gmf_planner *p, const char *path, gmf_error *err)
   }
   GMF_TRY(gmf_agree(p->grid, local, err));
   for (int s = 0; s < GMF_N_SIDES; s++)
-    GMF_TRY(gmf_census_degrees(p->grid, &p->source, (gmf_side)s, p->degrees[s], err));
+    GMF_TRY(gmf_census_degrees(p->grid, &p->source, (gmf_side)s, 0, p->source.n[s], p->degrees[s], err));
 cleanup:
   return status;
 }

@@ -21,16 +21,15 @@ void gmf_plan_shares_free(gmf_plan_shares *s)
 gmf_status gmf_plan_choose_layouts(gmf_planner *p, gmf_plan *plan, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  bool has_counts = gmf_place_wants_counts(p->shape.n);
   if (p->dataset != NULL)
-    GMF_TRY(gmf_choose_layouts(p->grid, p->config, &p->source, plan->n_ranks, plan->n_grid_cols,
-                               has_counts ? p->degrees[GMF_ITEMS] : NULL, plan->choices, err));
+    GMF_TRY(gmf_choose_layouts(p->grid, p->config, &p->source, plan->n_ranks, plan->n_grid_cols, p->degrees,
+                               plan->choices, err));
   for (int s = 0; s < GMF_N_SIDES && p->dataset == NULL; s++) {
     gmf_fetch_table table;
     bool is_free = false;
     gmf_layout *given = &plan->choices[s].layout;
     GMF_TRY(gmf_layout_given(p->config, (gmf_side)s, plan->n_ranks, plan->n_grid_cols, given, &is_free, err));
-    if (!is_free || (s == GMF_ITEMS && !has_counts)) continue;
+    if (!is_free || (s == GMF_ITEMS && !gmf_axis_has_table(p->shape.n[s]))) continue;
     gmf_degree_model_table(p->models, (gmf_side)s, plan->n_ranks, &table);
     gmf_layout_best(&table, &p->row, p->shape.wire, &plan->choices[s]);
   }
@@ -72,18 +71,32 @@ static void set_folds(const gmf_plan *plan, gmf_side side, gmf_rank_cost *ranks,
   }
 }
 
-/* Local. The heavy items of a layout, *rows (owned by the caller), as placement takes them. */
-static gmf_status list_heavy(const gmf_planner *p, const gmf_layout *layout, int64_t **rows, gmf_shared_rows *shared,
-                             gmf_error *err)
+/* Local. The heavy rows of a side's layout, *rows (owned by the caller), as placement takes them. */
+static gmf_status list_heavy(const gmf_planner *p, gmf_side side, const gmf_layout *layout, int64_t **rows,
+                             gmf_shared_rows *shared, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   *shared = (gmf_shared_rows){.n_cols = layout->n_cols};
   if (!gmf_layout_has_heavy(layout)) return GMF_OK;
-  GMF_TRY(GMF_NEW(*rows, p->shape.n[GMF_ITEMS], err));
-  for (int64_t i = 0; i < p->shape.n[GMF_ITEMS]; i++)
-    if (p->degrees[GMF_ITEMS][i] >= layout->heavy_from) (*rows)[shared->n++] = i;
+  GMF_TRY(GMF_NEW(*rows, p->shape.n[side], err));
+  for (int64_t r = 0; r < p->shape.n[side]; r++)
+    if (p->degrees[side][r] >= layout->heavy_from) (*rows)[shared->n++] = r;
   shared->rows = *rows;
 cleanup:
+  return status;
+}
+
+/* Local. */
+static gmf_status place_rows(const gmf_planner *p, const gmf_plan *plan, gmf_axis *axes[GMF_N_SIDES], gmf_error *err)
+{
+  gmf_status status = GMF_OK;
+  int64_t *rows[GMF_N_SIDES] = {NULL};
+  gmf_shared_rows heavy[GMF_N_SIDES];
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    GMF_TRY(list_heavy(p, (gmf_side)s, &plan->layouts[s], &rows[s], &heavy[s], err));
+  GMF_TRY(gmf_place_rows(plan->n_ranks, p->shape.n, p->config, p->degrees, heavy, axes, err));
+cleanup:
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_free(rows[s]);
   return status;
 }
 
@@ -199,8 +212,6 @@ gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, g
 {
   gmf_status status = GMF_OK, local = GMF_OK;
   int n_ranks = plan->n_ranks;
-  int64_t *heavy_items = NULL;
-  gmf_shared_rows shared;
   gmf_axis *axes[GMF_N_SIDES] = {NULL};
   gmf_share *counted = NULL;
   int64_t *most_slots = NULL;
@@ -210,10 +221,7 @@ gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, g
   gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
 
   out->n = n_ranks;
-  local = list_heavy(p, &plan->layouts[GMF_ITEMS], &heavy_items, &shared, err);
-  if (local == GMF_OK)
-    local =
-        gmf_place_rows(n_ranks, p->shape.n, p->config, p->degrees[GMF_ITEMS], shared.n > 0 ? &shared : NULL, axes, err);
+  local = place_rows(p, plan, axes, err);
   if (local == GMF_OK) local = GMF_NEW(counted, n_ranks, err);
   if (local == GMF_OK) local = GMF_NEW(most_slots, n_ranks, err);
   if (local == GMF_OK) local = GMF_NEW(out->alike, n_ranks, err);
@@ -238,7 +246,6 @@ gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, g
   }
   if (set_panels(p, shape, plan, out, most_slots)) GMF_TRY(cut_panels(p, sides, most_slots, out, counted, err));
 cleanup:
-  gmf_free(heavy_items);
   gmf_free(counted);
   gmf_free(most_slots);
   for (int s = 0; s < GMF_N_SIDES; s++) gmf_axis_destroy(&axes[s]);

@@ -45,28 +45,26 @@ static void free_training(gmf_training *t)
 static gmf_status place_rows(gmf_training *t, const gmf_rating_source *source, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t *counts = NULL;
-  gmf_shared_rows shared = {0};
+  int64_t *counts[GMF_N_SIDES] = {NULL};
+  gmf_shared_rows shared[GMF_N_SIDES] = {{0}};
   gmf_layout_choice choices[GMF_N_SIDES];
   gmf_row_options row = gmf_config_row(t->config);
-  if (gmf_place_wants_counts(source->n)) {
-    GMF_TRY(gmf_agree(t->grid, GMF_NEW(counts, source->n[GMF_ITEMS], err), err));
-    GMF_TRY(gmf_count_items(t->grid, source, 0, source->n[GMF_ITEMS], counts, err));
-  }
+  GMF_TRY(gmf_place_count(t->grid, source, counts, err));
   GMF_TRY(gmf_choose_layouts(t->grid, t->config, source, t->grid->size, t->grid->n_cols, counts, choices, err));
   gmf_layout_log(t->log, choices);
   for (int s = 0; s < GMF_N_SIDES; s++) {
-    GMF_TRY(gmf_heavy_find(t->grid, source, (gmf_side)s, &choices[s].layout, counts, &t->heavy[s], err));
-    if (t->heavy[s] != NULL) t->heavy[s]->copied = gmf_als_way_copies(gmf_als_fold_way(&row, true));
+    GMF_TRY(gmf_heavy_find(t->grid, source, (gmf_side)s, &choices[s].layout, counts[s], &t->heavy[s], err));
+    const gmf_heavy *heavy = t->heavy[s];
+    if (heavy == NULL) continue;
+    t->heavy[s]->copied = gmf_als_way_copies(gmf_als_fold_way(&row, true));
+    shared[s] = (gmf_shared_rows){heavy->n, heavy->rows, heavy->layout.n_cols};
   }
-  const gmf_heavy *items = t->heavy[GMF_ITEMS];
-  if (items != NULL) shared = (gmf_shared_rows){items->n, items->rows, items->layout.n_cols};
-  status = gmf_place_rows(t->grid->size, source->n, t->config, counts, items != NULL ? &shared : NULL, t->axes, err);
+  status = gmf_place_rows(t->grid->size, source->n, t->config, counts, shared, t->axes, err);
   GMF_TRY(gmf_agree(t->grid, status, err));
   for (int s = 0; s < GMF_N_SIDES; s++)
     if (t->heavy[s] != NULL) GMF_TRY(gmf_heavy_place(t->grid, t->axes[s], t->heavy[s], err));
 cleanup:
-  gmf_free(counts);
+  for (int s = 0; s < GMF_N_SIDES; s++) gmf_free(counts[s]);
   return status;
 }
 

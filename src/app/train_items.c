@@ -14,6 +14,7 @@
 #include "app/placement.h"
 #include "base/memory.h"
 #include "base/narrow.h"
+#include "dist/census.h"
 #include "io/model_write.h"
 
 /* ---- ratings ----------------------------------------------------------------------------------------------------- */
@@ -64,7 +65,7 @@ static gmf_status count_rows(const gmf_items_run *run, row_counts *counts, gmf_m
   if (local == GMF_OK) local = GMF_NEW(counts->all_items, n_items, err);
   GMF_TRY(gmf_agree(grid, local, err));
   for (int64_t u = 0; u < n_users; u++) counts->users[u] = d->indptr[u + 1] - d->indptr[u];
-  GMF_TRY(gmf_count_items(grid, &source, 0, source.n[GMF_ITEMS], counts->all_items, err));
+  GMF_TRY(gmf_census_degrees(grid, &source, GMF_ITEMS, 0, n_items, counts->all_items, err));
   int64_t begin = gmf_slice_begin(n_items, grid->size, grid->rank);
   int64_t end = gmf_slice_begin(n_items, grid->size, grid->rank + 1);
   parts->sides[GMF_USERS] = (gmf_model_side){.begin = d->row_begin, .n = n_users, .counts = counts->users};

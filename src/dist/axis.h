@@ -4,11 +4,15 @@
  *
  *   hashed    a seeded permutation without a table, slices of equal length: for sides too long for a table
  *   balanced  longest work first onto the least loaded rank (Graham, "Bounds on multiprocessing timing anomalies",
- *             SIAM J. Appl. Math. 1969), with a table of 8 bytes a row: for heavy-tailed sides
+ *             SIAM J. Appl. Math. 1969), with a table of 8 bytes a row
+ *
+ * By hash the fullest of P ranks has about 1 + sqrt(2 P ln P E[d^2] / E[d]^2 / n) times the mean of the work of n rows
+ * of degrees d: what a table evens out falls as rows become more, and what it takes rises.
  */
 #ifndef GMF_DIST_AXIS_H
 #define GMF_DIST_AXIS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -16,8 +20,14 @@
 #include "base/side.h"
 #include "runtime/grid.h"
 
-/* A longer side is hashed: the tables of a balanced one are the same on every rank. */
+/*
+ * A longer side is hashed. The table of a balanced one is the same on every rank, however many they are: at this length
+ * 32 MiB and, before there are ratings, 208 MiB to make it in half a second; by hash 1,000 ranks would have to wait for
+ * one that has a tenth more than the mean.
+ */
 static const int64_t GMF_AXIS_TABLE_ROWS = 1 << 22;
+
+static inline bool gmf_axis_has_table(int64_t n) { return n <= GMF_AXIS_TABLE_ROWS; }
 
 typedef struct gmf_axis {
   int64_t n;

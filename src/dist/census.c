@@ -67,26 +67,30 @@ cleanup:
   return status;
 }
 
-void gmf_census_sum(const gmf_grid *grid, int64_t *values, int64_t n)
+/* Of rows [first, first + n) of a side the ratings that have been seen, degrees [n]. */
+typedef struct degree_count {
+  int64_t first, n, *degrees;
+} degree_count;
+
+static void visit_degrees(void *context, int64_t user, const int64_t *items, int64_t n)
 {
-  enum { PIECE = 1 << 24 };
-  for (int64_t done = 0; done < n; done += PIECE) gmf_sum_i64(grid, values + done, gmf_int(gmf_min64(n - done, PIECE)));
+  degree_count *c = context;
+  (void)user;
+  for (int64_t j = 0; j < n; j++)
+    if (items[j] >= c->first && items[j] < c->first + c->n) c->degrees[items[j] - c->first]++;
 }
 
-gmf_status gmf_census_degrees(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side, int64_t *degrees,
-                              gmf_error *err)
+gmf_status gmf_census_degrees(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side, int64_t first,
+                              int64_t n, int64_t *degrees, gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  if (side == GMF_USERS) {
-    memset(degrees, 0, (size_t)source->n[side] * sizeof *degrees);
-    for (int64_t u = source->row_begin; u < source->row_end; u++)
-      degrees[u] = source->indptr[u - source->row_begin + 1] - source->indptr[u - source->row_begin];
-    gmf_census_sum(grid, degrees, source->n[side]);
-    return GMF_OK;
-  }
-  for (int64_t first = 0; first < source->n[side]; first += GMF_AXIS_TABLE_ROWS)
-    GMF_TRY(gmf_count_items(grid, source, first, gmf_min64(GMF_AXIS_TABLE_ROWS, source->n[side] - first),
-                            degrees + first, err));
+  degree_count of_items = {first, n, degrees};
+  int64_t begin = gmf_max64(first, source->row_begin), end = gmf_min64(first + n, source->row_end);
+  memset(degrees, 0, (size_t)n * sizeof *degrees);
+  for (int64_t u = begin; side == GMF_USERS && u < end; u++)
+    degrees[u - first] = source->indptr[u - source->row_begin + 1] - source->indptr[u - source->row_begin];
+  if (side == GMF_ITEMS) GMF_TRY(gmf_agree(grid, gmf_census_walk(source, visit_degrees, &of_items, err), err));
+  gmf_sum_i64(grid, degrees, n);
 cleanup:
   return status;
 }
@@ -305,7 +309,7 @@ static void sum_shares(const gmf_grid *grid, census *c)
   int64_t n = c->n_ranks, words = (int64_t)(sizeof(gmf_share) / sizeof(int64_t));
   gmf_unite_bits(grid, c->pairs, gmf_bits_words(n * n));
   gmf_sum_f64(grid, c->work, n);
-  gmf_census_sum(grid, (int64_t *)(void *)c->shares, n * words);
+  gmf_sum_i64(grid, (int64_t *)(void *)c->shares, n * words);
   for (int64_t r = 0; r < n; r++) c->shares[r].work = llround(c->work[r]);
   for (int64_t from = 0; from < n; from++)
     for (int64_t to = 0; to < n; to++)

@@ -51,7 +51,7 @@ typedef struct gmf_census_side {
   int n_rows, n_cols;     /* of the grid of all rows but the heavy */
   gmf_layout layout;      /* of heavy rows, on as many ranks */
   gmf_axis *const *axes;  /* borrowed [GMF_N_SIDES], of these ranks */
-  const int64_t *degrees; /* borrowed [n of the side]: gmf_census_degrees */
+  const int64_t *degrees; /* borrowed [n of the side]: of gmf_census_degrees */
   int node_ranks;         /* ranks r / node_ranks share expanded rows; 1: none do */
   int hop_cols;           /* of the rectangle of two hops, which are counted beside the straight way; 0: are not */
   gmf_layout copied; /* the fixed side's, where ranks have copies of its heavy rows (heavy.h), which do not travel to
@@ -59,9 +59,10 @@ typedef struct gmf_census_side {
   const int64_t *fixed_degrees; /* borrowed [n of the fixed side]; read where it has heavy rows */
 } gmf_census_side;
 
-/* Collective. Ratings of each row of a side over all ranks: degrees [n], on every rank. */
-gmf_status gmf_census_degrees(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side, int64_t *degrees,
-                              gmf_error *err);
+/* Collective. Ratings over all ranks of the rows [first, first + n) of a side: degrees [n], on every rank. Of users
+ * each rank knows its own; for items it reads the source once. */
+gmf_status gmf_census_degrees(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side, int64_t first,
+                              int64_t n, int64_t *degrees, gmf_error *err);
 
 /*
  * Collective over `grid`, whose ranks have their users of the source. shares [n_rows * n_cols]: out, on every rank.
@@ -86,9 +87,6 @@ typedef void gmf_census_visit(void *context, int64_t user, const int64_t *items,
 
 /* Local. Calls `visit` for all ratings of the source. */
 gmf_status gmf_census_walk(const gmf_rating_source *source, gmf_census_visit *visit, void *context, gmf_error *err);
-
-/* Collective. Sums of any length, where gmf_sum_i64 takes an int of them. */
-void gmf_census_sum(const gmf_grid *grid, int64_t *values, int64_t n);
 
 /* Local. Ranks by so many, counted from the first, have copies of each other's fixed row; 1: they have none. */
 int gmf_census_copies(const gmf_census_side *of, int64_t fixed_row);

@@ -224,9 +224,9 @@ static gmf_status sum_found(panel_census *c, gmf_error *err)
   gmf_max_i64(c->grid, &n, 1);
   if (n <= 1) return GMF_OK;
   GMF_TRY(gmf_agree(c->grid, begin_panel(c, n - 1, err), err));
-  gmf_census_sum(c->grid, (int64_t *)(void *)c->found, c->n_ranks * words);
-  gmf_census_sum(c->grid, c->given, n * c->n_ranks);
-  gmf_census_sum(c->grid, c->heavy_given, c->n_ranks);
+  gmf_sum_i64(c->grid, (int64_t *)(void *)c->found, c->n_ranks * words);
+  gmf_sum_i64(c->grid, c->given, n * c->n_ranks);
+  gmf_sum_i64(c->grid, c->heavy_given, c->n_ranks);
   for (int r = 0; r < c->n_ranks; r++) {
     gmf_share *s = &c->shares[r];
     const gmf_share *f = &c->found[r];

@@ -154,7 +154,7 @@ static void count_items(const gmf_grid *grid, counting *c, int64_t n_counted, co
 int64_t gmf_fetch_table_bytes(int64_t n_items, int n_ranks)
 {
   int64_t masks = gmf_min64(n_items * n_ranks * (int64_t)sizeof(uint32_t), MASK_BYTES);
-  return masks + masks / 2 + n_items * (int64_t)(sizeof(int32_t) + sizeof(int64_t));
+  return masks + masks / 2 + n_items * (int64_t)sizeof(int32_t);
 }
 
 gmf_status gmf_fetch_table_count(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side,

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/search.h"
+#include "dist/census.h"
 
 void gmf_heavy_destroy(gmf_heavy **heavy)
 {
@@ -50,7 +51,7 @@ static gmf_status find_items(const gmf_grid *grid, const gmf_rating_source *sour
   GMF_TRY(gmf_agree(grid, GMF_NEW(counts, piece, err), err));
   for (int64_t first = 0; first < n_items; first += piece) {
     int64_t n = gmf_min64(piece, n_items - first);
-    GMF_TRY(gmf_count_items(grid, source, first, n, counts, err));
+    GMF_TRY(gmf_census_degrees(grid, source, GMF_ITEMS, first, n, counts, err));
     GMF_TRY(gmf_agree(grid, find_in(counts, first, n, heavy_from, f, err), err));
   }
 cleanup:
@@ -82,7 +83,7 @@ cleanup:
 }
 
 gmf_status gmf_heavy_find(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side,
-                          const gmf_layout *layout, const int64_t *item_counts, gmf_heavy **out, gmf_error *err)
+                          const gmf_layout *layout, const int64_t *counts, gmf_heavy **out, gmf_error *err)
 {
   gmf_status status = GMF_OK;
   found f = {0};
@@ -90,12 +91,12 @@ gmf_status gmf_heavy_find(const gmf_grid *grid, const gmf_rating_source *source,
 
   *out = NULL;
   if (!gmf_layout_has_heavy(layout)) return GMF_OK;
-  if (side == GMF_USERS)
+  if (counts != NULL)
+    GMF_TRY(gmf_agree(grid, find_in(counts, 0, source->n[side], layout->heavy_from, &f, err), err));
+  else if (side == GMF_USERS)
     GMF_TRY(find_users(grid, source, layout->heavy_from, &f, err));
-  else if (item_counts == NULL)
-    GMF_TRY(find_items(grid, source, layout->heavy_from, &f, err));
   else
-    GMF_TRY(gmf_agree(grid, find_in(item_counts, 0, source->n[side], layout->heavy_from, &f, err), err));
+    GMF_TRY(find_items(grid, source, layout->heavy_from, &f, err));
   if (f.n == 0) goto cleanup;
   status = GMF_NEW_ZERO(h, 1, err);
   if (status == GMF_OK && side == GMF_ITEMS) status = GMF_NEW_ZERO(h->bits, gmf_bits_words(source->n[side]), err);

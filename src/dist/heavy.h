@@ -24,10 +24,11 @@ typedef struct gmf_heavy {
 
 /*
  * Collective. Finds the heavy rows of a side from the exact counts of the data: *out is NULL where the layout has none,
- * or no row is heavy. item_counts [n items]: of gmf_count_items, or NULL, and the ratings are read for them.
+ * or no row is heavy. counts [n of the side]: of gmf_census_degrees; NULL where they have no table, and they are
+ * counted without one.
  */
 gmf_status gmf_heavy_find(const gmf_grid *grid, const gmf_rating_source *source, gmf_side side,
-                          const gmf_layout *layout, const int64_t *item_counts, gmf_heavy **out, gmf_error *err);
+                          const gmf_layout *layout, const int64_t *counts, gmf_heavy **out, gmf_error *err);
 
 /* Collective. Makes their grid, and puts them where the side's axis has them. */
 gmf_status gmf_heavy_place(const gmf_grid *grid, const gmf_axis *axis, gmf_heavy *heavy, gmf_error *err);

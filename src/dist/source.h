@@ -28,11 +28,4 @@ int64_t gmf_source_rounds(const gmf_grid *grid, const gmf_rating_source *source)
 /* Local. Positions [*begin, *end) of my ratings in a round. */
 void gmf_source_range(const gmf_rating_source *source, int64_t round, int64_t *begin, int64_t *end);
 
-/*
- * Collective. Ratings counted by item over all ranks, on every rank: counts [n] of the items [first, first + n). Reads
- * the source once.
- */
-gmf_status gmf_count_items(const gmf_grid *grid, const gmf_rating_source *source, int64_t first, int64_t n,
-                           int64_t *counts, gmf_error *err);
-
 #endif

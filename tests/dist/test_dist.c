@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/narrow.h"
 #include "base/random.h"
+#include "dist/census.h"
 #include "dist/factor.h"
 #include "dist/fold.h"
 #include "mpi_check.h"
@@ -308,10 +309,10 @@ static void check_sides(const gmf_grid *grid, const gmf_rating_source *source, i
                         int n_cols)
 {
   int64_t item_counts[ITEMS], user_counts[USERS] = {0};
-  CHECK(gmf_count_items(grid, source, 0, ITEMS, item_counts, NULL) == GMF_OK);
+  CHECK(gmf_census_degrees(grid, source, GMF_ITEMS, 0, ITEMS, item_counts, NULL) == GMF_OK);
   CHECK(item_counts[0] == USERS);
   int64_t rest[ITEMS - 2];
-  CHECK(gmf_count_items(grid, source, 1, ITEMS - 2, rest, NULL) == GMF_OK);
+  CHECK(gmf_census_degrees(grid, source, GMF_ITEMS, 1, ITEMS - 2, rest, NULL) == GMF_OK);
   CHECK(memcmp(rest, item_counts + 1, sizeof rest) == 0);
   for (int64_t u = 0; u < USERS; u++)
     for (int64_t i = 0; i < ITEMS; i++) user_counts[u] += is_rated(u, i);

@@ -192,23 +192,44 @@ class Plans(harness.Case):
                                  ["expand"] * (rows > 1) + ["fold"] * (columns > 1) + ["totals"])
 
     def test_heavy_rows_balance(self):
-        """64 ranks, and items of which the longest have more ratings than a rank's fair share: alone they unbalance, and
-        shared by the ranks of a grid row they do not. By exact counts."""
-        rng, n_users, n_items = np.random.default_rng(3), 6000, 1500
-        degrees = np.minimum((5000 / np.arange(1, n_items + 1) ** 0.85).astype(int) + 2, n_users)
-        users = np.concatenate([rng.choice(n_users, d, replace=False) for d in degrees])
-        items = np.repeat(np.arange(n_items), degrees)
-        data = harness.write_dataset(self.out / "long.h5", n_users, n_items, users, items, np.ones(len(items)))
-        self.assertGreater(degrees[0], 2 * len(items) / 64)
-        for algorithm, solver in (("als", "cholesky"), ("als", "auto"), ("ials", "cg")):
-            for layout, least, most in (("none", 1.5, 64), ("300:8x8", 1, 1.1), ("300:2x32", 1, 1.1)):
-                with self.subTest(solver=solver, layout=layout):
-                    half = plans(data, "--algorithm", algorithm, "--solver", solver, "--np", 64, "--heavy-users", "none",
-                                 "--heavy-items", layout)["plans"][0]["items"]
+        """64 ranks, and items, then users, of which the longest have more ratings than a rank's fair share: alone they
+        unbalance, and shared by the ranks of a grid row they do not. By exact counts."""
+        rng, n_short, n_long = np.random.default_rng(3), 6000, 1500
+        degrees = np.minimum((5000 / np.arange(1, n_long + 1) ** 0.85).astype(int) + 2, n_short)
+        short = np.concatenate([rng.choice(n_short, d, replace=False) for d in degrees])
+        of_long = np.repeat(np.arange(n_long), degrees)
+        self.assertGreater(degrees[0], 2 * len(of_long) / 64)
+        ones, long_items, long_users = np.ones(len(of_long)), self.out / "items.h5", self.out / "users.h5"
+        harness.write_dataset(long_items, n_short, n_long, short, of_long, ones)
+        harness.write_dataset(long_users, n_long, n_short, of_long, short, ones)
+        for data, side, other, algorithm, solver in ((long_items, "items", "users", "als", "cholesky"),
+                                                     (long_items, "items", "users", "als", "auto"),
+                                                     (long_items, "items", "users", "ials", "cg"),
+                                                     (long_users, "users", "items", "ials", "cg")):
+            for layout, least, most in (("none", 1.5, 64), ("300:8x8", 1, 1.05), ("300:2x32", 1, 1.05)):
+                with self.subTest(side=side, solver=solver, layout=layout):
+                    half = plans(data, "--algorithm", algorithm, "--solver", solver, "--np", 64, f"--heavy-{other}", "none",
+                                 f"--heavy-{side}", layout)["plans"][0][side]
                     work, ratings = (half[of]["max"] / half[of]["mean"] for of in ("operations", "ratings"))
                     self.assertGreaterEqual(work, least)
                     self.assertLess(work, most)
                     self.assertLess(ratings, 1.5 * most)
+
+    def test_light_rows_balance(self):
+        """Rows of few ratings or none are spread like all others, and do not fill up what long rows leave of a rank."""
+        rng, n_users, n_items, n_ranks = np.random.default_rng(4), 2000, 20000, 16
+        degrees = np.minimum((2000 / np.arange(1, 1001) ** 0.7).astype(int), n_users)  # the other items have none
+        users = np.concatenate([rng.choice(n_users, d, replace=False) for d in degrees])
+        data = harness.write_dataset(self.out / "light.h5", n_users, n_items, users, np.repeat(np.arange(1000), degrees),
+                                     np.ones(len(users)))
+        for words in (["als"], ["ials"], ["als", "--solver", "cg"]):
+            with self.subTest(words=words):
+                plan = plans(data, "--algorithm", *words, "--np", n_ranks, "--heavy-items", "none", "--heavy-users", "none",
+                             "--factors", 64)["plans"][0]
+                factors = plan["memory"]["parts"]["factors"] / (4 * 64 * (n_users + n_items) / n_ranks)
+                self.assertLess(factors, 2.2 if words == ["als"] else 3.3)  # with the copies that these take
+                for side in ("users", "items"):
+                    self.assertLess(plan[side]["operations"]["max"] / plan[side]["operations"]["mean"], 1.02)
 
     def test_balance_of_a_run(self):
         """What a training says of its ranks is, on average over them, what was planned."""
@@ -342,7 +363,7 @@ class Plans(harness.Case):
         self.assertGreater(heavy["from_ratings"], 24)
 
     def test_balance(self):
-        """At 64 ranks, with items that alone exceed a rank's fair share, the most work is below 1.1 of the mean."""
+        """At 64 ranks, with items that alone exceed a rank's fair share, the most work is below 1.02 of the mean."""
         rng, n_users, n_items = np.random.default_rng(5), 60000, 400
         p = np.arange(1, n_items + 1) ** -1.1
         pairs = np.unique(np.repeat(np.arange(n_users), 30) * n_items + rng.choice(n_items, 30 * n_users, p=p / p.sum()))
@@ -353,7 +374,7 @@ class Plans(harness.Case):
         for solved in (["als", "--solver", "cg"], ["als"]):
             plan = plans(*words, *solved)["plans"][0]
             for side in ("users", "items"):
-                self.assertLess(plan[side]["operations"]["max"] / plan[side]["operations"]["mean"], 1.1, (solved, side))
+                self.assertLess(plan[side]["operations"]["max"] / plan[side]["operations"]["mean"], 1.02, (solved, side))
         none = plans(*words, "als", "--heavy-items", "none")["plans"][0]["items"]["operations"]
         self.assertGreater(none["max"] / none["mean"], 1.3)
 
