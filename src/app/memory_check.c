@@ -187,18 +187,28 @@ static int ranks_that_share(const gmf_grid *grid, const gmf_config *c, int n_her
   return gmf_int(gmf_max64(least, 2));
 }
 
-/* Collective. Two hops are considered only where the rows between them fit too: others come in panels, if need be. */
-static void choose_hops(const gmf_grid *grid, const gmf_config *c, const gmf_memory_share expected[GMF_N_SIDES],
-                        gmf_train_memory *memory)
+/* Where there is no room for two hops rows come in panels, if need be; on several columns they do not. */
+bool gmf_hops_fit(const gmf_config *c, const gmf_train_shape *shape, int64_t limit)
 {
-  gmf_memory_share shares[GMF_N_SIDES] = {expected[0], expected[1]};
-  for (int s = 0; s < GMF_N_SIDES; s++) {
-    shares[s].between = shares[s].slots;
-    shares[s].leaving *= 2;
+  gmf_train_shape s = *shape;
+  gmf_memory_share shares[GMF_N_SIDES];
+  if (!gmf_hops_considered(c, s.n_ranks, s.node_ranks)) return false;
+  if (c->hops == GMF_HOPS_2) return true;
+  gmf_expect_shares(&s, shares);
+  if (s.n_grid_cols == 1) s.expand_bytes = gmf_fit_expanded_rows(&s, shares, limit);
+  for (int side = 0; side < GMF_N_SIDES; side++) {
+    shares[side].between = shares[side].slots;
+    shares[side].leaving *= 2;
   }
-  int64_t fits = gmf_plan_train(&memory->shape, shares).peak <= memory->allowed.bytes;
+  return gmf_plan_train(&s, shares).peak <= limit;
+}
+
+/* Collective. */
+static void choose_hops(const gmf_grid *grid, const gmf_config *c, gmf_train_memory *memory)
+{
+  int64_t fits = gmf_hops_fit(c, &memory->shape, memory->allowed.bytes);
   gmf_min_i64(grid, &fits, 1);
-  memory->hops = gmf_hops_considered(c, grid->size, memory->shape.node_ranks) && (fits || c->hops == GMF_HOPS_2);
+  memory->hops = fits != 0;
 }
 
 gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, const gmf_dataset *d, const gmf_log *log,
@@ -221,7 +231,7 @@ gmf_status gmf_train_memory_start(const gmf_grid *grid, const gmf_config *c, con
       is_als && grid->n_cols == 1 && c->expand_memory == 0 && c->hops != GMF_HOPS_2 && memory->shape.node_ranks == 1;
   gmf_expect_shares(&memory->shape, shares);
   fit_expanded_rows(shares, memory);
-  choose_hops(grid, c, shares, memory);
+  choose_hops(grid, c, memory);
   gmf_memory_plan plan = gmf_plan_train(&memory->shape, shares);
   GMF_TRY(check(grid, &plan, &memory->allowed, TRAIN_ADVICE, "start", false, log, err));
 cleanup:

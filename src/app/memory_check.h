@@ -49,6 +49,10 @@ int64_t gmf_fit_expanded_rows(const gmf_train_shape *shape, const gmf_memory_sha
  * ranks of a node share them. */
 void gmf_sharing_fits(const gmf_train_shape *shape, int n, int64_t limit, int64_t fits[2]);
 
+/* Local. Whether two hops are considered: in a run whose sizes and options allow them, and unless --hops asks for them
+ * only where the rows between them can be expected to keep below the limit too. */
+bool gmf_hops_fit(const gmf_config *config, const gmf_train_shape *shape, int64_t limit);
+
 /* Local. Adds the features that the options ask for, as far as the dataset has them. */
 void gmf_train_shape_features(const gmf_config *config, const gmf_dataset *dataset, gmf_train_shape *shape);
 

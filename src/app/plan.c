@@ -245,6 +245,13 @@ gmf_status gmf_planner_open(const gmf_grid *grid, const gmf_config *config, cons
   p->shape = gmf_train_shape_of(config, n, nnz, weighted, 1, 1);
   p->shape.program_bytes = resident;
   if (path != NULL) gmf_train_shape_features(config, p->dataset, &p->shape);
+  for (int s = 0; s < GMF_N_SIDES; s++)
+    if (path == NULL && config->features[s])
+      gmf_log_line(
+          log,
+          "warning: sizes do not say how many features there are: --%s-features is left out of this plan; one of "
+          "a dataset counts them",
+          gmf_side_noun((gmf_side)s));
   if (config->test[0] != '\0') GMF_TRY(measure_test(p, err));
   gmf_log_line(log, "%s: %s users, %s items, %s ratings", path != NULL ? path : "planned", gmf_thousands(n[GMF_USERS]),
                gmf_thousands(n[GMF_ITEMS]), gmf_thousands(nnz));

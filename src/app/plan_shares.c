@@ -216,7 +216,7 @@ gmf_status gmf_plan_count_shares(gmf_planner *p, const gmf_train_shape *shape, g
   gmf_share *counted = NULL;
   int64_t *most_slots = NULL;
   gmf_census_side sides[GMF_N_SIDES];
-  bool hops = gmf_hops_considered(p->config, n_ranks, shape->node_ranks);
+  bool hops = gmf_hops_fit(p->config, shape, limit_of(p->config));
   gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
   gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
 
@@ -259,7 +259,7 @@ gmf_status gmf_plan_expect_shares(gmf_planner *p, const gmf_train_shape *shape, 
   gmf_row_work light = gmf_cost_row_work(&p->row, plan->n_grid_cols > 1 ? GMF_FOLDS_ALL : GMF_FOLDS_NOTHING);
   gmf_row_work heavy = gmf_cost_row_work(&p->row, GMF_FOLDS_HEAVY);
   int64_t most_slots[2];
-  bool hops = gmf_hops_considered(p->config, plan->n_ranks, shape->node_ranks);
+  bool hops = gmf_hops_fit(p->config, shape, limit_of(p->config));
   out->n = 2;
   GMF_TRY(GMF_NEW(out->alike, out->n, err));
   out->alike[0] = plan->n_ranks;

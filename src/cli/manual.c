@@ -61,7 +61,8 @@ static const verb_text VERBS[] = {
      "--like NAME as a well-known dataset has them. Without --np "
      "there is a line for each of 1, 2, 4, ... ranks. A collective's bytes are those of the vector that a rank hands over, "
      "and what it receives is the least that has to come from others. Time is what operations or memory take, whichever is "
-     "more, and then messages; nothing is taken to overlap. Panels, two hops and features are counted like all else; with "
+     "more, and then messages; nothing is taken to overlap. Panels and two hops are counted like all else, and so are "
+     "features of a dataset, of which sizes alone do not tell; with "
      "--share-node MPI's bytes are counted, and those that a rank reads in its node's memory stand beside them. Exit code 69 says that it does not fit into --memory-limit.",
      "gridmf plan data.h5 --algorithm ials --factors 128 --np 64 --memory-limit 4G"},
     {GMF_VERB_SWEEP, "sweep", "DATA.h5 -o DIR --config GRID.ini --test TEST.h5",

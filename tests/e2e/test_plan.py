@@ -306,6 +306,8 @@ class Plans(harness.Case):
                         a, b = counted[side][what], expected[side][what]
                         self.assertLess(abs(a["mean"] / b["mean"] - 1), 0.25, (side, what, a, b))
         self.assertEqual(expected["ranks"], 16)
+        known = run_good(1, "plan", *like, "--algorithm", "als", "--np", 4, "--user-features", *RATES).stderr
+        self.assertRegex(known, "warning: .*--user-features is left out")
         for words in ([data, *like], [*like, "--users", 3], ["--like", "ml-1n"]):
             self.assertEqual(run(1, "plan", *words, "--algorithm", "als", *RATES).rc, USAGE)
 
@@ -327,6 +329,12 @@ class Plans(harness.Case):
                                                  (2e-6 * way["messages"] + way["received_bytes"] / 12.5e9) * (1 + 1e-9))
                         expand = next(m for m in plan[side]["moves"] if m["move"] == "expand")
                         self.assertEqual(expand["calls"]["max"], ways[taken - 1]["messages"])
+        for limit, rc in (("1M", PLAN), ("4G", 0)):  # where nothing has room, the rows between two hops have none
+            tight = run(1, "plan", *words, "ml-1m", "--np", 1024, "--factors", 4, "--memory-limit", limit, *RATES, "--json",
+                        "--quiet")
+            self.assertEqual(tight.rc, rc)
+            for side in ("users", "items"):
+                self.assertEqual("hops" in tight.json()["plans"][0][side], rc == 0)
 
     def test_choice(self):
         """auto takes heavy rows where one outweighs a rank's share, as train does; what it counted is what would be."""
