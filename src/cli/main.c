@@ -33,13 +33,20 @@ typedef struct verb_entry {
 } verb_entry;
 
 static const verb_entry VERBS[] = {
-    {"import", GMF_VERB_IMPORT, gmf_verb_import, false}, {"split", GMF_VERB_SPLIT, gmf_verb_split, false},
-    {"train", GMF_VERB_TRAIN, gmf_verb_train, true},     {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate, true},
-    {"synth", GMF_VERB_SYNTH, gmf_verb_synth, false},    {"info", GMF_VERB_INFO, gmf_verb_info, false},
-    {"verify", GMF_VERB_VERIFY, gmf_verb_verify, false}, {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend, true},
-    {"export", GMF_VERB_EXPORT, gmf_verb_export, false}, {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep, true},
-    {"bench", GMF_VERB_BENCH, gmf_verb_bench, true},     {"plan", GMF_VERB_PLAN, gmf_verb_plan, false},
+    /* in the order of their use */
+    {"import", GMF_VERB_IMPORT, gmf_verb_import, false},
     {"attach", GMF_VERB_ATTACH, gmf_verb_attach, false},
+    {"split", GMF_VERB_SPLIT, gmf_verb_split, false},
+    {"train", GMF_VERB_TRAIN, gmf_verb_train, true},
+    {"plan", GMF_VERB_PLAN, gmf_verb_plan, false},
+    {"sweep", GMF_VERB_SWEEP, gmf_verb_sweep, true},
+    {"evaluate", GMF_VERB_EVALUATE, gmf_verb_evaluate, true},
+    {"recommend", GMF_VERB_RECOMMEND, gmf_verb_recommend, true},
+    {"info", GMF_VERB_INFO, gmf_verb_info, false},
+    {"verify", GMF_VERB_VERIFY, gmf_verb_verify, false},
+    {"export", GMF_VERB_EXPORT, gmf_verb_export, false},
+    {"synth", GMF_VERB_SYNTH, gmf_verb_synth, false},
+    {"bench", GMF_VERB_BENCH, gmf_verb_bench, true},
 };
 
 static const verb_entry *find_verb(const char *name)
@@ -52,8 +59,8 @@ static const verb_entry *find_verb(const char *name)
 gmf_status gmf_need_arguments(const gmf_run *run, int n, const char *what, gmf_error *err)
 {
   if (run->arguments.n == n) return GMF_OK;
-  return gmf_fail(err, GMF_ERR_USAGE, "gridmf %s takes %s, but %d arguments are there; see gridmf %s --help",
-                  run->argv[1], what, run->arguments.n, run->argv[1]);
+  return gmf_fail(err, GMF_ERR_USAGE, "gridmf %s takes %s, but %d argument%s there; see gridmf %s --help", run->argv[1],
+                  what, run->arguments.n, run->arguments.n == 1 ? " is" : "s are", run->argv[1]);
 }
 
 /* ---- before MPI: help and version -------------------------------------------------------------------------------- */
@@ -196,7 +203,7 @@ static gmf_status fail_verb(const char *name, gmf_error *err)
   char near[32], list[256] = "";
   for (size_t v = 0, length = 0; v < sizeof VERBS / sizeof *VERBS && length < sizeof list; v++)
     length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", v > 0 ? ", " : "", VERBS[v].name);
-  if (name == NULL) return gmf_fail(err, GMF_ERR_USAGE, "a verb is needed (the verbs are %s)", list);
+  if (name == NULL) return gmf_fail(err, GMF_ERR_USAGE, "a verb is needed (the verbs are %s); see gridmf --help", list);
   bool found = gmf_nearest_word(GMF_VERB_WORDS, name, near, sizeof near);
   return gmf_fail(err, GMF_ERR_USAGE, "unknown verb %s%s%s%s (the verbs are %s)", name, found ? "; did you mean " : "",
                   found ? near : "", found ? "?" : "", list);
