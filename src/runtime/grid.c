@@ -47,8 +47,15 @@ gmf_status gmf_grid_split(const gmf_grid *grid, int color, gmf_grid **out, gmf_e
   int size = 0;
   GMF_COLLECTIVE(grid->all, MPI_Comm_split(grid->all, color, grid->rank, &part));
   MPI_Comm_size(part, &size);
-  gmf_status status = gmf_grid_create(part, size, 1, grid->trace, out, err);
-  atomic_store(&gmf_heart->rank, grid->rank);
+  int whole = atomic_load(&gmf_heart->rank);
+  gmf_error why = {0};
+  gmf_status status = gmf_grid_create(part, size, 1, grid->trace, out, &why);
+  atomic_store(&gmf_heart->rank, whole);
+  if (status != GMF_OK) {
+    GMF_COLLECTIVE(part, MPI_Bcast(&whole, 1, MPI_INT, why.rank_plus_1 - 1, part));
+    why.rank_plus_1 = whole + 1;
+    if (err != NULL) *err = why;
+  }
   MPI_Comm_free(&part);
   return status;
 }
@@ -74,7 +81,8 @@ gmf_status gmf_agree(const gmf_grid *grid, gmf_status local, gmf_error *err)
   if (grid->rank == first) {
     if (err != NULL) told = *err;
     told.status = local;
-    if (told.rank_plus_1 == 0) told.rank_plus_1 = grid->rank + 1;
+    if (told.rank_plus_1 == 0)
+      told.rank_plus_1 = atomic_load(&gmf_heart->rank) + 1; /* of a part, what it is in the whole */
   }
   GMF_COLLECTIVE(grid->all, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, first, grid->all));
   int must_abort = err != NULL && err->must_abort;
