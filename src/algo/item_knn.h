@@ -33,7 +33,7 @@ typedef struct gmf_item_knn_work {
  * Collective. out: my slice of the rows of W, at most n_neighbours elements each, all above 0; fit for {0} before,
  * gmf_weight_slice_free after. The result has the same bits on any number of ranks and threads, but for bm25, whose
  * mean length of an item depends on ranks in its last bit. GMF_ERR_DATA where tfidf or bm25 meet a rating below 0;
- * GMF_ERR_PLAN for more items than a table takes (GMF_AXIS_TABLE_ROWS).
+ * GMF_ERR_PLAN for more items than a table takes (gmf_limit_table_rows).
  */
 gmf_status gmf_item_knn_create(const gmf_grid *grid, const gmf_item_knn_options *options,
                                const gmf_rating_source *source, gmf_weight_slice *out, gmf_item_knn_work *work,

@@ -74,9 +74,9 @@ static gmf_status place_items(reading *k, gmf_error *err)
   gmf_status status = GMF_OK, local = GMF_OK;
   int64_t n = k->source->n[GMF_ITEMS], *work = NULL;
   const gmf_item_knn_options *o = k->options;
-  if (n > GMF_AXIS_TABLE_ROWS)
+  if (n > gmf_limit_table_rows)
     return gmf_fail(err, GMF_ERR_PLAN, "--algorithm item-knn takes up to %" PRId64 " items, not %" PRId64,
-                    GMF_AXIS_TABLE_ROWS, n);
+                    gmf_limit_table_rows, n);
   local = GMF_NEW_ZERO(work, n, err);
   if (local == GMF_OK && o->similarity == GMF_SIMILARITY_BM25) local = GMF_NEW_ZERO(k->sums, n, err);
   if (local == GMF_OK) local = each_user(k, add_to_tables, work, err);

@@ -136,7 +136,7 @@ static double fullest(const gmf_degree_model *m, int n, double limit)
   double square = 0, mean = n_ratings_of(m) / n;
   for (int c = 0; c < m->n; c++)
     if (m->degrees[c] < limit) square += m->rows[c] * m->degrees[c] * m->degrees[c];
-  bool by_table = n_rows_of(m) <= (double)GMF_AXIS_TABLE_ROWS;
+  bool by_table = n_rows_of(m) <= (double)gmf_limit_table_rows;
   double deviation = sqrt((double)(n - 1) * square) / n_ratings_of(m);
   return fmax(by_table ? 1 : 1 + deviation * sqrt(2 * log((double)n)), largest(m, limit) / mean);
 }

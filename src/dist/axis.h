@@ -19,15 +19,10 @@
 #include "base/random.h"
 #include "base/side.h"
 #include "runtime/grid.h"
+#include "runtime/limits.h"
 
-/*
- * A longer side is hashed. The table of a balanced one is the same on every rank, however many they are: at this length
- * 32 MiB and, before there are ratings, 208 MiB to make it in half a second; by hash 1,000 ranks would have to wait for
- * one that has a tenth more than the mean.
- */
-static const int64_t GMF_AXIS_TABLE_ROWS = 1 << 22;
-
-static inline bool gmf_axis_has_table(int64_t n) { return n <= GMF_AXIS_TABLE_ROWS; }
+/* Local. Whether a side of n rows is to be balanced. */
+static inline bool gmf_axis_has_table(int64_t n) { return n <= gmf_limit_table_rows; }
 
 typedef struct gmf_axis {
   int64_t n;

@@ -46,7 +46,7 @@ static gmf_status find_items(const gmf_grid *grid, const gmf_rating_source *sour
                              gmf_error *err)
 {
   gmf_status status = GMF_OK;
-  int64_t n_items = source->n[GMF_ITEMS], piece = gmf_min64(n_items, GMF_AXIS_TABLE_ROWS);
+  int64_t n_items = source->n[GMF_ITEMS], piece = gmf_min64(n_items, gmf_limit_table_rows);
   int64_t *counts = NULL;
   GMF_TRY(gmf_agree(grid, GMF_NEW(counts, piece, err), err));
   for (int64_t first = 0; first < n_items; first += piece) {

@@ -8,9 +8,13 @@
 #ifndef GMF_LIMIT_ROWS
 #define GMF_LIMIT_ROWS INT32_MAX
 #endif
+#ifndef GMF_LIMIT_TABLE_ROWS
+#define GMF_LIMIT_TABLE_ROWS (1 << 22)
+#endif
 
 const int64_t gmf_limit_call_bytes = GMF_LIMIT_CALL_BYTES;
 const int64_t gmf_limit_rows = GMF_LIMIT_ROWS;
+const int64_t gmf_limit_table_rows = GMF_LIMIT_TABLE_ROWS;
 
 int64_t gmf_limit_piece(int64_t n, int64_t value_bytes)
 {

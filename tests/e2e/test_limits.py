@@ -1,6 +1,6 @@
 """Whatever one call may carry, the results are the same: a whole pipeline in a build whose calls of MPI and HDF5 take
 1,000 bytes (GRIDMF_PIECES) against the ordinary one; and what a build with at most 100 rows of a side on a rank
-(GRIDMF_FEW_ROWS) says to more of them. See src/runtime/limits.h."""
+(GRIDMF_FEW_ROWS) says to more of them; and sides that are hashed as long ones are (GRIDMF_HASHED). See src/runtime/limits.h."""
 
 import os
 import unittest
@@ -10,7 +10,7 @@ import numpy as np
 import harness
 from harness import execute, launch
 
-PIECES, FEW_ROWS = os.environ.get("GRIDMF_PIECES"), os.environ.get("GRIDMF_FEW_ROWS")
+PIECES, FEW_ROWS, HASHED = (os.environ.get(f"GRIDMF_{name}") for name in ("PIECES", "FEW_ROWS", "HASHED"))
 TRAIN = {"als": ["--algorithm", "als", "--bias"],
          "ials": ["--algorithm", "ials", "--alpha", 2],
          "cg": ["--algorithm", "ials", "--solver", "cg", "--alpha", 2],
@@ -106,6 +106,28 @@ class TestRows(Limits):
         rc, text = self.refused(4, "--algorithm", "als", "--grid", "1x4")
         self.assertEqual(rc, 69, text)
         self.assertIn("300 users would meet in a grid row, but 100 may; use more ranks, or a grid of fewer columns", text)
+
+
+@unittest.skipUnless(HASHED, "GRIDMF_HASHED does not name the program whose sides are hashed")
+class TestHashed(Limits):
+    def train(self, program, name, n_ranks, *options):
+        """The last objective, and the factors."""
+        data, model = self.folder / "data.h5", self.out / f"{name}.h5"
+        if not data.exists():
+            self.good(harness.GRIDMF, 1, "import", self.text, "-o", data, "--quiet")
+        self.good(program, n_ranks, "train", data, "-o", model, "--factors", 6, "--iterations", 3, *options, "--quiet")
+        return harness.read_history(model)[-1], harness.contents(model)
+
+    def test_same_model(self):
+        """Who has which rows changes no bit of what is deterministic, and no more than rounding elsewhere."""
+        for n_ranks, *options in ((3, "--algorithm", "ials", "--deterministic"),
+                                  (2, "--algorithm", "als", "--deterministic", "--bias")):
+            tables, hashed = (self.train(p, n, n_ranks, *options)[1] for n, p in (("t", harness.GRIDMF), ("h", HASHED)))
+            self.assertEqual([key for key in tables if tables[key] != hashed[key]], [], options)
+        for n_ranks, *options in ((4, "--heavy-items", "30:2x2", "--heavy-users", "15:1x4"), (4, "--grid", "2x2")):
+            options = ["--algorithm", "als", "--solver", "cholesky", *options]
+            tables, hashed = (self.train(p, n, n_ranks, *options)[0] for n, p in (("t", harness.GRIDMF), ("h", HASHED)))
+            self.assertAlmostEqual(tables / hashed, 1, delta=1e-6)
 
 
 if __name__ == "__main__":
