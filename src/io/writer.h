@@ -3,10 +3,10 @@
  *
  *   A  rank 0, serial driver: creates PATH.tmp.HOST.PID with all groups, attributes and contiguous datasets, reserves
  *      the disk space, syncs. A full disk or a missing folder is found here, before any data moves.
- *   B  all ranks: independent writes of whole checksum blocks through MPI-IO, each rank by its own handle on the file,
- * so that no call of HDF5 is collective and none can wait for a rank that failed; failures are agreed. C  all ranks:
- * read their blocks back and compare XXH3-64 checksums. D  rank 0: writes /integrity and @complete = 1, syncs, renames
- * to PATH, syncs the folder.
+ *   B  all ranks: independent writes of whole checksum blocks through MPI-IO, each rank by its own handle, so that no
+ *      call of HDF5 is collective and none can wait for a rank that failed; failures are agreed.
+ *   C  all ranks: read their blocks back and compare XXH3-64 checksums.
+ *   D  rank 0: writes /integrity and @complete = 1, syncs, renames to PATH, syncs the folder.
  *
  * From gmf_writer_open to gmf_writer_destroy rank 0 holds the lock of PATH (io/lock.h): two runs cannot write one file.
  *

@@ -37,8 +37,7 @@ gmf_status gmf_writer_make_file(gmf_writer *w, gmf_error *err);
 /* Phase D: the file is complete then, under its temporary name. Rank 0 has the checksums of all ranks. */
 gmf_status gmf_writer_seal_file(gmf_writer *w, gmf_error *err);
 
-/* ---- writer_rows.c: phases B and C on each rank, by its own handle. Local: no call of HDF5 waits for a rank. ------
- */
+/* ---- writer_rows.c: phases B and C on each rank, by its own handle. Local. --------------------------------------- */
 
 gmf_status gmf_writer_open_rows(gmf_writer *w, gmf_error *err);
 gmf_status gmf_writer_close_rows(gmf_writer *w, gmf_error *err);

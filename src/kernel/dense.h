@@ -112,8 +112,10 @@ enum { GMF_ROTATE_BATCH = 16, GMF_ROTATE_CHAIN = 128 };
 
 /*
  * out [n][ld] = in [n][ld] m, in f8, rounded to f4; in place where out = in. gmf_rotate_rows_f4: in f4, m rounded to
- * it; twice as fast. m     [ld][ld] work  [GMF_ROTATE_BATCH][ld]; f4: [GMF_ROTATE_BATCH + ld][ld], of which
- * gmf_gram_work has enough
+ * it; twice as fast.
+ *
+ *   m     [ld][ld]
+ *   work  [GMF_ROTATE_BATCH][ld]; f4: [GMF_ROTATE_BATCH + ld][ld], of which gmf_gram_work has enough
  */
 void gmf_rotate_rows(const float *in, int64_t n, int ld, const double *m, double *work, float *out);
 void gmf_rotate_rows_f4(const float *in, int64_t n, int ld, const double *m, float *work, float *out);

@@ -8,10 +8,12 @@
  *
  *   loss      w              t                     c      s        whose
  *   squared   v              v r                   v r^2  0        explicit ratings: v (r - yhat)^2
- *   hkv       alpha |v r|    [r > 0] (1 + alpha v r)  t   1        Hu, Koren, Volinsky, ICDM 2008, and Spark:
- * confidence 1 + alpha |r|, preference [r > 0] implicit  alpha |v r|-1  [r > 0] alpha v r        t   1
- * benfred/implicit: confidence alpha |r| ials      v [r != 0]     [r > 0] v                t   alpha0   Rendle et al.,
- * RecSys 2021: (1 - yhat)^2 over what was observed, alpha0 yhat^2 over all pairs
+ *   hkv       alpha |v r|    [r > 0] (1 + alpha v r)  t   1        Hu, Koren, Volinsky, ICDM 2008, and Spark
+ *   implicit  alpha |v r|-1  [r > 0] alpha v r        t   1        benfred/implicit
+ *   ials      v [r != 0]     [r > 0] v                t   alpha0   Rendle et al., RecSys 2021
+ *
+ * hkv: confidence 1 + alpha |r|, preference [r > 0]; implicit: confidence alpha |r|; ials: (1 - yhat)^2 over what was
+ * observed, alpha0 yhat^2 over all pairs.
  *
  * r < 0 is a confident dislike: weight without preference. w < 0, which `implicit` allows, may leave a row's matrix
  * indefinite.
