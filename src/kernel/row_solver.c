@@ -16,7 +16,8 @@ static const double F4_STEP = 1e-2;
 /* Rows of fewer ratings have all residuals in f8: roundings of few products do not average out. */
 enum { F4_RESIDUAL_RATINGS = 32 };
 /* What is left of the error, relative to x, before it is rounded to f4, whose unit is 6e-8. */
-static const double F4_ERROR = 4e-9;
+static const double F4_ERROR = 1e-9;
+
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 gmf_status gmf_row_solver_create(gmf_row_solver *s, const gmf_row_options *options, gmf_error *err)
